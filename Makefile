@@ -1,0 +1,58 @@
+# Every verb of the project. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+NATIVE := $(shell find native -type f 2>/dev/null)
+QUESTION ?= In one sentence, why is the sky blue?
+
+.DEFAULT_GOAL := help
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@echo "aboard: creating a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.built: $(BIN)/python pyproject.toml $(NATIVE)
+	@echo "aboard: installing the build tools"
+	@$(BIN)/python -m pip install --quiet "scikit-build-core>=1.1" "nanobind>=3.1" "cmake>=3.20" ninja
+	@echo "aboard: building and installing the package (C++ engine, about a minute)"
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.built pyproject.toml
+	@echo "aboard: installing the test tools"
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test]"
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.built pyproject.toml
+	@echo "aboard: installing the linters"
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[lint]"
+	@touch $@
+
+setup: $(VENV)/.built $(VENV)/.test $(VENV)/.lint ## create the venv with the package, the tests and the linters
+
+demo: $(VENV)/.built ## install, fetch the demo model and answer a question
+	@echo "aboard: fetching the demo model (98 MB, once)"
+	@$(BIN)/aboard pull smollm2-135m
+	@echo "aboard: asking it: $(QUESTION)"
+	@$(BIN)/aboard run smollm2-135m "$(QUESTION)"
+
+test: $(VENV)/.test ## run the tests
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.lint ## run the linters, the type checker and the import contract
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+fix: $(VENV)/.lint ## format the sources and apply safe fixes
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove what was built
+	@rm -rf build dist $(VENV)
+
+.PHONY: help setup demo test lint fix clean

@@ -1,0 +1,84 @@
+"""Every error Aboard raises on purpose.
+
+AboardError
+├── UsageError             a call, an option or a value that can't be served
+├── CheckpointError        someone else's file can't be understood
+│   ├── MalformedFile      the bytes break the rules of their format
+│   ├── UnsupportedFile    sound, but of a kind Aboard doesn't read
+│   └── CorruptTensor      NaN or infinity where a scale or weight should be
+├── ConfigError            hyper-parameters that are unknown or contradict each other
+├── TokenizerError         the tokenizer's metadata is unknown or contradictory
+├── TemplateError          a chat template failed, or ran past its limits
+├── ContextOverflow        more tokens than the context holds
+├── SessionMismatch        saved state that belongs to other weights or numerics
+├── AttestationMismatch    a replay differs from the attestation it is checked against
+└── StoreError             a model can't be brought, found or verified
+
+A message says what was found, what was expected and where; `hint` says what to do next.
+"""
+
+from __future__ import annotations
+
+
+class AboardError(Exception):
+    """Base of all errors that Aboard raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What was found, what was expected, where.
+    hint : str, optional
+        What to do next, one sentence.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(AboardError):
+    """A call, an option or a value that can't be served."""
+
+
+class CheckpointError(AboardError):
+    """Someone else's file can't be understood."""
+
+
+class MalformedFile(CheckpointError):
+    """The bytes of a file break the rules of its format."""
+
+
+class UnsupportedFile(CheckpointError):
+    """The file is sound but of a kind that Aboard doesn't read."""
+
+
+class CorruptTensor(CheckpointError):
+    """A tensor holds NaN or infinity where a scale or a weight should be."""
+
+
+class ConfigError(AboardError):
+    """Hyper-parameters are unknown or contradict each other."""
+
+
+class TokenizerError(AboardError):
+    """The tokenizer's metadata is unknown or contradictory."""
+
+
+class TemplateError(AboardError):
+    """A chat template failed, raised an exception of its own or ran past its limits."""
+
+
+class ContextOverflow(AboardError):
+    """More tokens were asked for than the context holds."""
+
+
+class SessionMismatch(AboardError):
+    """Saved session state belongs to other weights or to another numerics version."""
+
+
+class AttestationMismatch(AboardError):
+    """A replayed attestation differs from the one it is checked against."""
+
+
+class StoreError(AboardError):
+    """A model can't be brought, found or verified."""
