@@ -77,22 +77,28 @@ class Store:
             return State.ABSENT
         if size_bytes != entry.size_bytes:
             return State.ALTERED
-        if not rehash and self._read_record(entry) == _record(entry, path):
+        if not rehash and self.is_recorded(entry):
             return State.PULLED
         found = hash_file(path, size_bytes, progress)
         return State.PULLED if found == entry.sha256 else State.ALTERED
+
+    def is_recorded(self, entry: Entry) -> bool:
+        """Whether the file was found right once and has kept its size and time since."""
+        try:
+            return self._read_record(entry) == _record(entry, self.path(entry))
+        except FileNotFoundError:
+            return False
 
     def write_record(self, entry: Entry, workplace: Path) -> None:
         """Remember that the file was found to be right, so that it need not be hashed again.
 
         Only the holder of the lock may call this; `workplace` is its own folder.
         """
-        path = self.path(entry)
-        if self._read_record(entry) == _record(entry, path):
+        if self.is_recorded(entry):
             return
         fresh = workplace / "record.json"
         with fresh.open("w", encoding="utf-8") as file:
-            json.dump(_record(entry, path), file, indent=1)
+            json.dump(_record(entry, self.path(entry)), file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         publish(fresh, self._record_path(entry))

@@ -62,7 +62,7 @@ def pull(
     store = store or default_store()
     entry = store.entry(name)
     with _disk_errors(entry, store.folder):
-        if not verify and store.state(entry) is State.PULLED:
+        if not verify and store.is_recorded(entry):
             return store.path(entry)
         store.folder.mkdir(parents=True, exist_ok=True)
         lock = store.folder / f".{entry.name}.lock"
