@@ -1,0 +1,87 @@
+"""A conversation over one KV cache: each turn processes only the tokens that are new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from aboard.errors import UsageError
+
+if TYPE_CHECKING:
+    from aboard.engine import Model, Sampling, Session, Step
+
+Message = dict[str, str]
+
+
+class Conversation:
+    """The messages so far and the session that has seen them.
+
+    Parameters
+    ----------
+    model : Model
+        Must have a chat template.
+    system : str, optional
+        Instructions that precede the conversation.
+    """
+
+    def __init__(self, model: Model, system: str | None = None) -> None:
+        if model.chat_template is None:
+            raise UsageError(
+                "the model has no chat template, so a conversation can't be written down for it",
+                hint="Use `aboard run MODEL --raw PROMPT`.",
+            )
+        self._model = model
+        self.session: Session = model.session()
+        self.messages: list[Message] = []
+        self.reset(system)
+
+    @property
+    def system(self) -> str | None:
+        """The instructions that precede the conversation."""
+        return self.messages[0]["content"] if self._opening() else None
+
+    def reset(self, system: str | None) -> None:
+        """Forget all turns and start with these instructions."""
+        self.messages = [{"role": "system", "content": system}] if system else []
+
+    def ask(
+        self, text: str, *, sampling: Sampling, max_tokens: int | None, stop: Sequence[str]
+    ) -> Iterator[Step]:
+        """Yield the answer to `text`, step by step.
+
+        The turn joins the conversation when the iterator ends or is closed, with as much of the
+        answer as there was; without any, it leaves no trace.
+
+        Raises
+        ------
+        ContextOverflow
+            The conversation has more tokens than the context holds.
+        """
+        messages = [*self.messages, {"role": "user", "content": text}]
+        tokens = self._model.chat_tokens(messages)
+        # The last token is always processed anew: its logits begin the answer.
+        kept = min(common_prefix(tokens, self.session.tokens), len(tokens) - 1)
+        self.session.rewind(kept)
+        pieces: list[str] = []
+        try:
+            for step in self.session.generate(
+                tokens[kept:], sampling=sampling, max_tokens=max_tokens, stop=tuple(stop)
+            ):
+                pieces.append(step.text)
+                yield step
+        finally:
+            if pieces:
+                self.messages = [*messages, {"role": "assistant", "content": "".join(pieces)}]
+
+    def _opening(self) -> bool:
+        return bool(self.messages) and self.messages[0]["role"] == "system"
+
+
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    length = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        length += 1
+    return length

@@ -1,0 +1,60 @@
+"""Progress of a pull on stderr: a bar on a terminal, a line per stage elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from aboard.cli.output import megabytes, note
+from aboard.store.folder import Progress
+
+_WORDS = {
+    "wait": "waiting for another pull of it to finish",
+    "altered": "the file here was altered: it is brought again",
+    "download": "downloading",
+    "verify": "checking",
+    "extract": "writing",
+}
+
+
+@contextlib.contextmanager
+def shown_on_stderr(name: str) -> Iterator[Progress]:
+    """The progress to give to `pull` while it brings `name`."""
+    if sys.stderr.isatty():
+        with _bar(name) as progress:
+            yield progress
+    else:
+        yield _lines(name)
+
+
+def _lines(name: str) -> Progress:
+    told: set[str] = set()
+
+    def progress(stage: str, done_bytes: int, total_bytes: int) -> None:
+        if stage not in told:
+            told.add(stage)
+            size = f", {megabytes(total_bytes)}" if total_bytes else ""
+            note(f"{name}: {_WORDS[stage]}{size}")
+
+    return progress
+
+
+@contextlib.contextmanager
+def _bar(name: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    text = TextColumn("{task.description}", markup=False)
+    shape = (text, BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bars(*shape, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(stage: str, done_bytes: int, total_bytes: int) -> None:
+            if stage not in tasks:
+                words = f"{name}: {_WORDS[stage]}"
+                tasks[stage] = bars.add_task(words, total=total_bytes or None)
+            bars.update(tasks[stage], completed=done_bytes)
+
+        yield progress

@@ -1,0 +1,82 @@
+"""`aboard run`: one prompt, one answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aboard.cli import options
+
+if TYPE_CHECKING:
+    from aboard.engine import Session, Step
+
+
+def run(
+    model: options.Model,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="Read from stdin if absent or -.")
+    ] = None,
+    max_tokens: options.MaxTokens = 512,
+    temperature: options.Temperature = 0.0,
+    top_p: options.TopP = 1.0,
+    top_k: options.TopK = 0,
+    min_p: options.MinP = 0.0,
+    repetition_penalty: options.RepetitionPenalty = 1.0,
+    presence_penalty: options.PresencePenalty = 0.0,
+    frequency_penalty: options.FrequencyPenalty = 0.0,
+    seed: options.Seed = 0,
+    stop: options.Stop = None,
+    system: options.System = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Continue the prompt as it stands: no chat template.")
+    ] = False,
+    threads: options.Threads = None,
+    context: options.Context = None,
+    as_json: options.Json = False,
+) -> None:
+    """Answer PROMPT, printing the text as it comes."""
+    import aboard
+    from aboard.cli.answer import answer_facts
+    from aboard.cli.conversation import Conversation
+    from aboard.cli.output import json_result, note, result, stream
+    from aboard.cli.prompt import checked_text, read_prompt
+    from aboard.errors import UsageError
+    from aboard.store import resolve
+
+    if raw and system is not None:
+        raise UsageError("--system needs the chat template that --raw leaves out")
+    text = read_prompt(prompt)
+    stops = tuple(checked_text(each, "--stop") for each in stop or ())
+    sampling = aboard.Sampling(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
+        seed=seed,
+    )
+    loaded = aboard.load(resolve(model), threads=threads, context=context)
+    session: Session
+    if raw:
+        session = loaded.session()
+        answer = session.generate(
+            loaded.tokenizer.encode(text), sampling=sampling, max_tokens=max_tokens, stop=stops
+        )
+    else:
+        conversation = Conversation(loaded, system)
+        session = conversation.session
+        answer = conversation.ask(text, sampling=sampling, max_tokens=max_tokens, stop=stops)
+    steps: list[Step] = []
+    for step in answer:
+        steps.append(step)
+        if not as_json:
+            stream(step.text)
+    if as_json:
+        json_result({"model": model, "seed": seed, **answer_facts(session, steps)})
+    else:
+        result("")
+    if session.finish_reason == "length":
+        note(f"aboard: stopped after {len(steps)} tokens")
