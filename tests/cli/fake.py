@@ -1,0 +1,101 @@
+"""An engine of a few lines: a token is a character, and it knows one answer.
+
+It keeps the promises that the commands build on: a session holds the tokens it has seen, overflows
+like the real one, and says how many tokens each turn processed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aboard.errors import ContextOverflow
+
+ANSWER = "Because of light."
+
+
+@dataclass(frozen=True)
+class FakeSampling:
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FakeStep:
+    token: int
+    text: str
+    logprob: float = -0.5
+
+
+@dataclass(frozen=True)
+class FakeTiming:
+    prompt_tokens: int = 0
+    prompt_s: float = 0.0
+    generated_tokens: int = 0
+    decode_s: float = 0.0
+    first_token_s: float = 0.0
+
+
+class FakeSession:
+    def __init__(self, model: "FakeModel") -> None:
+        self.model = model
+        self.tokens: list[int] = []
+        self.finish_reason: str | None = None
+        self.timing = FakeTiming()
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.tokens)
+
+    def rewind(self, n_tokens: int) -> None:
+        del self.tokens[n_tokens:]
+
+    def generate(self, token_ids, *, sampling, max_tokens, stop) -> Iterator[FakeStep]:
+        self.model.calls.append({"sampling": sampling, "max_tokens": max_tokens, "stop": stop})
+        self.model.processed.append(bytes(token_ids).decode())
+        if len(self.tokens) + len(token_ids) > self.model.context_length:
+            raise ContextOverflow(
+                f"{len(self.tokens) + len(token_ids)} tokens, the context holds "
+                f"{self.model.context_length}",
+                hint="Start anew.",
+            )
+        self.tokens += token_ids
+        self.finish_reason = "length"
+        for count, character in enumerate(self.model.answer, start=1):
+            self.tokens.append(ord(character))
+            self.timing = FakeTiming(len(token_ids), 0.5, count, 0.25, 0.5)
+            yield FakeStep(ord(character), character)
+            if self.model.interrupt_after == count:
+                self.model.interrupt_after = None
+                raise KeyboardInterrupt
+            if count == max_tokens:
+                return
+        self.finish_reason = "stop"
+
+
+class FakeTokenizer:
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+
+class FakeModel:
+    def __init__(self) -> None:
+        self.answer = ANSWER
+        self.interrupt_after: int | None = None
+        self.context_length = 1000
+        self.chat_template: object | None = object()
+        self.tokenizer = FakeTokenizer()
+        self.loaded_with: dict[str, object] = {}
+        self.calls: list[dict[str, object]] = []
+        self.processed: list[str] = []
+
+    def session(self) -> FakeSession:
+        return FakeSession(self)
+
+    def chat_tokens(self, messages) -> list[int]:
+        turns = "".join(f"<{each['role']}>{each['content']}" for each in messages)
+        return self.tokenizer.encode(turns + "<assistant>")

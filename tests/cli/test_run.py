@@ -1,0 +1,136 @@
+"""`aboard run`: what is printed where, and what reaches the engine."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.fake import ANSWER, FakeModel, FakeSampling
+
+
+def test_the_answer_alone_is_on_stdout(call, model: FakeModel, model_file: str) -> None:
+    outcome = call("run", model_file, "Why?")
+
+    assert outcome.exit_code == 0
+    assert outcome.stdout == f"{ANSWER}\n"
+    assert outcome.stderr == ""
+    assert model.processed == ["<user>Why?<assistant>"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-"]])
+def test_the_prompt_is_read_from_stdin(
+    call, model: FakeModel, model_file: str, arguments: list[str]
+) -> None:
+    call("run", model_file, *arguments, stdin="two\nlines é\n")
+
+    assert model.processed == ["<user>two\nlines é<assistant>"]
+
+
+def test_raw_leaves_the_template_out(call, model: FakeModel, model_file: str) -> None:
+    call("run", model_file, "Once", "--raw")
+
+    assert model.processed == ["Once"]
+
+
+def test_system_comes_first(call, model: FakeModel, model_file: str) -> None:
+    call("run", model_file, "Why?", "--system", "Be brief.")
+
+    assert model.processed == ["<system>Be brief.<user>Why?<assistant>"]
+
+
+def test_every_option_reaches_the_engine(call, model: FakeModel, model_file: str) -> None:
+    sampling = "--temperature 0.7 --top-k 40 --top-p 0.9 --min-p 0.05 --seed 7"
+    penalties = "--repetition-penalty 1.1 --presence-penalty 0.2 --frequency-penalty 0.3"
+    rest = "--max-tokens 5 --stop A --stop B --threads 3 --context 99"
+
+    call("run", model_file, "Why?", *f"{sampling} {penalties} {rest}".split())
+
+    assert model.loaded_with == {"path": Path(model_file), "threads": 3, "context": 99}
+    assert model.calls == [
+        {
+            "sampling": FakeSampling(0.7, 40, 0.9, 0.05, 1.1, 0.2, 0.3, 7),
+            "max_tokens": 5,
+            "stop": ("A", "B"),
+        }
+    ]
+
+
+def test_json_holds_text_tokens_timing_and_reason(call, model: FakeModel, model_file: str) -> None:
+    outcome = call("run", model_file, "Why?", "--json", "--seed", "3")
+
+    answer = json.loads(outcome.stdout)
+    assert answer.pop("tokens")[0] == {"id": 66, "text": "B", "logprob": -0.5}
+    assert answer == {
+        "model": model_file,
+        "seed": 3,
+        "text": ANSWER,
+        "finish_reason": "stop",
+        "prompt_tokens": 21,
+        "generated_tokens": 17,
+        "first_token_s": 0.5,
+        "prompt_tokens_per_s": 42.0,
+        "decode_tokens_per_s": 68.0,
+    }
+
+
+def test_an_answer_cut_by_its_limit_is_noted(call, model: FakeModel, model_file: str) -> None:
+    outcome = call("run", model_file, "Why?", "--max-tokens", "7")
+
+    assert outcome.stdout == "Because\n"
+    assert outcome.stderr == "aboard: stopped after 7 tokens\n"
+
+
+def test_a_pipe_gets_the_text_as_it_is(call, model: FakeModel, model_file: str) -> None:
+    model.answer = "\x1b[31m\tred\x07"
+
+    assert call("run", model_file, "Why?").stdout == "\x1b[31m\tred\x07\n"
+
+
+def test_ctrl_c_ends_with_130_and_keeps_what_came(call, model: FakeModel, model_file: str) -> None:
+    model.interrupt_after = 4
+
+    outcome = call("run", model_file, "Why?")
+
+    assert outcome.exit_code == 130
+    assert outcome.stdout.strip() == "Beca"
+
+
+def test_a_prompt_too_long_is_an_error_without_traceback(
+    call, model: FakeModel, model_file: str
+) -> None:
+    model.context_length = 10
+
+    outcome = call("run", model_file, "Why?")
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "aboard: 21 tokens, the context holds 10\n  Start anew.\n"
+    assert outcome.stdout == ""
+
+
+def test_a_model_without_a_template_needs_raw(call, model: FakeModel, model_file: str) -> None:
+    model.chat_template = None
+
+    outcome = call("run", model_file, "Why?")
+
+    assert outcome.exit_code == 2
+    assert "has no chat template" in outcome.stderr
+    assert "--raw" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["--raw", "--system", "S", "hi"], None, "--system needs the chat template"),
+        ([], b"caf\xe9", "the prompt on stdin is not UTF-8 at byte 3"),
+        (["caf\udce9"], None, "the prompt is not UTF-8 at character 3"),
+        (["hi", "--stop", "\udce9"], None, "--stop is not UTF-8 at character 0"),
+    ],
+)
+def test_a_wrong_request_exits_with_2(
+    call, model: FakeModel, model_file: str, arguments: list[str], stdin, message: str
+) -> None:
+    outcome = call("run", model_file, *arguments, stdin=stdin)
+
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr
+    assert model.processed == []
