@@ -18,7 +18,7 @@ from aboard.cli.answer import answer_facts, rate_text
 from aboard.cli.conversation import Conversation
 from aboard.cli.keyboard import is_interactive
 from aboard.cli.output import json_result, note, result, stream
-from aboard.errors import AboardError, UsageError
+from aboard.errors import AboardError, ContextOverflow, UsageError
 
 if TYPE_CHECKING:
     from aboard.engine import Sampling, Step
@@ -85,6 +85,12 @@ class Dialogue:
                 steps.append(step)
                 if not self._as_json:
                     stream(step.text)
+        except ContextOverflow as error:
+            self._end_line(steps)
+            raise ContextOverflow(str(error), hint="/reset starts a new conversation.") from error
+        except AboardError:
+            self._end_line(steps)
+            raise
         except KeyboardInterrupt:
             if not is_interactive():
                 raise
@@ -99,6 +105,10 @@ class Dialogue:
             result("")
         if session.finish_reason == "length":
             note(f"aboard: stopped after {len(steps)} tokens")
+
+    def _end_line(self, steps: Sequence[Step]) -> None:
+        if steps and not self._as_json:
+            result("")
 
     def _help(self, _: str) -> None:
         note((__doc__ or "").partition("\n\n")[2].rstrip())
