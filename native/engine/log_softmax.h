@@ -1,6 +1,6 @@
 // Log-probabilities: the natural logarithm of the softmax of one row of float32 logits.
 // Expects no NaN and the row's maximum; -infinity stands for a masked token.
-// Exactness: double sums over 16 lanes and one binary tree, own exp and log: the same bits everywhere.
+// Exactness: double sums, 16 lanes and one binary tree, own exp and log: the same bits everywhere.
 #pragma once
 
 #include <algorithm>

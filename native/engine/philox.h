@@ -1,5 +1,5 @@
 // Philox4x32-10, a counter-based random function: 128 counter bits and 64 key bits give 128 random
-// bits, with no state to carry (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+// bits, no state (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 // Exactness: integers only; equals the known-answer vectors published with Random123.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Chooses the next token from one row of logits, and reports log-probabilities.
 // Expects: logits (V,) float32 with V <= 2^20, -infinity where a token is masked.
-// Exactness: the same token on every CPU and compiler (weights are 42-bit fixed point, so that their
-// sums are integers, exact in any order; ties go to the lower id); log-probabilities bit-equal too.
+// Exactness: the same bits on every CPU and compiler. Weights are fixed point (42 bits), so that
+// their sums are integers and exact in any order; ties go to the lower id.
 #pragma once
 
 #include <cstddef>

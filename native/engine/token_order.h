@@ -31,7 +31,8 @@ Peak FindPeak(std::span<const float> logits, std::vector<float>& block_max);
 // The first token whose logit is `max`, given what FindPeak found.
 int32_t FirstAt(std::span<const float> logits, const std::vector<float>& block_max, float max);
 
-// Makes `ranks` those of the k first tokens, in no particular order; k in [1, V]. `maxima` is scratch.
+// Makes `ranks` those of the k first tokens, in no particular order; k in [1, V]. `maxima` is
+// scratch.
 void SelectTop(std::span<const float> logits, const std::vector<float>& block_max, size_t k,
                std::vector<float>& maxima, std::vector<uint64_t>& ranks);
 
