@@ -1,4 +1,4 @@
-"""The arithmetic below the sampler: Philox against its published answers, exp and log against C's."""
+"""The arithmetic below the sampler: Philox, exp and log, by published answers and the C library."""
 
 from __future__ import annotations
 
