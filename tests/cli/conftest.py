@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import aboard
 from aboard.cli.app import app
-from cli.fake import FakeModel, FakeSampling
+from cli.fake import FakeModel
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,6 @@ def model(model_file: str, monkeypatch: pytest.MonkeyPatch) -> FakeModel:
         return fake
 
     monkeypatch.setattr(aboard, "load", load, raising=False)
-    monkeypatch.setattr(aboard, "Sampling", FakeSampling, raising=False)
     return fake
 
 

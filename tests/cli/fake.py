@@ -13,18 +13,6 @@ ANSWER = "Because of light."
 
 
 @dataclass(frozen=True)
-class FakeSampling:
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class FakeStep:
     token: int
     text: str

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.fake import ANSWER, FakeModel, FakeSampling
+from aboard.engine.sampling import Sampling
+from cli.fake import ANSWER, FakeModel
 
 
 def test_the_answer_alone_is_on_stdout(call, model: FakeModel, model_file: str) -> None:
@@ -48,7 +49,16 @@ def test_every_option_reaches_the_engine(call, model: FakeModel, model_file: str
     assert model.loaded_with == {"path": Path(model_file), "threads": 3, "context": 99}
     assert model.calls == [
         {
-            "sampling": FakeSampling(0.7, 40, 0.9, 0.05, 1.1, 0.2, 0.3, 7),
+            "sampling": Sampling(
+                temperature=0.7,
+                top_k=40,
+                top_p=0.9,
+                min_p=0.05,
+                repetition_penalty=1.1,
+                presence_penalty=0.2,
+                frequency_penalty=0.3,
+                seed=7,
+            ),
             "max_tokens": 5,
             "stop": ("A", "B"),
         }
@@ -123,6 +133,8 @@ def test_a_model_without_a_template_needs_raw(call, model: FakeModel, model_file
         (["--raw", "--system", "S", "hi"], None, "--system needs the chat template"),
         ([], b"caf\xe9", "the prompt on stdin is not UTF-8 at byte 3"),
         (["caf\udce9"], None, "the prompt is not UTF-8 at character 3"),
+        (["hi", "--repetition-penalty", "0"], None, "repetition_penalty is 0"),
+        (["hi", "--frequency-penalty", "9"], None, "frequency_penalty is 9.0, expected -2 to 2"),
         (["hi", "--stop", "\udce9"], None, "--stop is not UTF-8 at character 0"),
     ],
 )

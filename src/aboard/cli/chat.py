@@ -39,9 +39,10 @@ def chat(
     from aboard.cli.dialogue import Dialogue
     from aboard.cli.keyboard import lines
     from aboard.cli.prompt import checked_text
+    from aboard.engine.sampling import Sampling
     from aboard.store import resolve
 
-    sampling = aboard.Sampling(
+    sampling = Sampling(
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
-    from aboard.engine import Model, Sampling, Session, Step
+    from aboard.engine import Model, Session, Step
+    from aboard.engine.sampling import Sampling
 
 Message = dict[str, str]
 
@@ -46,7 +47,7 @@ class Conversation:
 
     def ask(
         self, text: str, *, sampling: Sampling, max_tokens: int | None, stop: Sequence[str]
-    ) -> Iterator[Step]:
+    ) -> Generator[Step, None, None]:
         """Yield the answer to `text`, step by step.
 
         The turn joins the conversation when the iterator ends or is closed, with as much of the

@@ -21,7 +21,8 @@ from aboard.cli.output import json_result, note, result, stream
 from aboard.errors import AboardError, ContextOverflow, UsageError
 
 if TYPE_CHECKING:
-    from aboard.engine import Sampling, Step
+    from aboard.engine import Step
+    from aboard.engine.sampling import Sampling
 
 
 class Dialogue:

@@ -41,6 +41,7 @@ def run(
     from aboard.cli.conversation import Conversation
     from aboard.cli.output import json_result, note, result, stream
     from aboard.cli.prompt import checked_text, read_prompt
+    from aboard.engine.sampling import Sampling
     from aboard.errors import UsageError
     from aboard.store import resolve
 
@@ -48,7 +49,7 @@ def run(
         raise UsageError("--system needs the chat template that --raw leaves out")
     text = read_prompt(prompt)
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
-    sampling = aboard.Sampling(
+    sampling = Sampling(
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
