@@ -1,0 +1,334 @@
+"""What a GGUF file says about its tokenizer, checked: the one place that reads `tokenizer.ggml.*`.
+
+Contradictions are refused here, in time linear in the metadata, so that the two encoders
+(`tokenizer_bpe`, `tokenizer_spm`) may trust what they get.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aboard.errors import TokenizerError
+
+PREFIX = "tokenizer.ggml."
+
+# Kinds of token, as `tokenizer.ggml.token_type` numbers them.
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+
+# Tokens that end an answer in the common families. They count only where the file marks them as
+# control or user-defined: the same letters as an ordinary token are ordinary text.
+END_OF_TURN = (
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<|return|>",
+    "<|call|>",
+    "<end_of_turn>",
+    "<end_of_utterance>",
+    "<EOT>",
+    "[EOT]",
+    "</s>",
+    "<｜end▁of▁sentence｜>",
+)
+
+MAX_SPECIAL_CHARS = 256
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>\Z")
+_REFUSED_WHEN_SET = re.compile(r"(add_|remove_|normalizer|precompiled_)")
+_UNDERSTOOD = ("add_bos_token", "add_eos_token", "add_space_prefix")
+_CONVERT_AGAIN = "The file is damaged or was made by a faulty converter: get or convert it again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerMetadata:
+    """The checked metadata of one tokenizer.
+
+    `ids` maps each token's text to its id. `control`, `user_defined`: ids that only special
+    parsing, or any parsing, finds in a text. `byte_ids`: byte value -> id of its `<0xXX>` token.
+    """
+
+    model: str
+    pre: str | None
+    tokens: list[str]
+    ids: dict[str, int]
+    scores: list[float] | None
+    merges: list[tuple[str, str]]
+    control: frozenset[int]
+    user_defined: frozenset[int]
+    byte_ids: dict[int, int]
+    bos_id: int | None
+    eos_id: int | None
+    unknown_id: int | None
+    stop_ids: frozenset[int]
+    add_bos: bool | None
+    add_eos: bool | None
+    add_space_prefix: bool | None
+
+
+def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata:
+    """The tokenizer's part of GGUF `metadata`, checked for contradictions.
+
+    Raises
+    ------
+    TokenizerError
+        A key is missing, of the wrong type, or contradicts another.
+    """
+    fields = _Fields(metadata)
+    model = fields.text("model")
+    if model not in ("gpt2", "llama"):
+        raise TokenizerError(
+            f"tokenizer model {model!r} is not supported: expected 'gpt2' or 'llama'",
+            hint="Aboard reads byte-level BPE ('gpt2') and SentencePiece BPE ('llama').",
+        )
+    fields.refuse_unknown_switches()
+    tokens = fields.strings("tokens")
+    ids = _index(tokens)
+    types = fields.array("token_type", "iu", len(tokens))
+    if types is None:
+        raise fields.missing("token_type")
+    if types.size and not (NORMAL <= types.min() and types.max() <= BYTE):
+        raise TokenizerError(
+            f"{PREFIX}token_type holds {types.min()} to {types.max()}, expected 1 to 6",
+            hint=_CONVERT_AGAIN,
+        )
+    scores = fields.array("scores", "fiu", len(tokens))
+    if scores is not None and not np.isfinite(scores).all():
+        raise TokenizerError(f"{PREFIX}scores holds NaN or infinity", hint=_CONVERT_AGAIN)
+    if model == "llama" and scores is None:
+        raise fields.missing("scores")
+    roles = {
+        name: fields.token_id(f"{name}_token_id", len(tokens))
+        for name in ("bos", "eos", "eot", "eom", "unknown", "padding")
+    }
+    special = frozenset(np.flatnonzero((types == CONTROL) | (types == USER_DEFINED)).tolist())
+    stop_ids = _stop_ids(ids, special, roles)
+    # A user-defined token is found in any text. One that ends a turn or begins one must not be.
+    named_roles = {roles[name] for name in ("bos", "eos", "eot", "eom")}
+    control = frozenset(np.flatnonzero((types == CONTROL) | (types == UNKNOWN)).tolist())
+    control |= special & (stop_ids | named_roles)
+    user_defined = special - control
+    for special_id in control | user_defined:
+        if len(tokens[special_id]) > MAX_SPECIAL_CHARS:
+            raise TokenizerError(
+                f"special token {special_id} has {len(tokens[special_id])} characters, "
+                f"expected at most {MAX_SPECIAL_CHARS}",
+                hint=_CONVERT_AGAIN,
+            )
+    return TokenizerMetadata(
+        model=model,
+        pre=fields.optional_text("pre"),
+        tokens=tokens,
+        ids=ids,
+        scores=None if scores is None else scores.astype(np.float64).tolist(),
+        merges=_merges(fields.strings("merges")) if model == "gpt2" else [],
+        control=control,
+        user_defined=user_defined,
+        byte_ids=_byte_ids(tokens, np.flatnonzero(types == BYTE).tolist()),
+        bos_id=roles["bos"],
+        eos_id=roles["eos"],
+        unknown_id=roles["unknown"],
+        stop_ids=stop_ids,
+        add_bos=fields.flag("add_bos_token"),
+        add_eos=fields.flag("add_eos_token"),
+        add_space_prefix=fields.flag("add_space_prefix"),
+    )
+
+
+def tokenizer_sha256(metadata: Mapping[str, object]) -> str:
+    """The hash of every `tokenizer.ggml.*` value, as 64 hexadecimal digits.
+
+    Each key, in sorted order, adds its name, a type letter, a count and its value, each length as
+    8 bytes little-endian. Integers and floats are widened to 64 bits first, so that the hash does
+    not depend on the width a converter picked. Arrays of strings add the length of each string
+    (in characters) before the text of all. Chat templates are not part of it.
+    """
+    digest = hashlib.sha256(b"aboard tokenizer 1\n")
+
+    def add(data: bytes) -> None:
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+
+    for key in sorted(k for k in metadata if k.startswith(PREFIX)):
+        value = metadata[key]
+        add(key.encode("utf-8", "surrogatepass"))
+        if isinstance(value, bool | np.bool_):
+            add(b"b1" if value else b"b0")
+        elif isinstance(value, str):
+            add(b"s" + value.encode("utf-8", "surrogatepass"))
+        elif isinstance(value, int | float | np.integer | np.floating):
+            add(b"n" + repr(value if isinstance(value, int | float) else value.item()).encode())
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "iufb":
+            wide = value.astype("<f8" if value.dtype.kind == "f" else "<i8")
+            add(b"a" + wide.dtype.kind.encode() + wide.tobytes())
+        else:
+            items = [str(item) for item in _as_list(value, key)]
+            add(b"l" + np.array([len(item) for item in items], "<i8").tobytes())
+            add("".join(items).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+class _Fields:
+    """Typed access to `tokenizer.ggml.*`."""
+
+    def __init__(self, metadata: Mapping[str, object]) -> None:
+        self._metadata = metadata
+
+    def missing(self, name: str) -> TokenizerError:
+        return TokenizerError(f"{PREFIX}{name} is missing", hint=_CONVERT_AGAIN)
+
+    def _wrong(self, name: str, value: object, expected: str) -> TokenizerError:
+        return TokenizerError(
+            f"{PREFIX}{name} is {type(value).__name__}, expected {expected}", hint=_CONVERT_AGAIN
+        )
+
+    def optional_text(self, name: str) -> str | None:
+        value = self._metadata.get(PREFIX + name)
+        if value is not None and not isinstance(value, str):
+            raise self._wrong(name, value, "a string")
+        return value
+
+    def text(self, name: str) -> str:
+        value = self.optional_text(name)
+        if value is None:
+            raise self.missing(name)
+        return value
+
+    def flag(self, name: str) -> bool | None:
+        value = self._metadata.get(PREFIX + name)
+        if value is not None and not isinstance(value, bool | np.bool_):
+            raise self._wrong(name, value, "a boolean")
+        return None if value is None else bool(value)
+
+    def token_id(self, name: str, n_vocab: int) -> int | None:
+        value = self._metadata.get(PREFIX + name)
+        if value is None:
+            return None
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
+            raise self._wrong(name, value, "an integer")
+        if not 0 <= value < n_vocab:
+            raise TokenizerError(
+                f"{PREFIX}{name} is {value}, but the vocabulary has {n_vocab} tokens",
+                hint=_CONVERT_AGAIN,
+            )
+        return int(value)
+
+    def array(self, name: str, kinds: str, length: int) -> np.ndarray[Any, np.dtype[Any]] | None:
+        value = self._metadata.get(PREFIX + name)
+        if value is None:
+            return None
+        if not isinstance(value, np.ndarray | list | tuple):
+            raise self._wrong(name, value, "an array of numbers")
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise self._wrong(name, value, "an array of numbers") from None
+        if array.ndim != 1 or (array.dtype.kind not in kinds and array.size):
+            raise self._wrong(name, value, "a flat array of numbers")
+        if array.size != length:
+            raise TokenizerError(
+                f"{PREFIX}{name} has {array.size} entries, but there are {length} tokens",
+                hint=_CONVERT_AGAIN,
+            )
+        return array
+
+    def strings(self, name: str) -> list[str]:
+        value = self._metadata.get(PREFIX + name)
+        if value is None:
+            raise self.missing(name)
+        items = _as_list(value, PREFIX + name)
+        if not set(map(type, items)) <= {str}:
+            raise self._wrong(name, value, "an array of strings")
+        try:
+            "".join(items).encode()
+        except UnicodeEncodeError:
+            raise self._wrong(name, value, "an array of strings in UTF-8") from None
+        return items
+
+    def refuse_unknown_switches(self) -> None:
+        for key, value in self._metadata.items():
+            name = key.removeprefix(PREFIX)
+            if name == key or name in _UNDERSTOOD or not _REFUSED_WHEN_SET.match(name):
+                continue
+            is_set = len(value) > 0 if isinstance(value, Sequence | np.ndarray) else bool(value)
+            if is_set:
+                raise TokenizerError(
+                    f"{key} is set, and Aboard doesn't know what it does to the tokens",
+                    hint="The model needs a newer Aboard; report the model's name.",
+                )
+
+
+def _as_list(value: object, key: str) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    if hasattr(value, "tolist"):
+        items = value.tolist()
+        if isinstance(items, list):
+            return items
+    raise TokenizerError(
+        f"{key} is {type(value).__name__}, expected an array", hint=_CONVERT_AGAIN
+    )
+
+
+def _index(tokens: list[str]) -> dict[str, int]:
+    if not tokens:
+        raise TokenizerError(f"{PREFIX}tokens is empty", hint=_CONVERT_AGAIN)
+    ids = dict(zip(tokens, range(len(tokens)), strict=True))
+    if len(ids) != len(tokens):
+        first = next(i for i, token in enumerate(tokens) if ids[token] != i)
+        raise TokenizerError(
+            f"token {tokens[first]!r} has two ids, {first} and {ids[tokens[first]]}",
+            hint=_CONVERT_AGAIN,
+        )
+    return ids
+
+
+def _merges(merges: list[str]) -> list[tuple[str, str]]:
+    pairs = [tuple(merge.split(" ")) for merge in merges]
+    if not set(map(len, pairs)) <= {2} or any("" in pair for pair in pairs):
+        first = next(i for i, pair in enumerate(pairs) if len(pair) != 2 or "" in pair)
+        raise TokenizerError(
+            f"{PREFIX}merges[{first}] is {merges[first][:80]!r}, "
+            "expected two tokens and one space between",
+            hint=_CONVERT_AGAIN,
+        )
+    if len(set(merges)) != len(merges):
+        raise TokenizerError(f"{PREFIX}merges names a pair twice", hint=_CONVERT_AGAIN)
+    return pairs  # type: ignore[return-value]  # the lengths were checked above
+
+
+def _byte_ids(tokens: list[str], byte_typed: list[int]) -> dict[int, int]:
+    found = {}
+    for token_id in byte_typed:
+        match = _BYTE_TOKEN.match(tokens[token_id])
+        if match is None:
+            raise TokenizerError(
+                f"token {token_id} is marked as a byte but reads {tokens[token_id][:40]!r}, "
+                "expected <0x00> to <0xFF>",
+                hint=_CONVERT_AGAIN,
+            )
+        found[int(match[1], 16)] = token_id
+    return found
+
+
+def _stop_ids(
+    ids: dict[str, int], special: frozenset[int], roles: dict[str, int | None]
+) -> frozenset[int]:
+    """The ids after which nothing more is generated.
+
+    The file's own end-of-sequence, end-of-turn and end-of-message tokens, and those of
+    `END_OF_TURN` that it marks as special. Where `<|return|>` and `<|call|>` exist, `<|end|>` only
+    ends a part of the answer.
+    """
+    stop = {roles[name] for name in ("eos", "eot", "eom")} - {None}
+    named = {name: ids[name] for name in END_OF_TURN if ids.get(name) in special}
+    if "<|return|>" in named and "<|call|>" in named:
+        named.pop("<|end|>", None)
+    return frozenset(stop | set(named.values()))  # type: ignore[arg-type]  # None was taken out
