@@ -1,0 +1,33 @@
+"""Q4_1: 32 weights share a float16 scale and minimum; 20 bytes a block (5 bits a weight).
+
+Bytes 0-1 scale, 2-3 minimum; byte 4+i holds weight i (low nibble) and weight i+16 (high).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aboard.formats._blocks import Blocks, Bytes, Float32
+from aboard.formats._fields import bit_fields, by_weight, float16, require_blocks
+
+NAME = "Q4_1"
+GGML_TYPE = 3
+BLOCK = 32
+BLOCK_BYTES = 20
+SUB_BLOCK = 32
+
+
+def unpack(packed: Bytes) -> Blocks:
+    """Codes 0 to 15, scales and minimums of `packed`, (..., n_blocks, 20) uint8."""
+    require_blocks(packed, BLOCK_BYTES)
+    codes = bit_fields(packed[..., 4:], 4).view(np.int8)
+    return Blocks(
+        codes=by_weight(codes, packed),
+        scale=by_weight(float16(packed[..., 0:2]), packed),
+        minimum=by_weight(float16(packed[..., 2:4]), packed),
+    )
+
+
+def decode(packed: Bytes) -> Float32:
+    """Weights of `packed`: (..., n_blocks, 20) uint8 -> (..., K) float32."""
+    return unpack(packed).weights()
