@@ -1,0 +1,205 @@
+"""Writes tests/golden/llama: what transformers says about tiny random models, in float32.
+
+    python tools/golden.py            # write the files anew
+    python tools/golden.py --check    # derive all again; exit 1 where a figure is off by 1e-4
+
+Needs tools/oracle_requirements.txt. The weights are not stored: tests/tiny.py makes them from a
+seed, and their hash is kept so that a change of them is not taken for a change of the engine.
+"""
+
+import argparse
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "tests" / "golden" / "llama"
+sys.path.insert(0, str(ROOT / "tests"))
+
+from tiny import Llama, RopeScaling, llama_weights  # noqa: E402
+from tiny_blocks import Random  # noqa: E402
+
+TOLERANCE = 1e-4  # of the largest logit; other builds of torch sum in another order
+N_GREEDY = 8
+# How far the winner of each greedy step leads, as a part of the largest logit: twice the error
+# that the engine is allowed, so that a right engine cannot choose otherwise.
+MARGIN = 4e-2
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, one text, and which rows of its logits are kept (all: None)."""
+
+    seed: int
+    shape: Llama
+    n_tokens: int = 24
+    rows: list[int] | None = field(default=None)
+
+
+CASES = {
+    "llama2": Case(1, Llama(kv_heads=4, ffn=172)),
+    "grouped_queries": Case(2, Llama(layers=3, heads=8, kv_heads=2)),
+    "one_kv_head": Case(3, Llama(heads=3, kv_heads=1, width=96, ffn=256)),
+    "wide_heads": Case(4, Llama(head_dim=24)),
+    "odd_rows": Case(5, Llama(width=72, heads=3, kv_heads=1, ffn=100, norm_epsilon=0.1)),
+    "tied": Case(6, Llama(tied=True, rope_base=100_000.0)),
+    "rope_llama3": Case(
+        7, Llama(rope_base=500_000.0, rope_scaling=RopeScaling("llama3", factor=8.0))
+    ),
+    "rope_linear": Case(8, Llama(rope_scaling=RopeScaling("linear", factor=4.0))),
+    "long": Case(9, Llama(layers=2), n_tokens=600, rows=[0, 31, 255, 256, 511, 512, 598, 599]),
+}
+
+
+def main() -> int:
+    """Writes or checks; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare with the files, write none")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    if arguments.check:
+        differences = list(_differences())
+        print("\n".join(differences) or f"golden: {len(CASES)} models agree with transformers")
+        return 1 if differences else 0
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    described = {}
+    for name, case in CASES.items():
+        description, logits = derive(case)
+        np.save(FOLDER / f"{name}.npy", logits)
+        described[name] = description
+    text = json.dumps({"made_with": _versions(), "cases": described}, indent=1)
+    (FOLDER / "cases.json").write_text(_short_lists(text) + "\n")
+    print(f"golden: wrote {len(CASES)} models to {FOLDER.relative_to(ROOT)}")
+    return 0
+
+
+def derive(case: Case) -> tuple[dict[str, object], np.ndarray]:
+    """The description of a case, and its logits (rows, V) float32."""
+    weights = llama_weights(case.shape, case.seed)
+    model = transformers_model(case.shape, weights)
+    tokens = _tokens(case.n_tokens, seed=case.seed)
+    logits = _logits(model, tokens)[slice(None) if case.rows is None else case.rows]
+    prompt, greedy = _clear_greedy(model)
+    digest = hashlib.sha256(b"".join(w.tobytes() for w in weights.values())).hexdigest()
+    return {
+        "seed": case.seed,
+        "shape": asdict(case.shape),
+        "weights_sha256": digest,
+        "tokens": tokens,
+        "rows": case.rows,
+        "prompt": prompt,
+        "greedy": greedy,
+    }, logits
+
+
+def transformers_model(shape: Llama, weights: dict[str, np.ndarray]) -> LlamaForCausalLM:
+    """A float32 model of this shape that holds exactly these weights."""
+    config = LlamaConfig(**_config(shape), dtype="float32", attn_implementation="eager")
+    model = LlamaForCausalLM(config).eval()
+    state = {name: torch.from_numpy(values) for name, values in weights.items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected or set(missing) - ({"lm_head.weight"} if shape.tied else set()):
+        raise SystemExit(f"weights do not fit: missing {missing}, unexpected {unexpected}")
+    return model
+
+
+def _config(shape: Llama) -> dict[str, object]:
+    """The shape in the words of `transformers.LlamaConfig`."""
+    rope: dict[str, object] = {"rope_type": "default", "rope_theta": shape.rope_base}
+    scaling = shape.rope_scaling
+    if scaling is not None:
+        rope |= {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling is not None and scaling.kind == "llama3":
+        rope |= {
+            "low_freq_factor": scaling.low_frequency_factor,
+            "high_freq_factor": scaling.high_frequency_factor,
+            "original_max_position_embeddings": scaling.original_context,
+        }
+    return {
+        "vocab_size": shape.vocabulary,
+        "hidden_size": shape.width,
+        "intermediate_size": shape.ffn,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_width,
+        "max_position_embeddings": shape.context,
+        "rms_norm_eps": shape.norm_epsilon,
+        "tie_word_embeddings": shape.tied,
+        "rope_parameters": rope,
+    }
+
+
+def _logits(model: LlamaForCausalLM, tokens: list[int]) -> np.ndarray:
+    with torch.inference_mode():
+        return model(torch.tensor([tokens])).logits[0].numpy()
+
+
+def _tokens(count: int, seed: int) -> list[int]:
+    """Random bytes, which are token ids of the tiny tokenizer."""
+    return Random(1000 + seed).bytes(count).tolist()
+
+
+def _clear_greedy(model: LlamaForCausalLM) -> tuple[list[int], list[int]]:
+    """A prompt and its greedy continuation, no step of which is a near tie."""
+    for seed in range(2000):
+        prompt = _tokens(8, seed=10_000 + seed)
+        greedy: list[int] = []
+        while len(greedy) < N_GREEDY:
+            last = _logits(model, prompt + greedy)[-1]
+            second, first = np.sort(last)[-2:]
+            if first - second < MARGIN * np.abs(last).max():
+                break
+            greedy.append(int(last.argmax()))
+        else:
+            return prompt, greedy
+    raise SystemExit("no prompt among 2000 has a continuation without near ties")
+
+
+def _differences() -> Iterator[str]:
+    """What the files say otherwise than transformers does now, one line each."""
+    stored = json.loads((FOLDER / "cases.json").read_text())["cases"]
+    if set(stored) != set(CASES):
+        yield f"golden: cases are {sorted(stored)}, expected {sorted(CASES)}"
+    for name in set(CASES) & set(stored):
+        description, logits = derive(CASES[name])
+        for key, value in json.loads(json.dumps(description)).items():
+            if stored[name][key] != value:
+                yield f"golden: {name}: {key} is {stored[name][key]}, expected {value}"
+        kept = np.load(FOLDER / f"{name}.npy")
+        if kept.shape != logits.shape:
+            yield f"golden: {name}: logits are {kept.shape}, expected {logits.shape}"
+            continue
+        error = float(np.abs(kept - logits).max() / np.abs(logits).max())
+        if not error <= TOLERANCE:
+            yield f"golden: {name}: logits are off by {error:.1e}, at most {TOLERANCE:.0e} allowed"
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "transformers", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def _short_lists(text: str) -> str:
+    """Lists of numbers on one line each."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        inside = bool(lines) and lines[-1].count("[") > lines[-1].count("]")
+        if inside:
+            lines[-1] += line.strip() if line.strip()[0] == "]" else line.strip() + " "
+        else:
+            lines.append(line)
+    return "\n".join(line.replace(" ]", "]") for line in lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
