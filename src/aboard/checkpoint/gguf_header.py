@@ -111,7 +111,8 @@ def _read_version(stream: HeaderStream) -> int:
     path = stream.file.path
     start = stream.take(min(4, stream.file.size))
     if start != b"GGUF":
-        found, hint = _LOOKS_LIKE.get(start, (f"begins with {start!r}", "Check the path."))
+        looks = (like for prefix, like in _LOOKS_LIKE.items() if start.startswith(prefix))
+        found, hint = next(looks, (f"begins with {start!r}", "Check the path."))
         if start == b"":
             found, hint = "empty", CUT_SHORT
         raise MalformedFile(f"{path}: is not a GGUF file: {found}, expected b'GGUF'", hint=hint)
