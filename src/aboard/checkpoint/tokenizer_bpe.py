@@ -46,9 +46,7 @@ class ByteLevelEncoder:
         for token_id in meta.control:
             del vocabulary[meta.tokens[token_id]]
         try:
-            model = BPE(
-                vocab=vocabulary, merges=meta.merges, ignore_merges=rule.whole_words_first
-            )
+            model = BPE(vocab=vocabulary, merges=meta.merges, ignore_merges=rule.whole_words_first)
         except Exception as error:  # the library raises bare Exception
             raise TokenizerError(
                 f"tokenizer.ggml.merges doesn't fit the vocabulary: {str(error)[:200]}",

@@ -94,7 +94,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     types = fields.array("token_type", "iu", len(tokens))
     if types is None:
         raise fields.missing("token_type")
-    if types.size and not (NORMAL <= types.min() and types.max() <= BYTE):
+    if types.size and (types.min() < NORMAL or types.max() > BYTE):
         raise TokenizerError(
             f"{PREFIX}token_type holds {types.min()} to {types.max()}, expected 1 to 6",
             hint=_CONVERT_AGAIN,
@@ -272,9 +272,7 @@ def _as_list(value: object, key: str) -> list[Any]:
         items = value.tolist()
         if isinstance(items, list):
             return items
-    raise TokenizerError(
-        f"{key} is {type(value).__name__}, expected an array", hint=_CONVERT_AGAIN
-    )
+    raise TokenizerError(f"{key} is {type(value).__name__}, expected an array", hint=_CONVERT_AGAIN)
 
 
 def _index(tokens: list[str]) -> dict[str, int]:
