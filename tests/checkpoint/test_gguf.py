@@ -1,11 +1,12 @@
 """Sound GGUF files: what the `gguf` package and hand-made bytes say is what the reader gives."""
 
+import errno
 import gc
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -401,3 +402,49 @@ def test_the_reader_brings_no_more_than_numpy() -> None:
     )
 
     assert set(done.stdout.split()) <= {"aboard", "numpy"}
+
+
+def test_a_long_text_comes_back(tmp_path: Path) -> None:
+    value = "Grüße " * 100_000
+    path = saved(tmp_path / "m.gguf", gguf([key("k", TEXT, value), key("after", U8, 7)]))
+
+    assert open_gguf(path).metadata == {"k": value, "after": 7}
+
+
+def test_reads_that_give_less_than_asked_for_are_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written_by_package(tmp_path / "m.gguf")
+    whole = open_gguf(path)
+    expected = {name: whole.read(name).tobytes() for name in whole.tensors}
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda fd, buffers, at: preadv(fd, [buffers[0][:7]], at))
+
+    file = open_gguf(path)
+
+    assert {name: file.read(name).tobytes() for name in file.tensors} == expected
+
+
+def failing_after(n_reads: int) -> Callable[[int, list[memoryview], int], int]:
+    """A `preadv` that gives at most 100 bytes, `n_reads` times, and then fails."""
+    preadv, reads = os.preadv, iter(range(n_reads))
+
+    def read(descriptor: int, buffers: list[memoryview], position: int) -> int:
+        if next(reads, None) is None:
+            raise OSError(errno.EIO, "Input/output error")
+        return preadv(descriptor, [buffers[0][:100]], position)
+
+    return read
+
+
+@pytest.mark.parametrize("n_reads", range(8))
+def test_a_read_that_fails_at_any_time_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_reads: int
+) -> None:
+    path, before = written_by_package(tmp_path / "m.gguf"), open_descriptors()
+    monkeypatch.setattr(os, "preadv", failing_after(n_reads))
+
+    with pytest.raises(CheckpointError, match=r"m\.gguf: can't be read: Input/output error"):
+        open_gguf(path).read("blk.0.attn_q.weight")
+
+    assert open_descriptors() == before
