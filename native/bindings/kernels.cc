@@ -1,0 +1,187 @@
+// Python's way to the kernels themselves, for tests and measurements, and to the choice of the
+// instruction set.
+// Expects contiguous float32.
+// Exactness: adds nothing to kernels/.
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "bindings/bindings.h"
+#include "engine/rope.h"
+#include "engine/workspace.h"
+#include "isa/kernels.h"
+
+namespace aboard {
+namespace {
+
+[[noreturn]] void Refuse(const std::string& message) { throw nb::value_error(message.c_str()); }
+
+std::vector<std::string> SupportedNames() {
+  std::vector<std::string> names;
+  for (const char* const* name = SupportedIsas(); *name != nullptr; ++name) {
+    names.emplace_back(*name);
+  }
+  return names;
+}
+
+void Force(const std::string& name) {
+  if (name.empty()) {
+    ForceIsa(nullptr);
+  } else if (!ForceIsa(name.c_str())) {
+    std::string known;
+    for (const std::string& each : SupportedNames()) known += (known.empty() ? "" : ", ") + each;
+    Refuse("the instruction set '" + name + "' is not one of those that run here: " + known);
+  }
+}
+
+NumpyArray<float, 2> Multiply(const Matrix& matrix, const Array<float, 2>& x) {
+  const PackedMatrix& w = matrix.packed;
+  const size_t n_tokens = x.shape(0);
+  if (x.shape(1) != w.cols) {
+    Refuse("x has " + std::to_string(x.shape(1)) + " columns, the matrix " +
+           std::to_string(w.cols));
+  }
+  auto out = NewArray<float, 2>({n_tokens, w.rows});
+  const Kernels& kernels = ActiveKernels();
+  QuantizedBuffer quantized;
+  FloatRows y;
+  ThreadSpace own;
+  quantized.Reserve(n_tokens, w.cols);
+  y.Reserve(n_tokens, w.rows);
+  own.linear.resize(kLinearScratchBytes + 64);
+  const nb::gil_scoped_release unlocked;
+  for (size_t t = 0; t < n_tokens; ++t) {
+    kernels.quantize(x.data() + t * w.cols, w.cols, quantized.rows(), t, 0);
+  }
+  if (n_tokens > 0) {
+    kernels.linear(w, 0, y.stride() / kPanelRows, quantized.rows(), 0, n_tokens, y.Row(0),
+                   y.stride(), own.LinearScratch());
+  }
+  for (size_t t = 0; t < n_tokens; ++t) {
+    std::copy_n(y.Row(t), w.rows, out.data() + t * w.rows);
+  }
+  return out;
+}
+
+// (codes, scales) of one row, blocks of 32.
+nb::tuple QuantizeRow(const Array<float, 1>& x) {
+  QuantizedBuffer quantized;
+  quantized.Reserve(1, x.shape(0));
+  const QuantizedRows& rows = quantized.rows();
+  ActiveKernels().quantize(x.data(), x.shape(0), rows, 0, 0);
+  auto codes = NewArray<int8_t, 1>({rows.blocks * kBlock});
+  auto scales = NewArray<float, 1>({rows.blocks});
+  std::copy_n(rows.codes, rows.blocks * kBlock, codes.data());
+  std::copy_n(rows.scales, rows.blocks, scales.data());
+  return nb::make_tuple(codes, scales);
+}
+
+NumpyArray<float, 1> RmsNormOf(const Array<float, 1>& x, const Array<float, 1>& weight,
+                               float eps) {
+  if (x.shape(0) != weight.shape(0)) Refuse("x and weight differ in size");
+  auto out = NewArray<float, 1>({x.shape(0)});
+  ActiveKernels().rms_norm(x.data(), weight.data(), eps, x.shape(0), out.data());
+  return out;
+}
+
+NumpyArray<float, 1> SwiGluOf(const Array<float, 1>& gate, const Array<float, 1>& up) {
+  if (gate.shape(0) != up.shape(0)) Refuse("gate and up differ in size");
+  auto out = NewArray<float, 1>({gate.shape(0)});
+  std::copy_n(gate.data(), gate.shape(0), out.data());
+  ActiveKernels().swiglu(out.data(), up.data(), gate.shape(0));
+  return out;
+}
+
+NumpyArray<float, 1> ExpsOf(const Array<float, 1>& x) {
+  auto out = NewArray<float, 1>({x.shape(0)});
+  ActiveKernels().exp(x.data(), x.shape(0), out.data());
+  return out;
+}
+
+NumpyArray<uint16_t, 1> HalvesOf(const Array<float, 1>& x) {
+  auto out = NewArray<uint16_t, 1>({x.shape(0)});
+  ActiveKernels().floats_to_halves(x.data(), x.shape(0), out.data());
+  return out;
+}
+
+NumpyArray<float, 1> FloatsOf(const Array<uint16_t, 1>& x) {
+  auto out = NewArray<float, 1>({x.shape(0)});
+  ActiveKernels().halves_to_floats(x.data(), x.shape(0), out.data());
+  return out;
+}
+
+// One query against (n, d) keys and values, chunk by chunk: softmax(scale * keys q) values.
+NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2>& keys,
+                              const Array<float, 2>& values, float scale) {
+  const size_t d = query.shape(0), n = keys.shape(0);
+  if (d == 0 || n == 0 || keys.shape(1) != d || values.shape(1) != d || values.shape(0) != n) {
+    Refuse("query, keys and values don't fit together");
+  }
+  const Kernels& kernels = ActiveKernels();
+  const size_t padded = RoundUp(d, 16);
+  FloatRows rows;
+  rows.Reserve(2 * kKeyChunk + 3, padded);
+  const auto partial = [&](size_t row) {
+    float* own = rows.Row(2 * kKeyChunk + 2) + 2 * row;
+    return AttentionPartial{own, own + 1, rows.Row(2 * kKeyChunk + row)};
+  };
+  std::vector<float> padded_query(padded);
+  std::copy_n(query.data(), d, padded_query.data());
+  for (size_t first = 0; first < n; first += kKeyChunk) {
+    const size_t count = std::min(kKeyChunk, n - first);
+    for (size_t j = 0; j < count; ++j) {
+      std::copy_n(keys.data() + (first + j) * d, d, rows.Row(j));
+      std::copy_n(values.data() + (first + j) * d, d, rows.Row(kKeyChunk + j));
+    }
+    const AttentionPartial to = partial(first == 0 ? 0 : 1);
+    kernels.attend(padded_query.data(), rows.Row(0), rows.Row(kKeyChunk), count, padded, scale,
+                   to);
+    if (first > 0) kernels.merge(partial(0), to, padded);
+  }
+  auto out = NewArray<float, 1>({d});
+  kernels.divide(partial(0).out, *partial(0).sum, d, out.data());
+  return out;
+}
+
+NumpyArray<float, 2> AnglesOf(const std::vector<double>& frequencies, size_t position) {
+  auto out = NewArray<float, 2>({frequencies.size(), 2});
+  RopeAngles(frequencies, position, out.data());
+  return out;
+}
+
+}  // namespace
+
+void BindKernels(nb::module_& m) {
+  m.def("supported_isas", &SupportedNames, "Instruction sets that run here, the best first.");
+  m.def("active_isa", [] { return std::string(ActiveKernels().name); },
+        "The instruction set in use.");
+  m.def("use_isa", &Force, nb::arg("name"),
+        "Makes all later calls use this instruction set; '' is the best one.");
+  m.def("multiply", &Multiply, nb::arg("matrix"), nb::arg("x"),
+        "(T, cols) float32, quantised to 8 bits, times the matrix: (T, rows) float32.");
+  m.def("quantize", &QuantizeRow, nb::arg("x"),
+        "(n,) float32 -> codes (n to whole blocks,) int8 and scales (blocks,) float32.");
+  m.def("rms_norm", &RmsNormOf, nb::arg("x"), nb::arg("weight"), nb::arg("eps"));
+  m.def("swiglu", &SwiGluOf, nb::arg("gate"), nb::arg("up"));
+  m.def("exp", &ExpsOf, nb::arg("x"), "e^x in float32 as the softmax and the gate take it.");
+  m.def("to_halves", &HalvesOf, nb::arg("x"), "float32 -> float16 bits.");
+  m.def("from_halves", &FloatsOf, nb::arg("x"), "float16 bits -> float32.");
+  m.def("attend", &AttendTo, nb::arg("query"), nb::arg("keys"), nb::arg("values"),
+        nb::arg("scale"), "(d,) attention of one query over (n, d) keys and values, float32.");
+  m.def("rope_frequencies",
+        [](double base, size_t rotated_dims, const std::vector<double>& factors, double scale) {
+          if (!factors.empty() && factors.size() != rotated_dims / 2) {
+            Refuse("there must be one factor for each pair");
+          }
+          return RopeFrequencies(base, rotated_dims, factors, scale);
+        },
+        nb::arg("base"), nb::arg("rotated_dims"), nb::arg("factors") = std::vector<double>{},
+        nb::arg("scale") = 1.0, "Radians a position, one for each pair of values of a head.");
+  m.def("rope_angles", &AnglesOf, nb::arg("frequencies"), nb::arg("position"),
+        "(pairs, 2) float32: cosine and sine.");
+}
+
+}  // namespace aboard

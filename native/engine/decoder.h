@@ -1,0 +1,85 @@
+// A decoder-only transformer: packed weights in, tokens of any number of sequences in, logits out.
+// Expects blocks whose shapes fit together (bindings/decoder.cc checks them).
+// Exactness: numerics contract; a token's logits depend on its own sequence and on nothing else.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "engine/kv_cache.h"
+#include "engine/pool.h"
+#include "engine/rope.h"
+#include "engine/workspace.h"
+#include "isa/kernels.h"
+#include "kernels/layout.h"
+
+namespace aboard {
+
+struct AttentionBlock {
+  std::vector<float> norm;             // (D,)
+  PackedMatrix query, key, value;      // (H * d, D), (K * d, D), (K * d, D)
+  PackedMatrix output;                 // (D, H * d)
+};
+
+struct FeedForwardBlock {
+  std::vector<float> norm;       // (D,)
+  PackedMatrix gate, up, down;   // (F, D), (F, D), (D, F)
+};
+
+struct Layer {
+  AttentionBlock attention;
+  FeedForwardBlock feed_forward;
+};
+
+struct DecoderShape {
+  size_t width;        // D
+  size_t query_heads;  // H, a multiple of kv_heads
+  size_t kv_heads;     // K
+  size_t head_dim;     // d
+  size_t ffn_width;    // F
+  size_t vocabulary;   // V
+  float norm_eps;
+  float score_scale;
+  RopePairs rope_pairs;
+  std::vector<double> rope_frequencies;
+};
+
+// One token of a batch. Tokens of one sequence stand in order of their positions.
+struct BatchToken {
+  int32_t id;
+  KvCache* cache;
+  size_t position;  // its keys and values are stored there
+};
+
+class Decoder {
+ public:
+  Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
+          std::vector<float> final_norm, PackedMatrix head, size_t threads);
+
+  const DecoderShape& shape() const { return shape_; }
+  KvShape kv_shape() const { return {layers_.size(), shape_.kv_heads, shape_.head_dim}; }
+
+  // Processes the batch and writes the logits of tokens `wanted` (indices into it), (n, V).
+  // One call at a time works; others wait.
+  void Forward(std::span<const BatchToken> batch, std::span<const size_t> wanted, float* logits);
+
+  // Threads of the next calls.
+  void set_threads(size_t threads);
+  size_t threads() const { return pool_.threads(); }
+
+ private:
+  DecoderShape shape_;
+  std::vector<Layer> layers_;
+  PackedMatrix embedding_;
+  std::vector<float> final_norm_;
+  PackedMatrix head_;
+  Pool pool_;
+  Workspace workspace_;
+  std::mutex mutex_;
+};
+
+}  // namespace aboard

@@ -1,0 +1,64 @@
+// One forward pass, as each thread of the team runs it.
+// Expects a Workspace that was reserved for the batch.
+// Exactness: numerics contract; see kernels/.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "engine/decoder.h"
+
+namespace aboard {
+
+// Consecutive tokens of one sequence whose queries share the decoded keys of a chunk.
+struct QueryTile {
+  size_t first, count;
+};
+inline constexpr size_t kTileQueries = 16;
+
+class ForwardPass {
+ public:
+  ForwardPass(const DecoderShape& shape, std::span<const BatchToken> batch, Workspace& workspace,
+              size_t threads);
+
+  // Grows the workspace; on the calling thread, before Run.
+  void Reserve(size_t n_logits);
+
+  // The steps; each is called by every thread of the team and ends where all may go on.
+  void Embed(const Team& team, const PackedMatrix& embedding);
+  void Attend(const Team& team, const AttentionBlock& block, size_t layer);
+  void FeedForward(const Team& team, const FeedForwardBlock& block);
+  void Head(const Team& team, const std::vector<float>& norm, const PackedMatrix& head,
+            std::span<const size_t> wanted, float* logits);
+
+ private:
+  struct Projection {
+    const PackedMatrix& matrix;
+    FloatRows& out;
+  };
+
+  const QuantizedRows& NormAndQuantize(const Team& team, const std::vector<float>& norm);
+  const QuantizedRows& QuantizeAttended(const Team& team);
+  void Project(const Team& team, std::span<const Projection> projections, const QuantizedRows& x);
+  void AddToResidual(const Team& team, const PackedMatrix& matrix, const QuantizedRows& x);
+  void RotateAndStore(const Team& team, size_t layer);
+  void AttendTile(const Team& team, const QueryTile& tile, size_t kv_head, size_t layer);
+  void AttendChunk(const Team& team, size_t token, size_t kv_head, size_t chunk, size_t layer);
+  void JoinChunks(size_t token, size_t head);
+  void LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
+                 size_t chunk, size_t n_keys);
+  AttentionPartial PartialAt(float* at) const { return {at, at + 1, at + 16}; }
+  float* StoredPartial(size_t token, size_t head, size_t chunk);
+  size_t PartialSize() const { return 16 + padded_; }
+
+  const DecoderShape& shape_;
+  std::span<const BatchToken> batch_;
+  Workspace& space_;
+  const Kernels& kernels_;
+  size_t n_tokens_, group_, padded_, max_chunks_;
+  bool by_chunk_;  // few queries: threads share out the chunks of keys, too
+  std::vector<QueryTile> tiles_;
+};
+
+}  // namespace aboard

@@ -1,0 +1,68 @@
+// The buffers of one forward pass; they grow to the largest batch seen and are used again.
+// Expects Reserve before use.
+// Exactness: none to promise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/layout.h"
+
+namespace aboard {
+
+inline size_t RoundUp(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+
+// A matrix of float32 whose rows have room for whole panels.
+class FloatRows {
+ public:
+  void Reserve(size_t rows, size_t cols) {
+    stride_ = RoundUp(cols, kPanelRows);
+    if (values_.size() < rows * stride_) values_.resize(rows * stride_);
+  }
+  float* Row(size_t row) { return values_.data() + row * stride_; }
+  size_t stride() const { return stride_; }
+
+ private:
+  std::vector<float> values_;
+  size_t stride_ = 0;
+};
+
+// Owns what a QuantizedRows points to.
+class QuantizedBuffer {
+ public:
+  void Reserve(size_t rows, size_t cols);
+  const QuantizedRows& rows() const { return rows_; }
+
+ private:
+  std::vector<int8_t> codes_;
+  std::vector<float> floats_;
+  std::vector<int32_t> sums_;
+  QuantizedRows rows_{};
+};
+
+// What one thread needs for itself.
+struct ThreadSpace {
+  FloatRows normed;                   // (1, D)
+  QuantizedBuffer width, heads;       // (1, D), (1, H * d): a single token, quantised by each
+  std::vector<uint8_t> linear;        // see Kernels::linear
+  FloatRows chunk;                    // (128, d_padded): keys, then values, of one chunk
+  std::vector<float> states;          // of a tile of queries
+  uint8_t* LinearScratch();
+};
+
+struct Workspace {
+  FloatRows residual;                 // (T, D)
+  FloatRows query, key, value;        // (T, H * d), (T, K * d), (T, K * d)
+  FloatRows rotated;                  // (T * H, d_padded)
+  FloatRows attended;                 // (T, H * d)
+  FloatRows gate, up;                 // (T, F)
+  FloatRows projected;                // (T, D)
+  FloatRows angles;                   // (T, 2 * pairs)
+  FloatRows logits;                   // (n, V) where V is no multiple of 16
+  QuantizedBuffer width, heads, ffn;  // (T, D), (T, H * d), (T, F)
+  std::vector<float> partials;        // (T, H, chunks, 2 + d_padded)
+  std::vector<ThreadSpace> threads;
+};
+
+}  // namespace aboard

@@ -1,0 +1,45 @@
+// AVX2 and F16C, 256 bits, no VNNI: byte products by vpmaddubsw and vpmaddwd.
+// Compiled with its own -m flags: C headers and anonymous namespaces only, so that the linker can
+// never pick this code for an older CPU.
+// Exactness: vpmaddubsw saturates above 32767. Codes of at most 63 give at most 2 * 63 * 127, and
+// |signed code| of at most 128 gives at most 2 * 128 * 127: neither can.
+#include <immintrin.h>
+
+inline constexpr int kWidth = 8;
+#define ABOARD_OWN_HALVES
+#define ABOARD_OWN_SUM_TREES
+#include "isa/lanes-inl.h"
+#include "isa/portable-inl.h"
+#include "isa/x86-256-inl.h"
+
+namespace aboard {
+namespace {
+
+constexpr int kTileTokens = 4;
+constexpr int kSignedOffset = 0;
+
+ABOARD_INLINE U8x64 PrepareSigned(U8x64 w) { return w; }
+
+ABOARD_INLINE NativeI32 AddProducts(__m256i w, __m256i x, NativeI32 acc) {
+  return acc + (NativeI32)_mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1));
+}
+ABOARD_INLINE I32x16 DotSmall(U8x64 w, int32_t four, I32x16 acc) {
+  const __m256i x = _mm256_set1_epi32(four);
+  for (int i = 0; i < 2; ++i) acc.v[i] = AddProducts((__m256i)w.v[i], x, acc.v[i]);
+  return acc;
+}
+ABOARD_INLINE I32x16 DotSigned(U8x64 w, int32_t four, I32x16 acc) {
+  const __m256i x = _mm256_set1_epi32(four);
+  for (int i = 0; i < 2; ++i) {
+    const __m256i bytes = (__m256i)w.v[i];
+    acc.v[i] = AddProducts(_mm256_abs_epi8(bytes), _mm256_sign_epi8(x, bytes), acc.v[i]);
+  }
+  return acc;
+}
+
+}  // namespace
+}  // namespace aboard
+
+#define ABOARD_ISA_NAME "avx2"
+#define ABOARD_ISA_TABLE kAvx2Kernels
+#include "kernels/table-inl.h"

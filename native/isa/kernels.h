@@ -1,0 +1,70 @@
+// The table of kernels that each instruction set fills, and how the running one is chosen.
+// Expects pointers to be 64-byte aligned where a comment says so; sizes as stated.
+// Exactness: every entry gives the same bits on every instruction set (numerics contract).
+#pragma once
+
+#include "kernels/layout.h"
+
+namespace aboard {
+
+struct Kernels {
+  const char* name;
+
+  // y[t * y_stride + r] = sum over columns of w[r] * x[first_token + t], for the rows r of panels
+  // [first_panel, last_panel). Writes whole panels: y holds room for rows rounded up to 16.
+  // scratch: kLinearScratchBytes, aligned, one per thread.
+  void (*linear)(const PackedMatrix& w, size_t first_panel, size_t last_panel,
+                 const QuantizedRows& x, size_t first_token, size_t n_tokens, float* y,
+                 size_t y_stride, uint8_t* scratch);
+
+  // Quantises n values into blocks [first_block, ...) of row `token` of `out`.
+  void (*quantize)(const float* x, size_t n, const QuantizedRows& out, size_t token,
+                   size_t first_block);
+
+  // out = (x / sqrt(mean(x^2) + eps)) * weight.
+  void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
+
+  // gate = gate / (1 + exp(-gate)) * up.
+  void (*swiglu)(float* gate, const float* up, size_t n);
+
+  // out = out + x.
+  void (*add)(float* out, const float* x, size_t n);
+
+  // float32 <-> float16, n values; to float16 rounds half to even.
+  void (*halves_to_floats)(const uint16_t* x, size_t n, float* out);
+  void (*floats_to_halves)(const float* x, size_t n, uint16_t* out);
+
+  // One query (d_padded,) against the first n_keys <= 64 of a chunk: keys and values are
+  // (64, d_padded) float32, d_padded a multiple of 16.
+  void (*attend)(const float* query, const float* keys, const float* values, size_t n_keys,
+                 size_t d_padded, float scale, const AttentionPartial& out);
+
+  // Joins the partial result `next` of a later chunk to `running`.
+  void (*merge)(const AttentionPartial& running, const AttentionPartial& next, size_t d_padded);
+
+  // out = x / by (the last step of attention).
+  void (*divide)(const float* x, float by, size_t n, float* out);
+
+  // e^x, 0 below -87, e^88 above 88.
+  void (*exp)(const float* x, size_t n, float* out);
+};
+
+// 32 blocks of 512 code bytes and 2 x 2 x 16 float scales each; see kernels/linear-inl.h.
+inline constexpr size_t kUnpackBlocks = 32;
+inline constexpr size_t kLinearScratchBytes = kUnpackBlocks * (kQuads * kQuadBytes + 256) + 4096;
+
+// Names of the instruction sets that this build has and this CPU runs, the best first; at least
+// "scalar". Ends with nullptr.
+const char* const* SupportedIsas();
+
+// The kernels of the named set, or nullptr.
+const Kernels* FindKernels(const char* name);
+
+// The kernels in use: the best supported set, or the one forced by ForceIsa.
+const Kernels& ActiveKernels();
+
+// False if this CPU or build doesn't have the set. nullptr goes back to the best one. Takes effect
+// for every call that begins later.
+bool ForceIsa(const char* name);
+
+}  // namespace aboard

@@ -1,0 +1,220 @@
+// Sixteen virtual lanes over the machine's vectors: the arithmetic that all kernels are made of.
+// Expects kWidth (floats in one machine vector) to be defined; included once per instruction set.
+// Exactness: lane-wise IEEE operations, and one binary tree (l + l+8, +4, +2, +1) for sums.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+namespace aboard {
+namespace {
+
+typedef float NativeF32 __attribute__((vector_size(kWidth * 4)));
+typedef int32_t NativeI32 __attribute__((vector_size(kWidth * 4)));
+typedef uint32_t NativeU32 __attribute__((vector_size(kWidth * 4)));
+typedef uint8_t NativeU8 __attribute__((vector_size(kWidth * 4)));
+typedef uint16_t NativeU16 __attribute__((vector_size(kWidth * 4)));
+
+// GCC keeps vectors wider than the machine's in memory; arrays of machine vectors it does not.
+constexpr int kParts = 16 / kWidth;
+struct F32x16 {
+  NativeF32 v[kParts];
+};
+struct I32x16 {
+  NativeI32 v[kParts];
+};
+struct U8x64 {
+  NativeU8 v[kParts];
+};
+
+#define ABOARD_LANEWISE(expression)                  \
+  do {                                               \
+    _Pragma("GCC unroll 4")                          \
+    for (int i = 0; i < kParts; ++i) expression;     \
+  } while (0)
+
+#define ABOARD_INLINE inline __attribute__((always_inline))
+
+ABOARD_INLINE F32x16 operator+(F32x16 a, F32x16 b) {
+  ABOARD_LANEWISE(a.v[i] += b.v[i]);
+  return a;
+}
+ABOARD_INLINE F32x16 operator-(F32x16 a, F32x16 b) {
+  ABOARD_LANEWISE(a.v[i] -= b.v[i]);
+  return a;
+}
+ABOARD_INLINE F32x16 operator*(F32x16 a, F32x16 b) {
+  ABOARD_LANEWISE(a.v[i] *= b.v[i]);
+  return a;
+}
+ABOARD_INLINE F32x16 operator/(F32x16 a, F32x16 b) {
+  ABOARD_LANEWISE(a.v[i] /= b.v[i]);
+  return a;
+}
+ABOARD_INLINE I32x16 operator+(I32x16 a, I32x16 b) {
+  ABOARD_LANEWISE(a.v[i] += b.v[i]);
+  return a;
+}
+ABOARD_INLINE I32x16 operator-(I32x16 a, I32x16 b) {
+  ABOARD_LANEWISE(a.v[i] -= b.v[i]);
+  return a;
+}
+ABOARD_INLINE I32x16 operator&(I32x16 a, I32x16 b) {
+  ABOARD_LANEWISE(a.v[i] &= b.v[i]);
+  return a;
+}
+
+ABOARD_INLINE F32x16 Splat(float x) {
+  F32x16 a;
+  ABOARD_LANEWISE(a.v[i] = x - NativeF32{});
+  return a;
+}
+ABOARD_INLINE I32x16 SplatI(int32_t x) {
+  I32x16 a;
+  ABOARD_LANEWISE(a.v[i] = x + NativeI32{});
+  return a;
+}
+ABOARD_INLINE F32x16 Load(const float* p) {
+  F32x16 a;
+  memcpy(&a, p, sizeof a);
+  return a;
+}
+ABOARD_INLINE void Store(F32x16 a, float* p) { memcpy(p, &a, sizeof a); }
+ABOARD_INLINE I32x16 LoadI(const int32_t* p) {
+  I32x16 a;
+  memcpy(&a, p, sizeof a);
+  return a;
+}
+ABOARD_INLINE U8x64 LoadBytes(const uint8_t* p) {
+  U8x64 a;
+  memcpy(&a, p, sizeof a);
+  return a;
+}
+ABOARD_INLINE void StoreBytes(U8x64 a, uint8_t* p) { memcpy(p, &a, sizeof a); }
+
+ABOARD_INLINE F32x16 ToFloat(I32x16 a) {
+  F32x16 r;
+  ABOARD_LANEWISE(r.v[i] = __builtin_convertvector(a.v[i], NativeF32));
+  return r;
+}
+ABOARD_INLINE I32x16 Bits(F32x16 a) {
+  I32x16 r;
+  ABOARD_LANEWISE(r.v[i] = (NativeI32)a.v[i]);
+  return r;
+}
+ABOARD_INLINE F32x16 FromBits(I32x16 a) {
+  F32x16 r;
+  ABOARD_LANEWISE(r.v[i] = (NativeF32)a.v[i]);
+  return r;
+}
+
+// a where the mask's lane is -1, b where it is 0.
+ABOARD_INLINE I32x16 Select(I32x16 mask, I32x16 a, I32x16 b) {
+  I32x16 r;
+  ABOARD_LANEWISE(r.v[i] = (a.v[i] & mask.v[i]) | (b.v[i] & ~mask.v[i]));
+  return r;
+}
+ABOARD_INLINE F32x16 Select(I32x16 mask, F32x16 a, F32x16 b) {
+  return FromBits(Select(mask, Bits(a), Bits(b)));
+}
+ABOARD_INLINE I32x16 Less(F32x16 a, F32x16 b) {
+  I32x16 r;
+  ABOARD_LANEWISE(r.v[i] = (NativeI32)(a.v[i] < b.v[i]));
+  return r;
+}
+ABOARD_INLINE I32x16 Less(I32x16 a, I32x16 b) {
+  I32x16 r;
+  ABOARD_LANEWISE(r.v[i] = (NativeI32)(a.v[i] < b.v[i]));
+  return r;
+}
+// b where a < b, else a: a NaN in a stays.
+ABOARD_INLINE F32x16 Max(F32x16 a, F32x16 b) { return Select(Less(a, b), b, a); }
+ABOARD_INLINE F32x16 Min(F32x16 a, F32x16 b) { return Select(Less(b, a), b, a); }
+ABOARD_INLINE I32x16 MaxI(I32x16 a, I32x16 b) { return Select(Less(a, b), b, a); }
+
+template <int kBits>
+ABOARD_INLINE I32x16 ShiftLeft(I32x16 a) {
+  ABOARD_LANEWISE(a.v[i] = (NativeI32)((NativeU32)a.v[i] << kBits));
+  return a;
+}
+template <int kBits>
+ABOARD_INLINE I32x16 ShiftRight(I32x16 a) {
+  ABOARD_LANEWISE(a.v[i] = (NativeI32)((NativeU32)a.v[i] >> kBits));
+  return a;
+}
+
+ABOARD_INLINE U8x64 operator|(U8x64 a, U8x64 b) {
+  ABOARD_LANEWISE(a.v[i] |= b.v[i]);
+  return a;
+}
+ABOARD_INLINE U8x64 operator^(U8x64 a, uint8_t b) {
+  ABOARD_LANEWISE(a.v[i] ^= (b + NativeU8{}));
+  return a;
+}
+ABOARD_INLINE U8x64 operator&(U8x64 a, uint8_t b) {
+  ABOARD_LANEWISE(a.v[i] &= (b + NativeU8{}));
+  return a;
+}
+// Bits `mask` of the bytes, moved left by kBits (right where negative). The shift is one of 16-bit
+// units, so the mask must take off what came over from the neighbour.
+template <int kBits>
+ABOARD_INLINE U8x64 Shifted(U8x64 a, uint8_t mask) {
+  if constexpr (kBits > 0) {
+    ABOARD_LANEWISE(a.v[i] = (NativeU8)((NativeU16)a.v[i] << kBits));
+  } else if constexpr (kBits < 0) {
+    ABOARD_LANEWISE(a.v[i] = (NativeU8)((NativeU16)a.v[i] >> -kBits));
+  }
+  return a & mask;
+}
+
+// The one order in which sixteen lanes are summed.
+ABOARD_INLINE float SumLanes(const float* lane) {
+  float a[8], b[4];
+  for (int l = 0; l < 8; ++l) a[l] = lane[l] + lane[l + 8];
+  for (int l = 0; l < 4; ++l) b[l] = a[l] + a[l + 4];
+  return (b[0] + b[2]) + (b[1] + b[3]);
+}
+ABOARD_INLINE float SumTree(F32x16 a) {
+  float lane[16];
+  Store(a, lane);
+  return SumLanes(lane);
+}
+ABOARD_INLINE float MaxLane(F32x16 a) {
+  float lane[16];
+  Store(a, lane);
+  float max = lane[0];
+  for (int l = 1; l < 16; ++l) max = lane[l] > max ? lane[l] : max;
+  return max;
+}
+ABOARD_INLINE int32_t SumExact(I32x16 a) {
+  int32_t lane[16];
+  memcpy(lane, &a, sizeof lane);
+  int32_t sum = 0;
+  for (int l = 0; l < 16; ++l) sum += lane[l];
+  return sum;
+}
+
+// e^x in float32: 0 below -87, e^88 above 88; within 2 ulp between. The argument is reduced by
+// n * ln 2 in two steps, the rest of at most ln(2)/2 goes through a polynomial of degree 7.
+ABOARD_INLINE F32x16 Exp(F32x16 x) {
+  const F32x16 rounder = Splat(0x1.8p23f);
+  const I32x16 tiny = Less(x, Splat(-87.0f));
+  const F32x16 bounded = Min(Max(x, Splat(-87.0f)), Splat(88.0f));
+  const F32x16 shifted = bounded * Splat(0x1.715476p+0f) + rounder;
+  const F32x16 n = shifted - rounder;
+  const F32x16 r = (bounded - n * Splat(0x1.62ep-1f)) - n * Splat(0x1.0bfbe8p-15f);
+  F32x16 p = Splat(1.0f / 5040.0f);
+  p = p * r + Splat(1.0f / 720.0f);
+  p = p * r + Splat(1.0f / 120.0f);
+  p = p * r + Splat(1.0f / 24.0f);
+  p = p * r + Splat(1.0f / 6.0f);
+  p = p * r + Splat(0.5f);
+  p = (p * r) * r + r + Splat(1.0f);
+  // 2^n by its bits: n stands in the low bits of `shifted`. A product, so that a NaN stays one.
+  const F32x16 power = FromBits(ShiftLeft<23>(Bits(shifted) + SplatI(127 - 0x4b400000)));
+  return Select(tiny, Splat(0.0f), p * power);
+}
+
+}  // namespace
+}  // namespace aboard

@@ -1,0 +1,79 @@
+// The data that kernels share: packed matrices, quantised activations and the format list.
+// Expects nothing; plain structs without code, so that every instruction set may include it.
+// Exactness: see docs/decisions/0002-numerics-contract.md; the layout decides no bit of a result.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace aboard {
+
+// Rows of a panel: one vector lane each, whatever the width of the machine's vectors.
+inline constexpr size_t kPanelRows = 16;
+// Columns of a block: activations share one scale; eight quads of four columns.
+inline constexpr size_t kBlock = 32;
+inline constexpr size_t kQuads = 8;
+inline constexpr size_t kQuadBytes = 64;  // 16 rows x 4 columns
+// Columns that share a super-scale in the K formats.
+inline constexpr size_t kSuperBlock = 256;
+// Keys that attention treats as one unit; part of the numerics contract.
+inline constexpr size_t kKeyChunk = 64;
+
+enum class Format : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4,
+};
+inline constexpr size_t kFormats = 16;
+
+// A weight matrix (rows, cols) in panels of 16 rows. A panel holds the codes of all its blocks,
+// then (at `scales_offset`) their scales; float formats hold 16 floats per column and no scales.
+// Codes of a block, 64 bytes a piece, byte 4r+j of quad q = row r, column 4q+j:
+//   4 bits  4 pieces: quad 2v in the low nibbles, quad 2v+1 in the high ones
+//   5 bits  the same, then 1 piece whose bit q is the fifth bit of quad q
+//   6 bits  as 4 bits, then 2 pieces: bits 2(q%4).. of piece q/4 are the high bits of quad q
+//   3 bits  2 pieces of two low bits placed like that, then 1 piece whose bit q is the third bit
+//   2 bits  the 2 pieces alone;  8 bits  8 pieces, one a quad
+// Scales of a block or super-block, 16 rows each: see kernels/scales-inl.h.
+struct PackedMatrix {
+  const uint8_t* panels;
+  size_t panel_bytes;
+  size_t scales_offset;
+  size_t rows;
+  size_t cols;
+  Format format;
+};
+
+// Rows of activations, quantised per block of 32 columns: value = scale * code, codes -127..127.
+// All arrays are row-major; a row has `blocks` blocks, the last one filled up with zeros.
+struct QuantizedRows {
+  int8_t* codes;      // (T, blocks * 32)
+  float* scales;      // (T, blocks)
+  int32_t* sums;      // (T, blocks)      sum of the codes of a block
+  int32_t* sums16;    // (T, blocks * 2)  of each half of it
+  float* weighted;    // (T, blocks)      scale * float(sum)
+  float* weighted16;  // (T, blocks * 2)
+  size_t blocks;
+};
+
+// One attention head's share of one chunk of keys.
+struct AttentionPartial {
+  float* max;  // highest score
+  float* sum;  // sum of exp(score - max)
+  float* out;  // (d_padded,) sum of exp(score - max) * value
+};
+
+}  // namespace aboard

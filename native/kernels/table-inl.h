@@ -1,0 +1,22 @@
+// Makes the table of kernels of the instruction set whose file includes this one, last.
+// Expects lanes-inl.h and the set's own primitives; ABOARD_ISA_TABLE and ABOARD_ISA_NAME.
+// Exactness: see each body.
+#pragma once
+
+#include "isa/kernels.h"
+// The bodies, each over what stands above it.
+#include "kernels/scales-inl.h"
+#include "kernels/codes-inl.h"
+#include "kernels/linear-inl.h"
+#include "kernels/vectors-inl.h"
+#include "kernels/attention-inl.h"
+
+namespace aboard {
+
+extern const Kernels ABOARD_ISA_TABLE;
+const Kernels ABOARD_ISA_TABLE = {
+    ABOARD_ISA_NAME, Linear, Quantize,       RmsNorm,        SwiGlu, Add,
+    HalvesToFloats,  FloatsToHalves, Attend, Merge, Divide, ExpOf,
+};
+
+}  // namespace aboard

@@ -1,0 +1,126 @@
+// The passes between the matrices: quantisation, norm, activation, residual, float16.
+// Expects float32 arrays of any length; no alignment.
+// Exactness: element by element, or sixteen virtual lanes (lane = index mod 16) and one tree.
+#pragma once
+
+namespace aboard {
+namespace {
+
+// Up to sixteen values, the missing ones 0.
+ABOARD_INLINE F32x16 LoadUpTo16(const float* p, size_t n) {
+  if (n >= 16) return Load(p);
+  float filled[16] = {};
+  memcpy(filled, p, n * sizeof(float));
+  return Load(filled);
+}
+ABOARD_INLINE void StoreUpTo16(F32x16 a, float* p, size_t n) {
+  if (n >= 16) return Store(a, p);
+  float all[16];
+  Store(a, all);
+  memcpy(p, all, n * sizeof(float));
+}
+
+ABOARD_INLINE int32_t MaxLaneI(I32x16 a) {
+  int32_t lane[16];
+  memcpy(lane, &a, sizeof lane);
+  int32_t max = lane[0];
+  for (int l = 1; l < 16; ++l) max = lane[l] > max ? lane[l] : max;
+  return max;
+}
+
+// The scale of a block whose largest magnitude has these bits. Blocks below 2^-100 count as zero
+// (1 / scale would overflow); a NaN or infinity makes the block NaN, so that it can't hide.
+ABOARD_INLINE float BlockScale(int32_t max_bits) {
+  if (max_bits >= 0x7f800000) return __builtin_nanf("");
+  float max;
+  memcpy(&max, &max_bits, sizeof max);
+  return max < 0x1p-100f ? 0.0f : max / 127.0f;
+}
+
+void Quantize(const float* x, size_t n, const QuantizedRows& out, size_t token,
+              size_t first_block) {
+  const F32x16 rounder = Splat(0x1.8p23f);
+  const I32x16 magnitude = SplatI(0x7fffffff);
+  for (size_t done = 0; done < n; done += kBlock, ++first_block) {
+    const size_t left = n - done;
+    const F32x16 half[2] = {LoadUpTo16(x + done, left),
+                            left > 16 ? LoadUpTo16(x + done + 16, left - 16) : Splat(0.0f)};
+    const float scale =
+        BlockScale(MaxLaneI(MaxI(Bits(half[0]) & magnitude, Bits(half[1]) & magnitude)));
+    const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+    const size_t at = token * out.blocks + first_block;
+    int32_t sums[2];
+    for (int h = 0; h < 2; ++h) {
+      // Half to even, by adding 1.5 * 2^23; a block that is not finite gets codes of 0.
+      const F32x16 scaled = half[h] * Splat(inverse);
+      I32x16 codes = Bits(scaled + rounder) - SplatI(0x4b400000);
+      if (!(scale > 0.0f)) codes = SplatI(0);
+      StoreAsI8s(codes, out.codes + at * kBlock + h * 16);
+      sums[h] = SumExact(codes);
+      out.sums16[at * 2 + h] = sums[h];
+      out.weighted16[at * 2 + h] = scale * (float)sums[h];
+    }
+    out.scales[at] = scale;
+    out.sums[at] = sums[0] + sums[1];
+    out.weighted[at] = scale * (float)(sums[0] + sums[1]);
+  }
+}
+
+void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* out) {
+  F32x16 squares = Splat(0.0f);
+  for (size_t i = 0; i < n; i += 16) {
+    const F32x16 a = LoadUpTo16(x + i, n - i);
+    squares = squares + a * a;
+  }
+  const float mean = SumTree(squares) / (float)n;
+  const F32x16 scale = Splat(1.0f / __builtin_sqrtf(mean + eps));
+  for (size_t i = 0; i < n; i += 16) {
+    const F32x16 normal = LoadUpTo16(x + i, n - i) * scale;
+    StoreUpTo16(normal * LoadUpTo16(weight + i, n - i), out + i, n - i);
+  }
+}
+
+void SwiGlu(float* gate, const float* up, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    const F32x16 g = LoadUpTo16(gate + i, n - i);
+    const F32x16 silu = g / (Splat(1.0f) + Exp(Splat(0.0f) - g));
+    StoreUpTo16(silu * LoadUpTo16(up + i, n - i), gate + i, n - i);
+  }
+}
+
+void Add(float* out, const float* x, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    StoreUpTo16(LoadUpTo16(out + i, n - i) + LoadUpTo16(x + i, n - i), out + i, n - i);
+  }
+}
+
+void Divide(const float* x, float by, size_t n, float* out) {
+  for (size_t i = 0; i < n; i += 16) {
+    StoreUpTo16(LoadUpTo16(x + i, n - i) / Splat(by), out + i, n - i);
+  }
+}
+
+void ExpOf(const float* x, size_t n, float* out) {
+  for (size_t i = 0; i < n; i += 16) StoreUpTo16(Exp(LoadUpTo16(x + i, n - i)), out + i, n - i);
+}
+
+void HalvesToFloats(const uint16_t* x, size_t n, float* out) {
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) Store(LoadHalves((const uint8_t*)(x + i)), out + i);
+  if (i < n) {
+    uint16_t filled[16] = {};
+    memcpy(filled, x + i, (n - i) * sizeof *x);
+    StoreUpTo16(LoadHalves((const uint8_t*)filled), out + i, n - i);
+  }
+}
+
+void FloatsToHalves(const float* x, size_t n, uint16_t* out) {
+  for (size_t i = 0; i < n; i += 16) {
+    uint16_t halves[16];
+    StoreHalves(LoadUpTo16(x + i, n - i), halves);
+    memcpy(out + i, halves, (n - i < 16 ? n - i : 16) * sizeof *out);
+  }
+}
+
+}  // namespace
+}  // namespace aboard
