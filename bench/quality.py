@@ -1,0 +1,121 @@
+"""How far are the answers from those of float32, and how far are llama.cpp's on the same file?
+
+    python bench/quality.py MODEL TEXT --oracle ENV --llama ENV [--aboard ENV] [--tokens 4096]
+
+ENV: a virtual environment; the oracle's is that of tools/oracle_requirements.txt, llama.cpp's has
+llama-cpp-python. The oracle is transformers in float32 on the weights that the `gguf` package
+decodes. The text is cut into chunks of 512 tokens, each scored on its own at every position.
+Figures: mean KL(oracle || engine) in nats a token, the share of positions with the same top
+token, and perplexity (positions 1 to 511 of each chunk). The oracle's logits are kept in --cache.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from engines import Engine, python_of, record
+
+CHUNK = 512
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Natural logarithms of the probabilities, (T, V) float64."""
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
+    return wide
+
+
+def score(oracle: np.ndarray, logits: np.ndarray, tokens: list[int]) -> dict[str, np.ndarray]:
+    """Per position of one chunk: KL divergence, same top token, loss of oracle and engine."""
+    want, got = log_softmax(oracle), log_softmax(logits)
+    position, following = np.arange(len(tokens) - 1), np.array(tokens[1:])
+    return {
+        "kl": (np.exp(want) * (want - got)).sum(axis=1),
+        "same_top": want.argmax(axis=1) == got.argmax(axis=1),
+        "oracle_loss": -want[position, following],
+        "loss": -got[position, following],
+    }
+
+
+def oracle_logits(options: argparse.Namespace, tokens: list[int]) -> np.ndarray:
+    """(N, V) float32 from transformers; made once for a file and a text."""
+    key = hashlib.sha256(options.model.read_bytes() + json.dumps(tokens).encode()).hexdigest()[:16]
+    options.cache.mkdir(parents=True, exist_ok=True)
+    path = options.cache / f"oracle-{key}.npy"
+    if not path.exists():
+        ids = path.with_suffix(".json")
+        ids.write_text(json.dumps(tokens))
+        script = str(Path(__file__).with_name("oracle.py"))
+        command = [python_of(options.oracle), script, str(options.model), str(ids), str(path)]
+        subprocess.run([*command, "--chunk", str(CHUNK)], check=True)
+    return np.load(path, mmap_mode="r")
+
+
+def measure(engine: Engine, oracle: np.ndarray, tokens: list[int], out: Path) -> dict[str, float]:
+    """The figures of one engine over all chunks."""
+    parts = []
+    for start in range(0, len(tokens), CHUNK):
+        chunk = tokens[start : start + CHUNK]
+        engine.ask("logits", tokens=chunk, out=str(out))
+        parts.append(score(oracle[start : start + CHUNK], np.load(out), chunk))
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    means = np.array([part["kl"].mean() for part in parts])
+    return {
+        "mean_kl": float(joined["kl"].mean()),
+        "mean_kl_error": float(means.std(ddof=1) / math.sqrt(len(means))),
+        "p99_kl": float(np.quantile(joined["kl"], 0.99)),
+        "same_top": float(joined["same_top"].mean()),
+        "perplexity": math.exp(joined["loss"].mean()),
+        "oracle_perplexity": math.exp(joined["oracle_loss"].mean()),
+    }
+
+
+def main() -> None:
+    """Measures both engines, prints a table and records a line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--oracle", required=True, help="environment of the oracle")
+    parser.add_argument("--llama", required=True, help="environment of llama.cpp")
+    parser.add_argument("--aboard", help="environment of aboard (this one)")
+    parser.add_argument("--only", choices=("aboard", "llama"), help="leave the other out")
+    parser.add_argument("--tokens", type=int, default=8 * CHUNK)
+    parser.add_argument("--threads", type=int, default=1)
+    default_cache = Path(tempfile.gettempdir()) / "aboard-bench"
+    parser.add_argument("--cache", type=Path, default=default_cache)
+    options = parser.parse_args()
+    shape = {"threads": options.threads, "context": CHUNK}
+    homes = {"llama": python_of(options.llama), "aboard": python_of(options.aboard)}
+
+    with Engine(homes["llama"], "llama", options.model, **shape) as llama:
+        tokens = llama.ask("tokenize", text=options.text.read_text())["tokens"]
+    tokens = tokens[: options.tokens // CHUNK * CHUNK]
+    oracle = oracle_logits(options, tokens)
+    found = {}
+    for kind in [options.only] if options.only else ["llama", "aboard"]:
+        with Engine(homes[kind], kind, options.model, **shape) as engine:
+            found[kind] = measure(engine, oracle, tokens, options.cache / f"{kind}.npy")
+            found[kind]["version"] = engine.about["version"]
+    for kind, figures in found.items():
+        change = figures["perplexity"] / figures["oracle_perplexity"] - 1
+        print(
+            f"{kind:7} KL {figures['mean_kl']:.5f} +- {figures['mean_kl_error']:.5f}  "
+            f"same top {figures['same_top']:.2%}  perplexity {figures['perplexity']:.4f} "
+            f"({change:+.2%} of float32's {figures['oracle_perplexity']:.4f})"
+        )
+    facts: dict[str, object] = {"model": options.model.name, "text": options.text.name}
+    facts |= {"n_tokens": len(tokens), "chunk": CHUNK, **found}
+    if len(found) == 2:
+        facts["kl_ratio"] = found["aboard"]["mean_kl"] / found["llama"]["mean_kl"]
+        print(f"KL of aboard over llama.cpp: {facts['kl_ratio']:.3f}")
+    record("quality", baseline="llama.cpp", oracle="transformers float32", **facts)
+
+
+if __name__ == "__main__":
+    main()
