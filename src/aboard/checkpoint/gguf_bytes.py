@@ -10,21 +10,20 @@ import os
 import stat
 import struct
 import weakref
-from array import array
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aboard.checkpoint.gguf_strings import StringArray
+from aboard.checkpoint.gguf_strings import InvalidString, StringArray, StringCollector
 from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile, UsageError
 
 # The largest header known, of a 262,144-token vocabulary, is about 16 MB.
 MAX_HEADER_BYTES = 256 << 20
 # Texts outside of arrays become Python strings, which may take four bytes a character.
 MAX_TEXT_BYTES = 32 << 20
-WINDOW_BYTES = 256 << 10
+WINDOW_BYTES = 64 << 10
 
 CUT_SHORT = "The file was cut short or damaged: get it again."
 _UINT64 = struct.Struct("<Q")
@@ -148,27 +147,15 @@ class HeaderStream:
     def texts(self, count: int) -> StringArray:
         """The next `count` strings, kept as bytes."""
         self.claim(_UINT64.size, count)
-        start = self.position
-        content, ends = bytearray(), array("I")
-        unpack, append = _UINT64.unpack_from, ends.append
-        while count:
-            window, at, whole = self._window, self._at, len(self._window)
-            while count and at + 8 <= whole:  # 3 x as fast as `take` (tests' vocabulary of 100,000)
-                end = at + 8 + unpack(window, at)[0]
-                if end > whole:
-                    break
-                content += window[at + 8 : end]
-                append(len(content))
-                at, count = end, count - 1
-            self._at = at
-            if count:
-                content += self.take(self.claim(self.unpack(_UINT64)))
-                append(len(content))
-                count -= 1
-        strings = StringArray(content, ends)
-        if (bad := strings.first_invalid()) is not None:
-            raise self.malformed(f"holds string {bad} that is not UTF-8, from byte {start} on")
-        return strings
+        strings = StringCollector()
+        try:
+            while len(strings) < count:
+                self._at = strings.scan(self._window, self._at, count - len(strings))
+                if len(strings) < count:
+                    strings.append(self.take(self.claim(self.unpack(_UINT64))))
+        except InvalidString as error:
+            raise self.malformed(str(error)) from None
+        return strings.collected()
 
     def numbers(self, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
         """The next `count` numbers of `dtype`, read-only."""

@@ -6,14 +6,18 @@ As Python strings a vocabulary takes five times the bytes that it has in the fil
 from __future__ import annotations
 
 import codecs
+import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
 from typing import overload
 
 import numpy as np
 
-_CHECKED_AT_ONCE = 1 << 16
+# What stands before each string: its length in the file, NULs in memory. Between NULs, the UTF-8 of
+# many strings is valid only where that of each is, and `split` finds their borders.
+_BEFORE = struct.Struct("<Q")
+_NULS = "\0" * _BEFORE.size
+_AT_ONCE = 4096
 
 
 class StringArray(Sequence[str]):
@@ -22,7 +26,7 @@ class StringArray(Sequence[str]):
     Parameters
     ----------
     content : bytes-like
-        The UTF-8 of all strings, one after the other.
+        The UTF-8 of all strings, with eight NULs before each.
     ends : array of unsigned integers
         Where each string ends in `content`.
     """
@@ -44,45 +48,96 @@ class StringArray(Sequence[str]):
         chosen = range(len(self))[index]
         if isinstance(chosen, range):
             return [self[each] for each in chosen]
-        start = self._ends[chosen - 1] if chosen else 0
+        start = (self._ends[chosen - 1] if chosen else 0) + _BEFORE.size
         return str(self._content[start : self._ends[chosen]], "utf-8")
 
     def __iter__(self) -> Iterator[str]:
-        content = self._content
-        return (str(content[start:end], "utf-8") for start, end in self._borders())
+        for first in range(0, len(self), _AT_ONCE):
+            yield from self._decoded(first, min(first + _AT_ONCE, len(self)))
 
     def __repr__(self) -> str:
         return f"<{len(self)} strings, the first {self[:3]}>"
 
-    def first_invalid(self) -> int | None:
-        """The number of the first string that is not UTF-8, None where all are.
-
-        All strings are valid where they are valid together and none begins within a character:
-        two passes at the speed of C, in place of one call per string.
-        """
-        if not len(self._content):
-            return None
-        octets = np.frombuffer(self._content, np.uint8)
-        borders = np.frombuffer(self._ends, f"u{self._ends.itemsize}")
-        starts = borders[borders < len(octets)]
-        if _is_utf8(self._content) and not np.any(octets[starts] & 0xC0 == 0x80):
-            return None
-        invalid = (
-            number
-            for number, (start, end) in enumerate(self._borders())
-            if not _is_utf8(self._content[start:end])
-        )
-        return next(invalid, None)
-
-    def _borders(self) -> Iterator[tuple[int, int]]:
-        return pairwise(chain((0,), self._ends))
+    def _decoded(self, first: int, end: int) -> list[str]:
+        """The strings `first` to `end`, at a tenth of the cost of one by one."""
+        start = self._ends[first - 1] if first else 0
+        joined = str(self._content[start : self._ends[end - 1]], "utf-8")
+        if joined.count("\0") == _BEFORE.size * (end - first):
+            return joined.split(_NULS)[1:]
+        return self[first:end]
 
 
-def _is_utf8(content: memoryview) -> bool:
+class InvalidString(ValueError):  # noqa: N818 - never leaves the reader
+    """A string of an array is not UTF-8."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"holds string {number} that is not UTF-8")
+
+
+class StringCollector:
+    """Takes strings from the bytes of a file until they are a `StringArray`.
+
+    `scan` and `append` raise InvalidString where one is not UTF-8.
+    """
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._ends = array("I")
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def collected(self) -> StringArray:
+        """All strings so far."""
+        return StringArray(self._content, self._ends)
+
+    def append(self, string: bytes) -> None:
+        """Take one string."""
+        if not _is_utf8(string):
+            raise InvalidString(len(self))
+        self._content += bytes(_BEFORE.size)
+        self._content += string
+        self._ends.append(len(self._content))
+
+    def scan(self, window: bytes, start: int, count: int) -> int:
+        """Take at most `count` strings that lie whole in `window`; where the next one begins."""
+        first, at, last = len(self), start, len(window) - _BEFORE.size
+        shift = len(self._content) - start
+        unpack, append = _BEFORE.unpack_from, self._ends.append
+        for _ in range(count):  # 130 ns a string: twice as fast as to copy each by itself
+            if at > last:
+                break
+            end = at + _BEFORE.size + unpack(window, at)[0]
+            if end > len(window):
+                break
+            append(end + shift)
+            at = end
+        if at > start:
+            self._take_over(bytearray(window[start:at]), first)
+        return at
+
+    def _take_over(self, piece: bytearray, first: int) -> None:
+        """Join `piece`, which holds the strings from `first` on behind their lengths."""
+        ends = np.array(self._ends[first:], np.intp) - len(self._content)
+        starts = np.concatenate([[0], ends[:-1]])
+        octets = np.frombuffer(piece, np.uint8)
+        for _ in range(_BEFORE.size):
+            octets[starts] = 0
+            starts += 1
+        try:
+            piece.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidString(first + int(np.searchsorted(ends, error.start, "right"))) from None
+        self._content += piece
+
+
+def _is_utf8(content: bytes) -> bool:
+    """Whether `content` is UTF-8, found without all of it as a string in memory."""
     decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(content)
     try:
-        for start in range(0, len(content), _CHECKED_AT_ONCE):
-            decoder.decode(content[start : start + _CHECKED_AT_ONCE])
+        for start in range(0, len(view), 1 << 16):
+            decoder.decode(view[start : start + (1 << 16)])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from functools import lru_cache
 
 from aboard.checkpoint.pretokenizers import build_pre_tokenizer, find_word_rule
@@ -35,6 +34,7 @@ class ByteLevelEncoder:
     def __init__(self, meta: TokenizerMetadata) -> None:
         import tokenizers
         from tokenizers.models import BPE
+        from tokenizers.normalizers import NFC
 
         rule = find_word_rule(meta.pre)
         if meta.add_space_prefix:
@@ -45,6 +45,7 @@ class ByteLevelEncoder:
         vocabulary = meta.ids.copy()
         for token_id in meta.control:
             del vocabulary[meta.tokens[token_id]]
+        _check_merges(meta.merges, vocabulary)
         try:
             model = BPE(vocab=vocabulary, merges=meta.merges, ignore_merges=rule.whole_words_first)
         except Exception as error:  # the library raises bare Exception
@@ -53,7 +54,8 @@ class ByteLevelEncoder:
                 hint="The file is damaged or was made by a faulty converter: get it again.",
             ) from None
         self._tokens = meta.tokens
-        self._nfc = rule.nfc
+        # The library's, not Python's: one Unicode version for all, whatever Python runs this.
+        self._normalizer = NFC() if rule.nfc else None
         self.adds_bos = rule.add_bos
         self._tokenizer = tokenizers.Tokenizer(model)
         self._tokenizer.pre_tokenizer = build_pre_tokenizer(rule)
@@ -71,8 +73,8 @@ class ByteLevelEncoder:
 
     def encode(self, text: str, *, at_start: bool) -> list[int]:
         """The ids of `text`. Where it stands makes no difference to this model."""
-        if self._nfc:
-            text = unicodedata.normalize("NFC", text)
+        if self._normalizer is not None:
+            text = self._normalizer.normalize_str(text)
         unknown = text.encode().translate(None, self._known_bytes)
         if unknown:
             raise UsageError(
@@ -89,3 +91,16 @@ class ByteLevelEncoder:
             return bytes([byte_of[letter] for letter in token])
         except KeyError:  # not made of byte letters: added as plain text
             return token.encode()
+
+
+def _check_merges(merges: list[tuple[str, str]], vocabulary: dict[str, int]) -> None:
+    """Refuse a merge whose result is no token: the library panics where it is a long one."""
+    results = map("".join, merges)
+    if all(map(vocabulary.__contains__, results)):
+        return
+    first = next(pair for pair in merges if "".join(pair) not in vocabulary)
+    raise TokenizerError(
+        f"tokenizer.ggml.merges joins {first[0][:40]!r} and {first[1][:40]!r}, "
+        "which gives no token of plain text",
+        hint="The file is damaged or was made by a faulty converter: get it again.",
+    )

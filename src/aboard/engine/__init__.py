@@ -1,0 +1,14 @@
+"""The loaded model on a device, and the sessions that run it.
+
+>>> from aboard.engine import load
+>>> model = load("model.gguf")                     # doctest: +SKIP
+>>> session = model.session()                      # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from aboard.engine.model import Model, load
+from aboard.engine.sampling import Sampling
+from aboard.engine.session import Session, Step, Timing
+
+__all__ = ["Model", "Sampling", "Session", "Step", "Timing", "load"]

@@ -1,0 +1,376 @@
+"""A model, loaded: weights packed for this CPU, tokenizer, chat template."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from aboard.checkpoint.chat_template import ChatTemplate
+from aboard.checkpoint.gguf import open_gguf
+from aboard.checkpoint.tokenizer import Tokenizer
+from aboard.engine.device import checked_threads, use_isa_of_environment
+from aboard.engine.sampling import Sampling
+from aboard.engine.session import PROMPT_CHUNK, Session
+from aboard.engine.weights import Weights, load_weights
+from aboard.errors import TemplateError, TokenizerError, UsageError
+from aboard.models import DecoderModel, describe_model
+
+if TYPE_CHECKING:
+    from aboard._native import Decoder
+
+Message = Mapping[str, object]
+
+
+def load(path: str | Path, *, threads: int | None = None, context: int | None = None) -> Model:
+    """The model in the GGUF file at `path`, ready to run.
+
+    The file is read, hashed and packed in one pass and not needed afterwards.
+
+    Parameters
+    ----------
+    path : str or Path
+        A GGUF file; of a split one, the first part.
+    threads : int, optional
+        For loading and computing; by default one for each usable core. The answers don't depend
+        on it.
+    context : int, optional
+        Tokens a session may hold, up to what the model was made for, which is the default. Memory
+        is taken as tokens come.
+
+    Raises
+    ------
+    CheckpointError
+        The file can't be understood.
+    ConfigError
+        Its hyper-parameters are unknown or contradict each other.
+    TokenizerError
+        Its tokenizer is unknown or contradictory.
+    UsageError
+        `threads` or `context` is out of range, or `ABOARD_ISA` names what doesn't run here.
+    """
+    n_threads = checked_threads(threads)
+    use_isa_of_environment()
+    with open_gguf(path) as file:
+        config = describe_model(file.metadata, frozenset(file.tensors))
+        context_length = _checked_context(context, config.context_length)
+        weights = load_weights(file, config, n_threads)
+        tokenizer = (
+            Tokenizer.from_gguf(file.metadata)
+            if "tokenizer.ggml.model" in file.metadata
+            else None
+        )
+        template = ChatTemplate.from_gguf(file.metadata)
+    return Model(Path(path), config, weights, tokenizer, template, context_length, n_threads)
+
+
+class Model:
+    """A loaded model; made by `aboard.load`. Threads may share it, each with its own sessions.
+
+    Attributes
+    ----------
+    path : Path
+        Where it came from.
+    config : DecoderModel
+        Its hyper-parameters.
+    chat_template : ChatTemplate or None
+        How a conversation is written down for it.
+    context_length : int
+        Tokens a session may hold.
+    weights_sha256 : str
+        The hash of names, formats, shapes and bytes of all tensors.
+    weights_bytes : int
+        Bytes the packed weights hold in memory.
+    decoder : Decoder
+        The native model.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: DecoderModel,
+        weights: Weights,
+        tokenizer: Tokenizer | None,
+        chat_template: ChatTemplate | None,
+        context_length: int,
+        threads: int,
+    ) -> None:
+        self.path = path
+        self.config = config
+        self.chat_template = chat_template
+        self.context_length = context_length
+        self.weights_sha256 = weights.sha256
+        self.weights_bytes = weights.size_bytes
+        self.decoder = _build(config, weights, threads)
+        self._tokenizer = tokenizer
+
+    def __repr__(self) -> str:
+        return f"<Model {str(self.path)!r}: {self.config.architecture}>"
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to token ids and back.
+
+        Raises
+        ------
+        TokenizerError
+            The file has no tokenizer.
+        """
+        if self._tokenizer is None:
+            raise TokenizerError(
+                f"{self.path}: has no tokenizer", hint="Only `logits` and sessions work, on ids."
+            )
+        return self._tokenizer
+
+    @property
+    def threads(self) -> int:
+        """Threads that compute; may be set at any time. The answers don't depend on it.
+
+        Raises
+        ------
+        UsageError
+            Set to what is no integer from 1 to 1024.
+        """
+        return self.decoder.threads
+
+    @threads.setter
+    def threads(self, threads: int) -> None:
+        self.decoder.threads = checked_threads(threads)
+
+    def session(self) -> Session:
+        """A new session: an empty KV cache on this model."""
+        return Session(self, self.decoder.new_cache(self.context_length))
+
+    @overload
+    def generate(
+        self, prompt: str, *, stream: Literal[False] = False, **options: Any
+    ) -> str: ...
+    @overload
+    def generate(self, prompt: str, *, stream: Literal[True], **options: Any) -> Iterator[str]: ...
+    def generate(
+        self, prompt: str, *, stream: bool = False, **options: Any
+    ) -> str | Iterator[str]:
+        """Continue `prompt` as it stands, without a chat template.
+
+        Parameters
+        ----------
+        prompt : str
+            Any text that isn't empty.
+        stream : bool
+            Return the answer piece by piece.
+        **options
+            `max_tokens` (int, 512 by default; None: as many as the context holds), `stop`
+            (iterable of str), and either `sampling` (a `Sampling`) or its fields: `temperature`,
+            `top_k`, `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`,
+            `frequency_penalty`, `seed`, `logit_bias`. Greedy by default.
+
+        Returns
+        -------
+        str, or an iterator of str where `stream` is set
+
+        Raises
+        ------
+        ContextOverflow
+            The prompt doesn't fit the context.
+        UsageError
+            An option is unknown or out of its range.
+        """
+        return self._answer(self.tokenizer.encode(prompt), stream, options)
+
+    @overload
+    def chat(
+        self, messages: Sequence[Message], *, stream: Literal[False] = False, **options: Any
+    ) -> str: ...
+    @overload
+    def chat(
+        self, messages: Sequence[Message], *, stream: Literal[True], **options: Any
+    ) -> Iterator[str]: ...
+    def chat(
+        self, messages: Sequence[Message], *, stream: bool = False, **options: Any
+    ) -> str | Iterator[str]:
+        """Answer a conversation.
+
+        Parameters
+        ----------
+        messages : sequence of mappings
+            Each with `role` ("system", "user", "assistant") and `content`.
+        stream, **options
+            As for `generate`.
+
+        Raises
+        ------
+        TemplateError
+            The model has no chat template, or it refuses the conversation.
+        ContextOverflow, UsageError
+            As for `generate`.
+        """
+        return self._answer(self.chat_tokens(messages), stream, options)
+
+    def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
+        """The token ids of a conversation, up to where the assistant's answer begins.
+
+        Raises
+        ------
+        TemplateError
+            The model has no chat template, or it refuses the conversation.
+        """
+        if self.chat_template is None:
+            raise TemplateError(
+                f"{self.path}: has no chat template", hint="Write the prompt out: `generate`."
+            )
+        return self.tokenizer.encode(self.chat_template.render(messages))
+
+    def logits(self, tokens: Iterable[int]) -> npt.NDArray[np.float32]:
+        """The logits after each of `tokens`.
+
+        Parameters
+        ----------
+        tokens : iterable of int
+            At least one, at most the context.
+
+        Returns
+        -------
+        (T, V) float32
+
+        Raises
+        ------
+        ContextOverflow
+            They don't fit the context.
+        UsageError
+            There are none, or one is not in the vocabulary.
+        """
+        ids = self.checked_tokens(tokens)
+        if not ids.size:
+            raise UsageError("there are no tokens to process")
+        with self.session() as session:
+            return session.logits(ids)
+
+    def decode_together(
+        self, sessions: Sequence[Session], tokens: Sequence[int]
+    ) -> npt.NDArray[np.float32]:
+        """Process one token in each of several sessions; faster than one after the other.
+
+        Parameters
+        ----------
+        sessions : sequence of Session
+            Of this model, each once.
+        tokens : sequence of int
+            One for each session.
+
+        Returns
+        -------
+        (B, V) float32
+            Row i are the very logits that `sessions[i].decode(tokens[i])` would return.
+
+        Raises
+        ------
+        ContextOverflow
+            A context is full; nothing was processed.
+        UsageError
+            The arguments don't fit together, or a token is not in the vocabulary.
+        """
+        ids = self.checked_tokens(tokens)
+        if len(sessions) != ids.size or len({id(each) for each in sessions}) != ids.size:
+            raise UsageError(f"{ids.size} tokens for {len(sessions)} different sessions")
+        return Session.step_together(sessions, ids)
+
+    def checked_tokens(self, tokens: Iterable[int]) -> npt.NDArray[np.int32]:
+        """`tokens` as (T,) int32.
+
+        Raises
+        ------
+        UsageError
+            One is no integer, or not in the vocabulary.
+        """
+        array = np.asarray(tokens if isinstance(tokens, np.ndarray) else list(tokens))
+        if not array.size:
+            return np.zeros(0, np.int32)
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise UsageError(f"tokens are {array.shape} {array.dtype}, expected (T,) integers")
+        outside = (array < 0) | (array >= self.config.n_vocabulary)
+        if outside.any():
+            raise UsageError(
+                f"token {array[outside][0]} is not in the vocabulary of "
+                f"{self.config.n_vocabulary}"
+            )
+        return np.ascontiguousarray(array, np.int32)
+
+    def _answer(
+        self, tokens: list[int], stream: bool, options: dict[str, Any]
+    ) -> str | Iterator[str]:
+        max_tokens = options.pop("max_tokens", 512)
+        stop = options.pop("stop", ())
+        sampling = _sampling(options)
+        steps = self.session().generate(
+            tokens, sampling=sampling, max_tokens=max_tokens, stop=stop, logprobs=False
+        )
+        texts = (step.text for step in steps if step.text)
+        return texts if stream else "".join(texts)
+
+
+def _sampling(options: dict[str, Any]) -> Sampling:
+    sampling = options.pop("sampling", None)
+    unknown = sorted(set(options) - set(Sampling.__dataclass_fields__))
+    if unknown:
+        raise UsageError(
+            f"unknown options: {', '.join(unknown)}",
+            hint="There are max_tokens, stop, stream, sampling and the fields of Sampling.",
+        )
+    if sampling is None:
+        return Sampling(**options)
+    if not isinstance(sampling, Sampling):
+        raise UsageError(f"sampling is a {type(sampling).__name__}, expected a Sampling")
+    if options:
+        raise UsageError(f"sampling and {', '.join(sorted(options))} exclude each other")
+    return sampling
+
+
+def _checked_context(context: int | None, longest: int) -> int:
+    if context is None:
+        return longest
+    if isinstance(context, bool) or not isinstance(context, int) or not 1 <= context <= longest:
+        raise UsageError(f"context is {context!r}, this model takes 1 to {longest} tokens")
+    return context
+
+
+def _build(config: DecoderModel, weights: Weights, threads: int) -> Decoder:
+    """The native model of packed weights."""
+    from aboard import _native
+
+    matrices, vectors = weights.matrices, weights.vectors
+    rope = config.rope
+    divisors = [] if rope.divisors is None else vectors[rope.divisors.name].tolist()
+    decoder = _native.Decoder(
+        embedding=matrices[config.embedding.name],
+        final_norm=vectors[config.final_norm.name],
+        head=matrices[config.head.name],
+        query_heads=config.n_query_heads,
+        kv_heads=config.n_kv_heads,
+        head_dim=config.head_dim,
+        ffn_width=config.ffn_width,
+        norm_eps=config.norm_eps,
+        score_scale=1.0 / math.sqrt(config.head_dim),
+        rope_pairs=rope.pairs,
+        rope_frequencies=_native.rope_frequencies(
+            rope.base, rope.rotated_dims, divisors, rope.scale
+        ),
+        threads=threads,
+    )
+    for layer in config.layers:
+        attention, feed_forward = layer.attention, layer.feed_forward
+        decoder.add_layer(
+            attention_norm=vectors[attention.norm.name],
+            query=matrices[attention.query.name],
+            key=matrices[attention.key.name],
+            value=matrices[attention.value.name],
+            output=matrices[attention.output.name],
+            ffn_norm=vectors[feed_forward.norm.name],
+            gate=matrices[feed_forward.gate.name],
+            up=matrices[feed_forward.up.name],
+            down=matrices[feed_forward.down.name],
+        )
+    return decoder

@@ -1,0 +1,150 @@
+"""A session in a file: tokens, keys and values, tied to the weights and the numerics version.
+
+    magic "ABOARDKV", length of the header u32, header (JSON), chunks of 64 tokens, SHA-256
+
+The last 32 bytes are the hash of all before. Little-endian.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from aboard.errors import ContextOverflow, SessionMismatch, UsageError
+
+if TYPE_CHECKING:
+    from aboard.engine.session import Session
+
+_MAGIC = b"ABOARDKV"
+_LENGTH = struct.Struct("<I")
+_MAX_HEADER_BYTES = 1 << 28
+
+
+def save_session(session: Session, path: Path) -> None:
+    """Write `session` to `path`: beside it first, then renamed.
+
+    Raises
+    ------
+    UsageError
+        The file can't be written.
+    """
+    from aboard import _native
+
+    cache = session.cache
+    header = json.dumps(
+        {
+            "numerics_version": _native.NUMERICS_VERSION,
+            "weights_sha256": session.model.weights_sha256,
+            "chunk_bytes": cache.chunk_bytes,
+            "tokens": list(session.tokens),
+        }
+    ).encode()
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("xb") as file:
+            hashed = _HashedWriter(file)
+            hashed.write(_MAGIC + _LENGTH.pack(len(header)) + header)
+            for chunk in range(_n_chunks(cache.size)):
+                hashed.write(cache.export_chunk(chunk).tobytes())
+            file.write(hashed.digest.digest())
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def restore_session(session: Session, path: Path) -> None:
+    """Read what `save_session` wrote into `session`.
+
+    Raises
+    ------
+    SessionMismatch
+        The file is damaged or belongs to other weights or another numerics version.
+    ContextOverflow
+        It holds more tokens than the session's context.
+    UsageError
+        The file can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_hash(file, path)
+            file.seek(0)
+            _read(session, file, path)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+
+
+class _HashedWriter:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self._file.write(data)
+
+
+def _check_hash(file: BinaryIO, path: Path) -> None:
+    left = os.fstat(file.fileno()).st_size - 32
+    if left < len(_MAGIC) + _LENGTH.size or file.read(len(_MAGIC)) != _MAGIC:
+        raise SessionMismatch(f"{path}: is no saved session")
+    digest = hashlib.sha256(_MAGIC)
+    left -= len(_MAGIC)
+    while left:
+        data = file.read(min(left, 1 << 20))
+        if not data:
+            raise _damaged(path)
+        digest.update(data)
+        left -= len(data)
+    if file.read(32) != digest.digest():
+        raise _damaged(path)
+
+
+def _read(session: Session, file: BinaryIO, path: Path) -> None:
+    from aboard import _native
+
+    (length,) = _LENGTH.unpack(file.read(len(_MAGIC) + _LENGTH.size)[len(_MAGIC) :])
+    if length > _MAX_HEADER_BYTES:
+        raise _damaged(path)
+    header = json.loads(file.read(length))
+    cache = session.cache
+    for name, want in (
+        ("numerics_version", _native.NUMERICS_VERSION),
+        ("weights_sha256", session.model.weights_sha256),
+        ("chunk_bytes", cache.chunk_bytes),
+    ):
+        if header[name] != want:
+            raise SessionMismatch(
+                f"{path}: {name} is {header[name]}, this model's is {want}",
+                hint="Process the prompt again and save it with this model.",
+            )
+    tokens = header["tokens"]
+    if len(tokens) > cache.capacity:
+        raise ContextOverflow(
+            f"{path}: holds {len(tokens)} tokens, the context {cache.capacity}",
+            hint="Load the model with a longer context.",
+        )
+    session.reset()
+    for chunk in range(_n_chunks(len(tokens))):
+        data = np.frombuffer(file.read(cache.chunk_bytes), np.uint8)
+        cache.import_chunk(data, min(_native.KEY_CHUNK, len(tokens) - chunk * _native.KEY_CHUNK))
+    session.adopt(tokens)
+
+
+def _n_chunks(n_tokens: int) -> int:
+    from aboard import _native
+
+    return -(-n_tokens // _native.KEY_CHUNK)
+
+
+def _damaged(path: Path) -> SessionMismatch:
+    return SessionMismatch(f"{path}: is damaged, its bytes don't have the hash at its end")

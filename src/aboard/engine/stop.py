@@ -1,0 +1,61 @@
+"""Stop texts: where an answer ends before the model says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aboard.errors import UsageError
+
+
+class StopTexts:
+    """Lets text through until one of the stop texts appears; that one is not let through.
+
+    Text that may be the beginning of a stop text is held back until it is known.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Each at least one character.
+
+    Raises
+    ------
+    UsageError
+        One is empty or no text.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = (texts,) if isinstance(texts, str) else tuple(texts)
+        for text in self._texts:
+            if not isinstance(text, str) or not text:
+                raise UsageError(f"a stop text is {text!r}, expected at least one character")
+        self._held = ""
+        self.found = False
+        """Whether a stop text has appeared."""
+
+    def push(self, text: str) -> str:
+        """What of the text so far may be shown now."""
+        if self.found:
+            return ""
+        text = self._held + text
+        ends = [at for each in self._texts if (at := text.find(each)) >= 0]
+        if ends:
+            self.found, self._held = True, ""
+            return text[: min(ends)]
+        shown = len(text) - self._possible_start(text)
+        self._held = text[shown:]
+        return text[:shown]
+
+    def finish(self) -> str:
+        """What was held back, when nothing follows."""
+        held, self._held = self._held, ""
+        return held
+
+    def _possible_start(self, text: str) -> int:
+        """Length of the longest end of `text` that a stop text begins with."""
+        longest = 0
+        for each in self._texts:
+            for length in range(min(len(each) - 1, len(text)), longest, -1):
+                if text.endswith(each[:length]):
+                    longest = length
+                    break
+        return longest

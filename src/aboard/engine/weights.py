@@ -1,0 +1,164 @@
+"""Weights on their way from the file into the engine: read, hashed and packed in one pass.
+
+Tensors are read in chunks by several threads, each with a buffer of its own, so the peak is the
+packed model plus a bounded buffer. The file is not needed afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from aboard import formats
+from aboard.errors import CorruptTensor, MalformedFile, UnsupportedFile
+from aboard.models.decoder import DecoderModel, Weight
+
+if TYPE_CHECKING:
+    from aboard._native import Matrix
+    from aboard.checkpoint.gguf import GgufFile, TensorInfo
+
+_PANEL_ROWS = 16
+_CHUNK_BYTES = 1 << 20
+_DAMAGED = "The file is damaged or was converted wrongly: get it or convert it again."
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The tensors of a model, packed; vectors as float32."""
+
+    matrices: Mapping[str, Matrix]
+    vectors: Mapping[str, Float32]
+    sha256: str
+    """Over one line per tensor, sorted by name: name, format, shape and the SHA-256 of its bytes,
+    separated by tabs."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the packed matrices and the vectors hold in memory."""
+        packed = sum(matrix.size_bytes for matrix in self.matrices.values())
+        return packed + sum(vector.nbytes for vector in self.vectors.values())
+
+
+def load_weights(file: GgufFile, model: DecoderModel, threads: int) -> Weights:
+    """Read, hash and pack every tensor of `model` from `file`.
+
+    Raises
+    ------
+    CheckpointError
+        A tensor is missing, unknown, of the wrong shape or format, holds NaN or infinity, or the
+        file was cut short.
+    """
+    from aboard import _native
+
+    matrices = {weight.name: _found(file, weight) for weight in model.matrices()}
+    vectors = {weight.name: _found(file, weight) for weight in model.vectors()}
+    _refuse_unknown(file, [*matrices, *vectors])
+    arena = _native.Arena(
+        sum(_native.packed_size(_kernel_format(info), *info.shape) for info in matrices.values())
+    )
+    # The embedding first, then the layers in order: the engine walks memory as it lies.
+    packed = {
+        name: _native.Matrix(arena, info.format, *info.shape) for name, info in matrices.items()
+    }
+    in_file_order = sorted(matrices.values(), key=lambda info: (str(info.path), info.offset))
+    with ThreadPoolExecutor(threads, "aboard-load") as pool:
+        digests = dict(
+            pool.map(lambda info: _pack(file, info, packed[info.name]), in_file_order)
+        )
+    unpacked = {}
+    for name, info in vectors.items():
+        unpacked[name], digests[name] = _vector(file, info)
+    return Weights(packed, unpacked, _weights_sha256([*matrices.values(), *vectors.values()], digests))
+
+
+def _found(file: GgufFile, weight: Weight) -> TensorInfo:
+    info = file.tensors.get(weight.name)
+    if info is None:
+        raise MalformedFile(f"{file.path}: has no tensor {weight.name!r}", hint=_DAMAGED)
+    if info.shape != weight.shape:
+        raise MalformedFile(
+            f"{file.path}: tensor {weight.name!r} is {info.shape}, expected {weight.shape}",
+            hint=_DAMAGED,
+        )
+    return info
+
+
+def _refuse_unknown(file: GgufFile, known: Iterable[str]) -> None:
+    unknown = sorted(set(file.tensors) - set(known))
+    if unknown:
+        shown = ", ".join(repr(name) for name in unknown[:3]) + (", ..." if unknown[3:] else "")
+        raise UnsupportedFile(
+            f"{file.path}: {len(unknown)} tensors that its architecture doesn't use: {shown}",
+            hint="They may change the answer, so the model is not run without them.",
+        )
+
+
+def _kernel_format(info: TensorInfo) -> str:
+    if info.format not in formats.NAMES:
+        raise UnsupportedFile(
+            f"tensor {info.name!r} is {info.format}, the engine runs {', '.join(formats.NAMES)}"
+        )
+    return info.format
+
+
+def _pack(file: GgufFile, info: TensorInfo, matrix: Matrix) -> tuple[str, str]:
+    """Pack one matrix; its name and the SHA-256 of its bytes."""
+    rows = info.shape[0]
+    row_bytes = info.size_bytes // rows
+    step = max(_CHUNK_BYTES // row_bytes // _PANEL_ROWS, 1) * _PANEL_ROWS
+    buffer = np.empty(min(step, rows) * row_bytes, np.uint8)
+    digest = hashlib.sha256()
+    for first in range(0, rows, step):
+        raw = buffer[: min(step, rows - first) * row_bytes]
+        file.read_into(info.name, raw, first * row_bytes)
+        digest.update(raw)
+        bad = matrix.pack(raw, first)
+        if bad is not None:
+            raise CorruptTensor(
+                f"{info.path}: tensor {info.name!r}: row {bad} holds NaN or infinity where a "
+                "scale or a weight should be",
+                hint=_DAMAGED,
+            )
+    return info.name, digest.hexdigest()
+
+
+def _vector(file: GgufFile, info: TensorInfo) -> tuple[Float32, str]:
+    """A vector as float32, and the SHA-256 of its bytes."""
+    raw = file.read(info.name)
+    form = formats.by_name(info.format)
+    values = form.decode(raw.reshape(-1, form.BLOCK_BYTES)).reshape(info.shape)
+    if not np.isfinite(values).all():
+        bad = int(np.argmin(np.isfinite(values)))
+        raise CorruptTensor(
+            f"{info.path}: tensor {info.name!r}: value {bad} is {values[bad]}, expected a number",
+            hint=_DAMAGED,
+        )
+    return np.ascontiguousarray(values, np.float32), hashlib.sha256(raw).hexdigest()
+
+
+def _weights_sha256(infos: Iterable[TensorInfo], digests: Mapping[str, str]) -> str:
+    lines = [
+        "\t".join([info.name, info.format, "x".join(map(str, info.shape)), digests[info.name]])
+        for info in sorted(infos, key=lambda info: info.name)
+    ]
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+def packed_bytes(file: GgufFile, model: DecoderModel) -> int:
+    """Bytes the model's weights take in memory once packed; reads nothing but the header."""
+    from aboard import _native
+
+    matrices = [_found(file, weight) for weight in model.matrices()]
+    vectors = [_found(file, weight) for weight in model.vectors()]
+    return sum(
+        _native.packed_size(_kernel_format(info), *info.shape) for info in matrices
+    ) + sum(4 * math.prod(info.shape) for info in vectors)

@@ -1,0 +1,122 @@
+"""A model's hyper-parameters from GGUF metadata: typed, bounded, and none left unread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from aboard.errors import ConfigError
+
+_LARGEST = 2**31 - 1
+_DAMAGED = "The file is damaged or was made by a faulty converter: get or convert it again."
+
+
+class Hyperparameters:
+    """The entries under `<architecture>.`, read by name; `finish` refuses what was not read.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Of a GGUF file.
+    architecture : str
+        The prefix of the keys.
+    """
+
+    def __init__(self, metadata: Mapping[str, object], architecture: str) -> None:
+        self._prefix = f"{architecture}."
+        self._values = {
+            key.removeprefix(self._prefix): value
+            for key, value in metadata.items()
+            if key.startswith(self._prefix)
+        }
+        self._read: set[str] = set()
+
+    def integer(self, name: str, default: int | None = None, *, low: int = 1) -> int:
+        """An integer from `low` to 2^31 - 1; `default` where the file has none.
+
+        Raises
+        ------
+        ConfigError
+            It is missing without a default, of another type, or out of range.
+        """
+        value = self._take(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= _LARGEST:
+            raise self._wrong(name, value, f"an integer from {low}")
+        return value
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """A finite number above 0; `default` where the file has none.
+
+        Raises
+        ------
+        ConfigError
+            It is missing without a default, of another type, or out of range.
+        """
+        value = self._take(name, default)
+        sound = isinstance(value, int | float) and not isinstance(value, bool)
+        if not sound or not math.isfinite(value) or value <= 0:
+            raise self._wrong(name, value, "a finite number above 0")
+        return float(value)
+
+    def text(self, name: str, default: str) -> str:
+        """A text; `default` where the file has none.
+
+        Raises
+        ------
+        ConfigError
+            It is of another type.
+        """
+        value = self._take(name, default)
+        if not isinstance(value, str):
+            raise self._wrong(name, value, "a text")
+        return value
+
+    def has(self, name: str) -> bool:
+        """Whether the file has this entry."""
+        return name in self._values
+
+    def ignore(self, *names: str) -> None:
+        """Accept these entries unread: they say nothing that changes an answer."""
+        self._read.update(names)
+
+    def must_be(self, name: str, *accepted: object) -> None:
+        """Read an entry that Aboard understands with these values only, or absent.
+
+        Raises
+        ------
+        ConfigError
+            It has another value.
+        """
+        value = self._take(name, accepted[0])
+        if value not in accepted:
+            raise ConfigError(
+                f"{self._prefix}{name} is {str(value)[:60]!r}, Aboard understands "
+                f"{' or '.join(repr(each) for each in accepted)}"
+            )
+
+    def finish(self) -> None:
+        """Refuse entries that nobody read: they may change the answer.
+
+        Raises
+        ------
+        ConfigError
+            There are such entries.
+        """
+        unknown = sorted(set(self._values) - self._read)
+        if unknown:
+            raise ConfigError(
+                f"unknown hyper-parameters: {', '.join(self._prefix + each for each in unknown)}",
+                hint="They may change the answer, so the model is not run without them.",
+            )
+
+    def _take(self, name: str, default: object) -> object:
+        self._read.add(name)
+        value = self._values.get(name, default)
+        if value is None:
+            raise ConfigError(f"{self._prefix}{name} is missing", hint=_DAMAGED)
+        return value
+
+    def _wrong(self, name: str, value: object, expected: str) -> ConfigError:
+        return ConfigError(
+            f"{self._prefix}{name} is {str(value)[:60]!r}, expected {expected}", hint=_DAMAGED
+        )
