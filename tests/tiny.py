@@ -11,7 +11,7 @@ transformers, for oracles; `gguf_tensors` turns them into the names and the row 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -65,6 +65,7 @@ class Llama:
 
 def tiny_llama(
     path: Path,
+    model: Llama | None = None,
     *,
     fmt: str = "F32",
     embedding_fmt: str | None = None,
@@ -75,9 +76,9 @@ def tiny_llama(
     """A GGUF file at `path` with random weights of format `fmt`; the norms are F32.
 
     `embedding_fmt`: the format of the embedding and the head where it differs. `metadata`
-    replaces or adds entries. `shape`: the fields of `Llama`.
+    replaces or adds entries. `shape`: fields of `Llama` that differ from `model`'s.
     """
-    model = replace(Llama(), **shape)  # type: ignore[arg-type]
+    model = replace(model or Llama(), **shape)  # type: ignore[arg-type]
     tensors = gguf_tensors(model, llama_weights(model, seed))
     random = Random(seed + 1_000_003)
     for name, tensor in tensors.items():
@@ -186,10 +187,10 @@ def tokenizer_metadata(vocabulary: int = 259) -> dict[str, object]:
     return entries
 
 
-def shape_from_json(fields: Mapping[str, object]) -> dict[str, object]:
-    """The keyword arguments of `tiny_llama` from a `Llama` that went through JSON as a dict."""
+def llama_from_json(fields: Mapping[str, Any]) -> Llama:
+    """The `Llama` whose fields went through JSON as a dict."""
     scaling = fields["rope_scaling"]
-    return {**fields, "rope_scaling": None if scaling is None else RopeScaling(**scaling)}  # type: ignore[arg-type]
+    return Llama(**{**fields, "rope_scaling": scaling and RopeScaling(**scaling)})
 
 
 _GGUF_NAMES = {

@@ -3,8 +3,9 @@
     python tools/golden.py            # write the files anew
     python tools/golden.py --check    # derive all again; exit 1 where a figure is off by 1e-4
 
-Needs tools/oracle_requirements.txt. The weights are not stored: tests/tiny.py makes them from a
+Needs tools/oracle_requirements.txt. The models are not stored: tests/tiny.py makes them from a
 seed, and their hash is kept so that a change of them is not taken for a change of the engine.
+Float32 weights go to transformers as they are; quantised ones are decoded by the `gguf` package.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import hashlib
 import json
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -25,7 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests" / "golden" / "llama"
 sys.path.insert(0, str(ROOT / "tests"))
 
-from tiny import Llama, RopeScaling, llama_weights  # noqa: E402
+from golden_model import oracle_model  # noqa: E402
+
+from tiny import FORMATS, Llama, RopeScaling, llama_weights, tiny_llama  # noqa: E402
 from tiny_blocks import Random  # noqa: E402
 
 TOLERANCE = 1e-4  # of the largest logit; other builds of torch sum in another order
@@ -41,6 +45,7 @@ class Case:
 
     seed: int
     shape: Llama
+    fmt: str = "F32"
     n_tokens: int = 24
     rows: list[int] | None = field(default=None)
 
@@ -57,6 +62,12 @@ CASES = {
     ),
     "rope_linear": Case(8, Llama(rope_scaling=RopeScaling("linear", factor=4.0))),
     "long": Case(9, Llama(layers=2), n_tokens=600, rows=[0, 31, 255, 256, 511, 512, 598, 599]),
+}
+# Rows of 256, which every format can hold; few logits, for there are many formats.
+CASES |= {
+    fmt.lower(): Case(seed, Llama(width=256, ffn=512), fmt, n_tokens=16, rows=[1, 7, 15])
+    for seed, fmt in enumerate(FORMATS, start=100)
+    if fmt != "F32"
 }
 
 
@@ -84,16 +95,21 @@ def main() -> int:
 
 def derive(case: Case) -> tuple[dict[str, object], np.ndarray]:
     """The description of a case, and its logits (rows, V) float32."""
-    weights = llama_weights(case.shape, case.seed)
-    model = transformers_model(case.shape, weights)
+    with tempfile.TemporaryDirectory() as folder:
+        path = tiny_llama(Path(folder) / "tiny.gguf", case.shape, fmt=case.fmt, seed=case.seed)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if case.fmt == "F32":
+            model = transformers_model(case.shape, llama_weights(case.shape, case.seed))
+        else:
+            model = oracle_model(path)
     tokens = _tokens(case.n_tokens, seed=case.seed)
     logits = _logits(model, tokens)[slice(None) if case.rows is None else case.rows]
     prompt, greedy = _clear_greedy(model)
-    digest = hashlib.sha256(b"".join(w.tobytes() for w in weights.values())).hexdigest()
     return {
         "seed": case.seed,
+        "fmt": case.fmt,
         "shape": asdict(case.shape),
-        "weights_sha256": digest,
+        "file_sha256": digest,
         "tokens": tokens,
         "rows": case.rows,
         "prompt": prompt,
@@ -185,7 +201,7 @@ def _differences() -> Iterator[str]:
 
 
 def _versions() -> dict[str, str]:
-    names = ("torch", "transformers", "numpy")
+    names = ("torch", "transformers", "gguf", "numpy")
     return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
