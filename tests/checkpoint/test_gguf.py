@@ -14,6 +14,7 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 
 from aboard import formats
+from aboard.checkpoint import gguf_bytes
 from aboard.checkpoint.gguf import open_gguf
 from aboard.checkpoint.gguf_types import REFUSED_TYPES, TENSOR_TYPES
 from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile, UsageError
@@ -179,6 +180,34 @@ def test_texts_of_any_length_survive_the_borders_of_the_window(tmp_path: Path, u
 
     assert list(found) == texts
     assert found[-1] == texts[-1]
+
+
+@pytest.mark.parametrize("window_bytes", [1, 2, 7, 8, 9, 16, 33, 100])
+def test_the_borders_of_the_window_may_lie_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_bytes: int
+) -> None:
+    texts = ["", "a", "é" * 9, "", "🌍" * 40, "\0\0", "z"]
+    numbers = array(F64, [0.5, -1.0, 2.25])
+    keys = [key("t", ARRAY, array(TEXT, texts)), key("n", ARRAY, numbers), key("s", TEXT, "ß" * 50)]
+    path = saved(tmp_path / "m.gguf", gguf(keys, [tensor("w", [2, 1])], b"12345678"))
+    monkeypatch.setattr(gguf_bytes, "WINDOW_BYTES", window_bytes)
+
+    file = open_gguf(path)
+
+    assert list(file.metadata["t"]) == texts
+    assert file.metadata["n"].tolist() == [0.5, -1.0, 2.25]
+    assert file.metadata["s"] == "ß" * 50
+    assert file.read("w").tobytes() == b"12345678"
+
+
+def test_texts_with_nuls_in_them_keep_their_borders(tmp_path: Path) -> None:
+    texts = ["\0" * n for n in range(20)] + ["a" + "\0" * 8 + "b", ""] + ["x"] * 5000 + ["\0"]
+    path = saved(tmp_path / "m.gguf", gguf([key("k", ARRAY, array(TEXT, texts))]))
+
+    found = open_gguf(path).metadata["k"]
+
+    assert list(found) == texts
+    assert [found[i] for i in range(len(texts))] == texts
 
 
 def test_an_array_of_texts_is_a_sequence(tmp_path: Path) -> None:
