@@ -66,7 +66,7 @@ CASES = {
 # Rows of 256, which every format can hold; few logits, for there are many formats.
 CASES |= {
     fmt.lower(): Case(seed, Llama(width=256, ffn=512), fmt, n_tokens=16, rows=[1, 7, 15])
-    for seed, fmt in enumerate(FORMATS, start=100)
+    for seed, fmt in enumerate(FORMATS, start=200)
     if fmt != "F32"
 }
 
