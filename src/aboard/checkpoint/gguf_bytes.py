@@ -23,6 +23,8 @@ from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile, Usage
 MAX_HEADER_BYTES = 256 << 20
 # Texts outside of arrays become Python strings, which may take four bytes a character.
 MAX_TEXT_BYTES = 32 << 20
+# Names come back in messages. The format has 64 bytes for tensors; some tools write longer ones.
+MAX_NAME_BYTES = 1024
 WINDOW_BYTES = 64 << 10
 
 CUT_SHORT = "The file was cut short or damaged: get it again."
@@ -129,20 +131,16 @@ class HeaderStream:
         """The next number, laid out as `layout`."""
         return layout.unpack(self.take(layout.size))[0]
 
+    def name(self) -> str:
+        """The next string, which names a key or a tensor."""
+        size = self.unpack(_UINT64)
+        if not 1 <= size <= MAX_NAME_BYTES:
+            raise self.malformed(f"has {size} bytes, expected 1 to {MAX_NAME_BYTES}")
+        return self._text(size)
+
     def text(self) -> str:
         """The next string."""
-        start = self.position
-        size = self.claim(self.unpack(_UINT64))
-        self._text_bytes += size
-        if self._text_bytes > MAX_TEXT_BYTES:
-            raise UnsupportedFile(
-                f"{self.file.path}: the texts in the header are longer than {MAX_TEXT_BYTES} "
-                f"bytes together, the most that Aboard reads, up to {self.reading}"
-            )
-        try:
-            return self.take(size).decode()
-        except UnicodeDecodeError:
-            raise self.malformed(f"is not UTF-8 text, at byte {start}") from None
+        return self._text(self.unpack(_UINT64))
 
     def texts(self, count: int) -> StringArray:
         """The next `count` strings, kept as bytes."""
@@ -172,6 +170,20 @@ class HeaderStream:
             f"{self.file.path}: {self.reading} {what}",
             hint="The file is damaged or was made by a faulty tool: get it or convert it again.",
         )
+
+    def _text(self, size: int) -> str:
+        start = self.position
+        self.claim(size)
+        self._text_bytes += size
+        if self._text_bytes > MAX_TEXT_BYTES:
+            raise UnsupportedFile(
+                f"{self.file.path}: the texts in the header are longer than {MAX_TEXT_BYTES} "
+                f"bytes together, the most that Aboard reads, up to {self.reading}"
+            )
+        try:
+            return self.take(size).decode()
+        except UnicodeDecodeError:
+            raise self.malformed(f"is not UTF-8 text, at byte {start}") from None
 
     def _fill(self, buffer: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """`buffer` with the next bytes: the rest of the window, then the file."""

@@ -135,10 +135,8 @@ def _read_version(stream: HeaderStream) -> int:
 def _read_tensor(stream: HeaderStream, number: int) -> TensorInfo:
     """The next entry of the list of tensors; its offset still counts from the data's start."""
     stream.reading = f"the name of tensor {number}"
-    name = stream.text()
+    name = stream.name()
     stream.reading = f"tensor {shown(name)}"
-    if not name:
-        raise stream.malformed("has an empty name")
     n_dimensions = stream.unpack(_UINT32)
     if not 1 <= n_dimensions <= MAX_DIMENSIONS:
         raise stream.malformed(f"has {n_dimensions} dimensions, expected 1 to {MAX_DIMENSIONS}")

@@ -70,10 +70,8 @@ class _Values:
         metadata: dict[str, object] = {}
         for number in range(count):
             stream.reading = f"the name of metadata key {number}"
-            key = stream.text()
+            key = stream.name()
             stream.reading = f"metadata key {shown(key)}"
-            if not key:
-                raise stream.malformed("has an empty name")
             if key in metadata:
                 raise stream.malformed("stands there twice")
             metadata[key] = self._value(stream.unpack(_UINT32))
