@@ -1,0 +1,66 @@
+"""Does any chat template do else than render or be refused?
+
+A finding is any exception but TemplateError, more than a second of CPU time for one input, or
+memory beyond the limits. The input is the template's text. See README.md; the command is that of
+the GGUF reader with `template` for `gguf`, the dictionary `fuzz/template.dict` and no seeds.
+"""
+
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+MAX_CPU_SECONDS = 1.0
+MAX_ADDRESS_SPACE = 2 << 30
+MAX_OUTPUT_CHARS = 1 << 20
+
+CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": [1, 2.5, None, "é"]}}}
+MESSAGES = (
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": " Hello <b>\n" * 8},
+    {"role": "assistant", "content": "<think>no</think> yes", "tool_calls": [CALL]},
+    {"role": "tool", "content": [{"type": "text", "text": "3"}]},
+)
+
+
+def examine(data: bytes) -> str:
+    """What becomes of a template of these bytes: "sound", or the message of its refusal."""
+    from aboard.checkpoint.chat_template import ChatTemplate
+    from aboard.errors import TemplateError
+
+    source = data.decode("utf-8", "replace")
+    template = ChatTemplate({"default": source}, {"bos_token": "<s>", "eos_token": "</s>"})
+    try:
+        text = template.render(MESSAGES, tools=[CALL])
+    except TemplateError as error:
+        return str(error)
+    if len(text) > MAX_OUTPUT_CHARS:
+        raise AssertionError(f"{len(text)} characters came out")
+    return "sound"
+
+
+def main() -> None:
+    """Fuzz until a limit that libFuzzer was given; its options are the arguments."""
+    import atheris
+
+    with atheris.instrument_imports(include=["aboard"]):
+        import aboard.checkpoint.chat_template  # noqa: F401
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
+
+    def one_input(data: bytes) -> None:
+        start = time.process_time()
+        examine(data)
+        elapsed_s = time.process_time() - start
+        if elapsed_s > MAX_CPU_SECONDS:
+            raise TimeoutError(f"{elapsed_s:.2f} s of CPU time for {len(data)} bytes")
+
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
