@@ -95,7 +95,8 @@ def main() -> None:
             if elapsed_s > MAX_CPU_SECONDS:
                 raise TimeoutError(f"{elapsed_s:.2f} s of CPU time for {len(data)} bytes")
 
-        atheris.Setup(sys.argv, one_input)
+        command = f"{sys.executable} {__file__}"  # by which -merge and -minimize_crash start more
+        atheris.Setup([command, *sys.argv[1:]], one_input)
         atheris.Fuzz()
 
 
