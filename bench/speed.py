@@ -42,10 +42,10 @@ def bytes_per_token(model: Path) -> float:
     from aboard.checkpoint.gguf import open_gguf
     from aboard.engine.info import describe
 
-    tensors = open_gguf(model).tensors
-    weights = sum(tensor.size_bytes for tensor in tensors.values())
-    if "output.weight" in tensors:  # else the embedding is the head, and read whole
-        weights -= tensors["token_embd.weight"].size_bytes
+    with open_gguf(model) as file:
+        weights = sum(tensor.size_bytes for tensor in file.tensors.values())
+        if "output.weight" in file.tensors:  # else the embedding is the head, and read whole
+            weights -= file.tensors["token_embd.weight"].size_bytes
     return weights + (N_BEFORE + N_DECODE / 2) * (describe(model).kv_bytes_per_token or 0)
 
 
