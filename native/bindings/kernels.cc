@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "engine/ceilings.h"
 #include "engine/rope.h"
 #include "engine/workspace.h"
 #include "isa/kernels.h"
@@ -171,6 +172,12 @@ void BindKernels(nb::module_& m) {
   m.def("from_halves", &FloatsOf, nb::arg("x"), "float16 bits -> float32.");
   m.def("attend", &AttendTo, nb::arg("query"), nb::arg("keys"), nb::arg("values"),
         nb::arg("scale"), "(d,) attention of one query over (n, d) keys and values, float32.");
+  m.def("read_bytes_per_s", &ReadBytesPerSecond, nb::arg("threads"), nb::arg("size_bytes"),
+        nb::call_guard<nb::gil_scoped_release>(),
+        "Bytes a second that the threads read from a buffer of this size on 2 MiB pages.");
+  m.def("dot_ops_per_s", &DotOperationsPerSecond, nb::arg("threads"),
+        nb::call_guard<nb::gil_scoped_release>(),
+        "8-bit multiplications and additions a second of the instruction set in use.");
   m.def("rope_frequencies",
         [](double base, size_t rotated_dims, const std::vector<double>& factors, double scale) {
           if (!factors.empty() && factors.size() != rotated_dims / 2) {

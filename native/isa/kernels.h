@@ -47,6 +47,9 @@ struct Kernels {
 
   // e^x, 0 below -87, e^88 above 88.
   void (*exp)(const float* x, size_t n, float* out);
+
+  // 1024 * n integer operations on registers; see kernels/ceiling-inl.h.
+  int32_t (*dot_loop)(size_t n, const uint8_t* quad, int32_t four);
 };
 
 // 32 blocks of 512 code bytes and 2 x 2 x 16 float scales each; see kernels/linear-inl.h.

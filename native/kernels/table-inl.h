@@ -10,13 +10,25 @@
 #include "kernels/linear-inl.h"
 #include "kernels/vectors-inl.h"
 #include "kernels/attention-inl.h"
+#include "kernels/ceiling-inl.h"
 
 namespace aboard {
 
 extern const Kernels ABOARD_ISA_TABLE;
 const Kernels ABOARD_ISA_TABLE = {
-    ABOARD_ISA_NAME, Linear, Quantize,       RmsNorm,        SwiGlu, Add,
-    HalvesToFloats,  FloatsToHalves, Attend, Merge, Divide, ExpOf,
+    .name = ABOARD_ISA_NAME,
+    .linear = Linear,
+    .quantize = Quantize,
+    .rms_norm = RmsNorm,
+    .swiglu = SwiGlu,
+    .add = Add,
+    .halves_to_floats = HalvesToFloats,
+    .floats_to_halves = FloatsToHalves,
+    .attend = Attend,
+    .merge = Merge,
+    .divide = Divide,
+    .exp = ExpOf,
+    .dot_loop = DotLoop,
 };
 
 }  // namespace aboard

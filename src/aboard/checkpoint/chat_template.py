@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from aboard.checkpoint.chat_template_source import CHECK, SCALAR, guard_source
+from aboard.checkpoint.chat_template_source import CHECK, FORMAT, SCALAR, guard_source
 from aboard.checkpoint.chat_template_values import (
     Meter,
     freeze,
@@ -163,7 +163,7 @@ class ChatTemplate:
             trim_blocks=True,
             lstrip_blocks=True,
             debug=False,  # an error would otherwise show the whole conversation
-            filters={"tojson": meter.tojson, SCALAR: meter.scalar},
+            filters={"tojson": meter.tojson, SCALAR: meter.scalar, FORMAT: meter.format},
             tests={"iterable": is_iterable},
             globals={"raise_exception": raise_exception, CHECK: meter.check},
         )

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from aboard.errors import TemplateError
 
-CHECK, SCALAR = "aboard_check", "aboard_scalar"
+CHECK, SCALAR, FORMAT = "aboard_check", "aboard_scalar", "aboard_format"
 _RESERVED = "aboard_"
 
 # The longest of some 90 published templates has 17,000 characters; its longest tag 220 words.
@@ -190,22 +190,28 @@ def _parameters(words: list[_Word]) -> list[str]:
 
 
 def _expression(source: str, words: list[_Word]) -> str:
-    """The words of a tag as they stand, but both sides of `*` must be a string or a number.
+    """The words of a tag as they stand, but for two things that cost no fuel.
 
-    A list times a number would be a long list that costs nothing, until it is looked at.
+    Both sides of `*` must be a string or a number: a list times a number would be a long list.
+    The method `format` becomes a filter, as a width in it takes memory: '{:999999999}'.format(1).
     """
+    texts = [word.text for word in words]
+    if ("|", "safe") in pairwise(texts) and not {"+", "~"}.isdisjoint(texts):
+        # Jinja2 would escape the other side as HTML; nobody means that.
+        raise _error(source, words[0].begin, "'safe' next to '+' or '~' is not supported")
     guards: set[int] = set()  # word indices after which a guard goes
     for i, word in enumerate(words):
-        if word.text == "*" and word.kind == "sign" and 0 < i < len(words) - 1:
-            guards.add(i - 1)
-            guards.add(_operand_end(words, i + 1))
-        if word.text == "format" and i and words[i - 1].text == "." and words[i - 1].kind == "sign":
-            # A width in it costs no fuel: '{:999999999}'.format(1) takes 2 GB.
-            raise _error(source, word.begin, "the method 'format' is not supported")
+        if word.kind == "sign" and word.text == "*" and 0 < i < len(words) - 1:
+            guards |= {i - 1, _operand_end(words, i + 1)}
     parts: list[str] = []
     at = words[0].begin
     for i, word in enumerate(words):
-        parts.append(source[at : word.end])
+        text = source[at : word.end]
+        if word.text == "." and texts[i + 1 : i + 3] == ["format", "("]:
+            text = "|"
+        elif word.text == "format" and i and texts[i - 1] == ".":
+            text = FORMAT
+        parts.append(text)
         at = word.end
         if i in guards:
             parts.append(f"|{SCALAR}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
@@ -115,6 +116,30 @@ class Meter:
         raise TemplateError(
             f"the chat template multiplies a {type(value).__name__}, expected a number or a string"
         )
+
+    def format(self, pattern: object, *args: object, **kwargs: object) -> str:
+        """`pattern.format(...)` for fields that are a number or a name, without width or kind."""
+        self.check(pattern, *args, *kwargs.values())
+        parts: list[str] = []
+        size = n_unnamed = 0
+        try:
+            for text, field, spec, conversion in string.Formatter().parse(str(pattern)):
+                if spec or conversion or (field and not (field.isdigit() or field.isidentifier())):
+                    raise TemplateError(
+                        f"format: {{{field:.40}}} has more than a number or a name, which is "
+                        "not supported"
+                    )
+                parts.append(text)
+                if field is not None:
+                    key = field or str(n_unnamed)
+                    n_unnamed += not field
+                    parts.append(str(args[int(key)] if key.isdigit() else kwargs[key]))
+                size += len(parts[-1]) + len(text)
+                if size > self._max_size:
+                    raise TemplateError("format: the text is too long")
+        except (ValueError, LookupError) as error:
+            raise TemplateError(f"format: {error!s:.200}") from None
+        return "".join(parts)
 
     def tojson(
         self,

@@ -271,9 +271,7 @@ def _as_list(value: object, key: str) -> list[Any]:
         return list(value)
     if isinstance(value, np.ndarray) and value.ndim == 1:
         return list(value.tolist())
-    raise TokenizerError(
-        f"{key} is {type(value).__name__}, expected an array", hint=_CONVERT_AGAIN
-    )
+    raise TokenizerError(f"{key} is {type(value).__name__}, expected an array", hint=_CONVERT_AGAIN)
 
 
 def _index(tokens: list[str]) -> dict[str, int]:

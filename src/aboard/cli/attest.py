@@ -42,4 +42,5 @@ def attest(
     if as_json:
         json_result(found)
     else:
-        facts({name: str(value) for name, value in asdict(found).items()})
+        shown = {name: value for name, value in asdict(found).items() if name != "by_prompt"}
+        facts({name: str(value) for name, value in shown.items()})

@@ -85,6 +85,8 @@ class Model:
         The hash of names, formats, shapes and bytes of all tensors.
     weights_bytes : int
         Bytes the packed weights hold in memory.
+    decode_weight_bytes : int
+        Those that decoding one token reads: all but an embedding that is not the head, too.
     decoder : Decoder
         The native model.
     """
@@ -105,6 +107,9 @@ class Model:
         self.context_length = context_length
         self.weights_sha256 = weights.sha256
         self.weights_bytes = weights.size_bytes
+        tied = config.head == config.embedding
+        unread = 0 if tied else weights.matrices[config.embedding.name].size_bytes
+        self.decode_weight_bytes = self.weights_bytes - unread
         self.decoder = _build(config, weights, threads)
         self._tokenizer = tokenizer
 
