@@ -128,7 +128,7 @@ bool PackMXFP4(const uint8_t* p, size_t block, const Lane& lane) {
   SplitNibbles(p + 1, codes);
   lane.Nibbles(block, codes);
   lane.Scale(block, 0, p[0]);
-  return p[0] != 0xff;
+  return p[0] < 253;  // 255 is NaN; 253 and 254 times 12 lead beyond float32
 }
 
 // Bits 2j and 2j+1 of the bytes p[32 * half ...] are block 4 * half + j (Q2_K and Q3_K).

@@ -20,10 +20,17 @@ constexpr int kSignedOffset = 128;
 
 ABOARD_INLINE U8x64 PrepareSigned(U8x64 w) { return w ^ 0x80; }
 
+ABOARD_INLINE __m256i AddProducts(__m256i acc, __m256i w, __m256i x) {
+#ifdef ABOARD_AVXVNNI_AS_EVEX
+  return _mm256_dpbusd_epi32(acc, w, x);
+#else
+  return _mm256_dpbusd_avx_epi32(acc, w, x);
+#endif
+}
 ABOARD_INLINE I32x16 DotSmall(U8x64 w, int32_t four, I32x16 acc) {
   const __m256i x = _mm256_set1_epi32(four);
   for (int i = 0; i < 2; ++i) {
-    acc.v[i] = (NativeI32)_mm256_dpbusd_avx_epi32((__m256i)acc.v[i], (__m256i)w.v[i], x);
+    acc.v[i] = (NativeI32)AddProducts((__m256i)acc.v[i], (__m256i)w.v[i], x);
   }
   return acc;
 }

@@ -44,14 +44,18 @@ bool HasAvx2() {
   const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
   return __builtin_cpu_supports("avx2") && f16c;
 }
-bool HasAvxVnni() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return HasAvx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
-}
 bool HasAvx512Vnni() {
   return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512vnni");
+}
+bool HasAvxVnni() {
+#ifdef ABOARD_AVXVNNI_AS_EVEX
+  return HasAvx512Vnni();
+#else
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return HasAvx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+#endif
 }
 #endif
 

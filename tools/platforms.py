@@ -1,0 +1,144 @@
+"""Checks that machines other than this one compute the same bits (level B of the contract).
+
+    python tools/platforms.py [--demo MODEL]
+
+Builds the engine without Python for AArch64 (cross compiler, run by qemu-user), for AVX-VNNI in
+its AVX-512 encoding where the CPU has that, with clang, and with sanitizers; replays tiny random
+models of every format and, if given, the demo model; compares every logit with this machine's.
+Fails where a compiler or the emulator is missing.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import aboard
+from aboard.engine.device import supported_isas
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from replay import write_flat  # noqa: E402
+from tiny import FORMATS, tiny_llama  # noqa: E402
+
+AARCH64_RUNNER = ("qemu-aarch64-static",)
+N_TOKENS = 70  # more than one chunk of 64 keys
+DEMO_TEXT = "The same tokens on every CPU, provable by hash: that is what"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One way to build and run the engine."""
+
+    name: str
+    options: Sequence[str]
+    runner: Sequence[str] = ()
+    isas: Sequence[str] = ()
+    """Those it must run; empty: all that this machine has."""
+    environment: dict[str, str] = field(default_factory=dict)
+    demo: bool = True
+
+
+def platforms() -> list[Platform]:
+    cross = [
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++",
+        "-DCMAKE_EXE_LINKER_FLAGS=-static",
+    ]
+    found = [
+        Platform("aarch64", cross, AARCH64_RUNNER, ("neon_dot", "scalar")),
+        Platform("clang", ["-DCMAKE_CXX_COMPILER=clang++-14"], demo=False),
+        Platform(
+            "address and undefined-behaviour sanitizers",
+            ["-DABOARD_SANITIZE=address,undefined"],
+            environment={"UBSAN_OPTIONS": "halt_on_error=1"},
+            demo=False,
+        ),
+        Platform("thread sanitizer", ["-DABOARD_SANITIZE=thread"], demo=False),
+    ]
+    if "avx512vnni" in supported_isas() and "avxvnni" not in supported_isas():
+        options = ["-DABOARD_AVXVNNI_AS_EVEX=ON"]
+        found.append(Platform("AVX-VNNI in AVX-512 encoding", options, isas=("avxvnni",)))
+    return found
+
+
+def build(platform: Platform, folder: Path) -> Path:
+    """The replay program for `platform`."""
+    cmake = [
+        "cmake", "-G", "Ninja", "-S", str(ROOT / "native"), "-B", str(folder),
+        "-DCMAKE_BUILD_TYPE=Release", "-DABOARD_PYTHON=OFF", "-DABOARD_REPLAY=ON",
+        "-DABOARD_WERROR=ON", *platform.options,
+    ]  # fmt: skip
+    for command in (cmake, ["ninja", "-C", str(folder), "replay"]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{platform.name}: {' '.join(command)}\n{done.stdout}{done.stderr}")
+    return folder / "replay"
+
+
+def replay(platform: Platform, program: Path, flat: Path, threads: int, isa: str) -> np.ndarray:
+    """All logits, float32."""
+    command = [*platform.runner, str(program), str(flat), str(threads), isa]
+    environment = {**os.environ, **platform.environment}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{platform.name}, {isa}: {done.stderr.decode()}")
+    return np.frombuffer(done.stdout, "<f4")
+
+
+def models(folder: Path, demo: Path | None) -> list[tuple[str, Path, np.ndarray]]:
+    """(name, flat file, expected logits) of everything that is replayed."""
+    made = []
+    for fmt in FORMATS:
+        path = tiny_llama(
+            folder / f"{fmt}.gguf", fmt=fmt, width=256, heads=4, kv_heads=2, ffn=512, layers=2
+        )
+        made.append((fmt, path, [(7 * i + 1) % 259 for i in range(N_TOKENS)]))
+    odd = tiny_llama(folder / "odd.gguf", width=72, heads=3, kv_heads=1, head_dim=24, ffn=172)
+    made.append(("ragged rows", odd, list(range(N_TOKENS))))
+    if demo is not None:
+        made.append(("demo model", demo, aboard.load(demo).tokenizer.encode(DEMO_TEXT)))
+    found = []
+    for number, (name, path, tokens) in enumerate(made):
+        flat = folder / f"{number}.flat"
+        write_flat(path, tokens, 33, flat)
+        found.append((name, flat, aboard.load(path).logits(tokens).reshape(-1)))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--demo", type=Path, help="the demo model, for the slow part")
+    demo = parser.parse_args().demo
+    with tempfile.TemporaryDirectory(prefix="aboard-platforms-") as name:
+        folder = Path(name)
+        expected = models(folder, demo)
+        for platform in platforms():
+            program = build(platform, folder / platform.name.replace(" ", "-"))
+            for isa in platform.isas or supported_isas():
+                for threads in (1, 3):
+                    checked = 0
+                    for model, flat, logits in expected:
+                        if model == "demo model" and (threads > 1 or not platform.demo):
+                            continue
+                        got = replay(platform, program, flat, threads, isa)
+                        if got.tobytes() != logits.tobytes():
+                            differing = int(np.argmax(got != logits)) if got.size else 0
+                            sys.exit(
+                                f"{platform.name}, {isa}, {threads} threads: {model} differs from "
+                                f"logit {differing} on"
+                            )
+                        checked += 1
+                    print(f"{platform.name}, {isa}, {threads} threads: {checked} models, same bits")
+
+
+if __name__ == "__main__":
+    main()
