@@ -1,0 +1,128 @@
+"""The numerics contract, written out plainly in NumPy: what every kernel must give, bit for bit.
+
+All arithmetic is float32, one operation at a time. Arrays only run over outputs that don't meet:
+rows and tokens. Whatever is summed is summed by a loop or by `tree_sum`. The one thing taken from
+the engine is its `exp`, which `test_vectors.py` checks by itself.
+"""
+
+import numpy as np
+
+from aboard import _native, formats
+
+BLOCK = 32
+KEY_CHUNK = 64
+LANES = 16
+
+
+def quantize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (T, blocks, 32) int8 and scales (T, blocks) float32 of `x`, (T, K) float32.
+
+    The last block is filled up with zeros.
+    """
+    blocks = -(-x.shape[1] // BLOCK)
+    padded = np.zeros((x.shape[0], blocks * BLOCK), np.float32)
+    padded[:, : x.shape[1]] = x
+    padded = padded.reshape(-1, blocks, BLOCK)
+    largest = np.abs(padded).max(axis=-1)  # NaN where one is NaN
+    with np.errstate(all="ignore"):
+        scales = np.where(largest < np.float32(2.0**-100), np.float32(0), largest / np.float32(127))
+        scales = np.where(np.isfinite(largest), scales, np.float32(np.nan))
+        inverse = np.where(scales > 0, np.float32(1) / scales, np.float32(0))
+        codes = np.rint(padded * inverse[..., None])
+    return np.where(scales[..., None] > 0, codes, 0).astype(np.int8), scales
+
+
+def multiply(name: str, packed: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The matrix of blocks `packed`, (R, n_blocks, bytes) uint8, times `x`: (T, R) float32."""
+    codes, scales = quantize(x)
+    with np.errstate(all="ignore"):
+        if formats.by_name(name).SUB_BLOCK == 1:
+            return _multiply_floats(formats.by_name(name).decode(packed), codes, scales)
+        return _multiply_blocks(name, packed, codes, scales)
+
+
+def _multiply_floats(weights: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    total = np.zeros((len(codes), len(weights)), np.float32)
+    for k in range(weights.shape[1]):
+        block, i = divmod(k, BLOCK)
+        value = scales[:, block] * codes[:, block, i].astype(np.float32)
+        total = total + weights[:, k] * value[:, None]
+    return total
+
+
+def _multiply_blocks(
+    name: str, packed: np.ndarray, codes: np.ndarray, scales: np.ndarray
+) -> np.ndarray:
+    form = formats.by_name(name)
+    blocks = form.unpack(packed)
+    n_subs = blocks.scale.shape[1]
+    weights = blocks.codes.reshape(len(packed), n_subs, form.SUB_BLOCK).astype(np.int64)
+    x_codes = codes.reshape(len(codes), n_subs, form.SUB_BLOCK).astype(np.int64)
+    total = np.zeros((len(codes), len(packed)), np.float32)
+    for s in range(n_subs):
+        x_scale = scales[:, s * form.SUB_BLOCK // BLOCK, None]
+        dot = (x_codes[:, s] @ weights[:, s].T).astype(np.float32)
+        total = total + (blocks.scale[:, s] * x_scale) * dot
+        if blocks.minimum is not None:
+            sums = x_codes[:, s].sum(axis=-1, keepdims=True).astype(np.float32)
+            total = total + blocks.minimum[:, s] * (x_scale * sums)
+    return total
+
+
+def lane_sums(terms: np.ndarray) -> np.ndarray:
+    """Sixteen sums of `terms`, (..., n): lane i adds up terms i, i + 16, ... in order."""
+    missing = -terms.shape[-1] % LANES
+    padded = np.concatenate([terms, np.zeros((*terms.shape[:-1], missing), np.float32)], axis=-1)
+    lanes = np.zeros((*terms.shape[:-1], LANES), np.float32)
+    for first in range(0, padded.shape[-1], LANES):
+        lanes = lanes + padded[..., first : first + LANES]
+    return lanes
+
+
+def tree_sum(lanes: np.ndarray) -> np.ndarray:
+    """The sum of sixteen lanes by the one tree: l with l + 8, then + 4, + 2, + 1."""
+    for width in (8, 4, 2, 1):
+        lanes = lanes[..., :width] + lanes[..., width : 2 * width]
+    return lanes[..., 0]
+
+
+def rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
+    """`x / sqrt(mean(x^2) + eps) * weight`, all (n,) float32."""
+    with np.errstate(all="ignore"):
+        mean = tree_sum(lane_sums(x * x)) / np.float32(len(x))
+        return (x * (np.float32(1) / np.sqrt(mean + np.float32(eps)))) * weight
+
+
+def swiglu(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """`gate / (1 + e^-gate) * up`, all (n,) float32."""
+    return (gate / (np.float32(1) + _native.exp(np.float32(0) - gate))) * up
+
+
+def attend(query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: float) -> np.ndarray:
+    """Attention of `query` (d,) over `keys` and `values` (n, d): (d,) float32."""
+    top = total = out = np.float32(0)
+    for first in range(0, len(keys), KEY_CHUNK):
+        chunk = slice(first, first + KEY_CHUNK)
+        found = _attend_to_chunk(query, keys[chunk], values[chunk], np.float32(scale))
+        if first == 0:
+            top, total, out = found
+            continue
+        high = max(top, found[0])
+        old, new = _exp(top - high), _exp(found[0] - high)
+        top, total, out = high, total * old + found[1] * new, out * old + found[2] * new
+    return out / total
+
+
+def _attend_to_chunk(
+    query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: np.float32
+) -> tuple[np.float32, np.float32, np.ndarray]:
+    scores = tree_sum(lane_sums(query * keys)) * scale
+    weights = _native.exp(scores - scores.max())
+    out = np.zeros_like(query)
+    for weight, value in zip(weights, values, strict=True):
+        out = out + weight * value
+    return scores.max(), tree_sum(lane_sums(weights)), out
+
+
+def _exp(x: np.float32) -> np.float32:
+    return _native.exp(np.array([x], np.float32))[0]
