@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find native -type f 2>/dev/null)
+ORACLE ?= .venv-oracle
 QUESTION ?= In one sentence, why is the sky blue?
 
 .DEFAULT_GOAL := help
@@ -48,11 +49,26 @@ lint: $(VENV)/.lint ## run the linters, the type checker and the import contract
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
+$(ORACLE)/.built: tools/oracle_requirements.txt
+	@echo "aboard: installing torch and transformers in $(ORACLE), for the oracles only"
+	@$(PYTHON) -m venv $(ORACLE)
+	@$(ORACLE)/bin/python -m pip install --quiet -r tools/oracle_requirements.txt
+	@touch $@
+
+golden: $(ORACLE)/.built ## make the golden files anew, with transformers
+	@$(ORACLE)/bin/python tools/golden.py
+
+check-golden: $(ORACLE)/.built ## derive the golden files again and compare
+	@$(ORACLE)/bin/python tools/golden.py --check
+
+platforms: $(VENV)/.test ## replay models on AArch64 (emulated), with clang, under sanitizers
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python tools/platforms.py --demo "$$($(BIN)/aboard pull smollm2-135m)"
+
 fix: $(VENV)/.lint ## format the sources and apply safe fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean: ## remove what was built
-	@rm -rf build dist $(VENV)
+	@rm -rf build dist $(VENV) $(ORACLE)
 
-.PHONY: help setup demo test lint fix clean
+.PHONY: help setup demo test lint golden check-golden platforms fix clean

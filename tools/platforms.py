@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from replay import write_flat  # noqa: E402
+
 from tiny import FORMATS, tiny_llama  # noqa: E402
 
 AARCH64_RUNNER = ("qemu-aarch64-static",)

@@ -17,7 +17,7 @@ from aboard.models import DecoderModel, describe_model
 
 
 def write_flat(model_path: Path, tokens: Sequence[int], chunk: int, out: Path) -> None:
-    """The model at `model_path` and `tokens`, to be processed `chunk` at a time, in the file `out`."""
+    """The model at `model_path` and `tokens`, to be processed `chunk` at a time, in `out`."""
     with open_gguf(model_path) as source, out.open("wb") as file:
         model = describe_model(source.metadata, frozenset(source.tensors))
         _shape(file, model, source)

@@ -173,8 +173,10 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         data = None
     names = {field.name for field in fields(Attestation)}
-    if not isinstance(data, dict) or not names <= set(data) or not isinstance(
-        data["by_prompt"], list
+    if (
+        not isinstance(data, dict)
+        or not names <= set(data)
+        or not isinstance(data["by_prompt"], list)
     ):
         raise UsageError(
             f"{path}: is no attestation, expected a JSON object with {', '.join(sorted(names))}",

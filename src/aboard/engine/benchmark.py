@@ -178,7 +178,5 @@ def _operations_per_token(model: Model) -> int:
     config = model.config
     tables = {config.embedding, config.head}
     return 2 * sum(
-        weight.shape[0] * weight.shape[1]
-        for weight in config.matrices()
-        if weight not in tables
+        weight.shape[0] * weight.shape[1] for weight in config.matrices() if weight not in tables
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -15,7 +16,7 @@ from aboard.checkpoint.gguf import open_gguf
 from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.sampling import Sampling
-from aboard.engine.session import PROMPT_CHUNK, Session
+from aboard.engine.session import Session
 from aboard.engine.weights import Weights, load_weights
 from aboard.errors import TemplateError, TokenizerError, UsageError
 from aboard.models import DecoderModel, describe_model
@@ -55,16 +56,16 @@ def load(path: str | Path, *, threads: int | None = None, context: int | None = 
     """
     n_threads = checked_threads(threads)
     use_isa_of_environment()
-    with open_gguf(path) as file:
+    # The tokenizer is built while the weights are read: it needs one thread, and it is made before
+    # the weights are all there, so that its scratch memory doesn't add to the peak.
+    with open_gguf(path) as file, ThreadPoolExecutor(1, "aboard-load") as beside:
         config = describe_model(file.metadata, frozenset(file.tensors))
         context_length = _checked_context(context, config.context_length)
-        weights = load_weights(file, config, n_threads)
-        tokenizer = (
-            Tokenizer.from_gguf(file.metadata)
-            if "tokenizer.ggml.model" in file.metadata
-            else None
-        )
+        reading = beside.submit(load_weights, file, config, n_threads)
+        has_tokenizer = "tokenizer.ggml.model" in file.metadata
+        tokenizer = Tokenizer.from_gguf(file.metadata) if has_tokenizer else None
         template = ChatTemplate.from_gguf(file.metadata)
+        weights = reading.result()
     return Model(Path(path), config, weights, tokenizer, template, context_length, n_threads)
 
 
@@ -151,14 +152,10 @@ class Model:
         return Session(self, self.decoder.new_cache(self.context_length))
 
     @overload
-    def generate(
-        self, prompt: str, *, stream: Literal[False] = False, **options: Any
-    ) -> str: ...
+    def generate(self, prompt: str, *, stream: Literal[False] = False, **options: Any) -> str: ...
     @overload
     def generate(self, prompt: str, *, stream: Literal[True], **options: Any) -> Iterator[str]: ...
-    def generate(
-        self, prompt: str, *, stream: bool = False, **options: Any
-    ) -> str | Iterator[str]:
+    def generate(self, prompt: str, *, stream: bool = False, **options: Any) -> str | Iterator[str]:
         """Continue `prompt` as it stands, without a chat template.
 
         Parameters
@@ -299,8 +296,7 @@ class Model:
         outside = (array < 0) | (array >= self.config.n_vocabulary)
         if outside.any():
             raise UsageError(
-                f"token {array[outside][0]} is not in the vocabulary of "
-                f"{self.config.n_vocabulary}"
+                f"token {array[outside][0]} is not in the vocabulary of {self.config.n_vocabulary}"
             )
         return np.ascontiguousarray(array, np.int32)
 

@@ -158,12 +158,13 @@ class Session:
         if not pending.size:
             raise UsageError("there are no tokens to process")
         self._require_room(pending.size)
-        logits = np.empty((0, 0), np.float32)
+        rows = np.empty((0, 0), np.float32)
         for first in range(0, pending.size, chunk):
             part = pending[first : first + chunk]
             wanted = [part.size - 1] if first + chunk >= pending.size else []
-            logits = self._forward(part, wanted)
-        return logits[0]
+            rows = self._forward(part, wanted)
+        logits: npt.NDArray[np.float32] = rows[0]
+        return logits
 
     def decode(self, token: int) -> npt.NDArray[np.float32]:
         """Process one token and return the logits after it, (V,) float32.

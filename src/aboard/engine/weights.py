@@ -71,13 +71,13 @@ def load_weights(file: GgufFile, model: DecoderModel, threads: int) -> Weights:
     }
     in_file_order = sorted(matrices.values(), key=lambda info: (str(info.path), info.offset))
     with ThreadPoolExecutor(threads, "aboard-load") as pool:
-        digests = dict(
-            pool.map(lambda info: _pack(file, info, packed[info.name]), in_file_order)
-        )
+        digests = dict(pool.map(lambda info: _pack(file, info, packed[info.name]), in_file_order))
     unpacked = {}
     for name, info in vectors.items():
         unpacked[name], digests[name] = _vector(file, info)
-    return Weights(packed, unpacked, _weights_sha256([*matrices.values(), *vectors.values()], digests))
+    return Weights(
+        packed, unpacked, _weights_sha256([*matrices.values(), *vectors.values()], digests)
+    )
 
 
 def _found(file: GgufFile, weight: Weight) -> TensorInfo:
@@ -120,7 +120,7 @@ def _pack(file: GgufFile, info: TensorInfo, matrix: Matrix) -> tuple[str, str]:
     for first in range(0, rows, step):
         raw = buffer[: min(step, rows - first) * row_bytes]
         file.read_into(info.name, raw, first * row_bytes)
-        digest.update(raw)
+        digest.update(raw.data)
         bad = matrix.pack(raw, first)
         if bad is not None:
             raise CorruptTensor(
@@ -142,7 +142,7 @@ def _vector(file: GgufFile, info: TensorInfo) -> tuple[Float32, str]:
             f"{info.path}: tensor {info.name!r}: value {bad} is {values[bad]}, expected a number",
             hint=_DAMAGED,
         )
-    return np.ascontiguousarray(values, np.float32), hashlib.sha256(raw).hexdigest()
+    return np.ascontiguousarray(values, np.float32), hashlib.sha256(raw.data).hexdigest()
 
 
 def _weights_sha256(infos: Iterable[TensorInfo], digests: Mapping[str, str]) -> str:
@@ -159,6 +159,6 @@ def packed_bytes(file: GgufFile, model: DecoderModel) -> int:
 
     matrices = [_found(file, weight) for weight in model.matrices()]
     vectors = [_found(file, weight) for weight in model.vectors()]
-    return sum(
-        _native.packed_size(_kernel_format(info), *info.shape) for info in matrices
-    ) + sum(4 * math.prod(info.shape) for info in vectors)
+    return sum(_native.packed_size(_kernel_format(info), *info.shape) for info in matrices) + sum(
+        4 * math.prod(info.shape) for info in vectors
+    )

@@ -53,10 +53,11 @@ class Hyperparameters:
             It is missing without a default, of another type, or out of range.
         """
         value = self._take(name, default)
-        sound = isinstance(value, int | float) and not isinstance(value, bool)
-        if not sound or not math.isfinite(value) or value <= 0:
-            raise self._wrong(name, value, "a finite number above 0")
-        return float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            number = float(value)
+            if math.isfinite(number) and number > 0:
+                return number
+        raise self._wrong(name, value, "a finite number above 0")
 
     def text(self, name: str, default: str) -> str:
         """A text; `default` where the file has none.
