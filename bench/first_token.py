@@ -94,10 +94,8 @@ def main() -> None:
 
     print(f"first byte   {statistics.median(first):.3f} s ({min(first):.3f} to {max(first):.3f})")
     print(f"import       {import_s * 1000:.0f} ms beyond an empty Python")
-    print(f"peak memory  {peak / MIB:.0f} MiB; limit {limit / MIB:.0f} MiB with the KV cache of ")
-    print(
-        f"             {options.context} tokens, {(limit - kv * options.context) / MIB:.0f} without"
-    )
+    print(f"peak memory  {peak / MIB:.0f} MiB, limit {limit / MIB:.0f} MiB")
+    print(f"             of which {kv * options.context / MIB:.0f} MiB for the KV cache")
     record(
         "first_token",
         model=options.model.name,
