@@ -10,6 +10,7 @@ AboardError
 ├── TokenizerError         the tokenizer's metadata is unknown or contradictory
 ├── TemplateError          a chat template failed, or ran past its limits
 ├── ContextOverflow        more tokens than the context holds
+├── NotEnoughMemory        the system refuses the memory that weights or a context need
 ├── SessionMismatch        saved state that belongs to other weights or numerics
 ├── AttestationMismatch    a replay differs from the attestation it is checked against
 └── StoreError             a model can't be brought, found or verified
@@ -70,6 +71,10 @@ class TemplateError(AboardError):
 
 class ContextOverflow(AboardError):
     """More tokens were asked for than the context holds."""
+
+
+class NotEnoughMemory(AboardError):
+    """The system refuses the memory that weights or a context need."""
 
 
 class SessionMismatch(AboardError):

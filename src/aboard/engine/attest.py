@@ -30,9 +30,9 @@ PROMPTS = (
     "1, 1, 2, 3, 5, 8, 13,",
     "Übung macht den Meister — 練習は嘘をつかない. In English:",
     "It was a bright cold day in the harbour. Ships came and went, gulls cried over the water, and "
-    "the old keeper of the lighthouse wrote in his book the name of each vessel, the hour, the wind "
-    "and the weather, as his father had done before him. On this day he wrote something else. He "
-    "wrote about a light far out at sea that no ship could have carried, and he wrote",
+    "the old keeper of the lighthouse wrote in his book the name of each vessel, the hour, the "
+    "wind and the weather, as his father had done before him. On this day he wrote something else. "
+    "He wrote about a light far out at sea that no ship could have carried, and he wrote",
 )
 N_GENERATED = 16
 _MAX_FILE_BYTES = 1 << 20

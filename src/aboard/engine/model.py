@@ -18,7 +18,7 @@ from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.sampling import Sampling
 from aboard.engine.session import Session
 from aboard.engine.weights import Weights, load_weights
-from aboard.errors import TemplateError, TokenizerError, UsageError
+from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageError
 from aboard.models import DecoderModel, describe_model
 
 if TYPE_CHECKING:
@@ -148,8 +148,20 @@ class Model:
         self.decoder.threads = checked_threads(threads)
 
     def session(self) -> Session:
-        """A new session: an empty KV cache on this model."""
-        return Session(self, self.decoder.new_cache(self.context_length))
+        """A new session: an empty KV cache on this model.
+
+        Raises
+        ------
+        NotEnoughMemory
+            The system doesn't grant address space for the context.
+        """
+        try:
+            return Session(self, self.decoder.new_cache(self.context_length))
+        except MemoryError:
+            raise NotEnoughMemory(
+                f"the system grants no memory for a context of {self.context_length} tokens",
+                hint="Load the model with a shorter context.",
+            ) from None
 
     @overload
     def generate(self, prompt: str, *, stream: Literal[False] = False, **options: Any) -> str: ...
@@ -245,11 +257,8 @@ class Model:
         UsageError
             There are none, or one is not in the vocabulary.
         """
-        ids = self.checked_tokens(tokens)
-        if not ids.size:
-            raise UsageError("there are no tokens to process")
         with self.session() as session:
-            return session.logits(ids)
+            return session.logits(tokens)
 
     def decode_together(
         self, sessions: Sequence[Session], tokens: Sequence[int]
@@ -276,8 +285,11 @@ class Model:
             The arguments don't fit together, or a token is not in the vocabulary.
         """
         ids = self.checked_tokens(tokens)
-        if len(sessions) != ids.size or len({id(each) for each in sessions}) != ids.size:
-            raise UsageError(f"{ids.size} tokens for {len(sessions)} different sessions")
+        n_different = len({id(each) for each in sessions})
+        if not ids.size or len(sessions) != ids.size or n_different != ids.size:
+            raise UsageError(f"{ids.size} tokens for {n_different} different sessions")
+        if any(session.model is not self for session in sessions):
+            raise UsageError("a session belongs to another model")
         return Session.step_together(sessions, ids)
 
     def checked_tokens(self, tokens: Iterable[int]) -> npt.NDArray[np.int32]:
@@ -288,7 +300,10 @@ class Model:
         UsageError
             One is no integer, or not in the vocabulary.
         """
-        array = np.asarray(tokens if isinstance(tokens, np.ndarray) else list(tokens))
+        try:
+            array = np.asarray(tokens if isinstance(tokens, np.ndarray) else list(tokens))
+        except (TypeError, ValueError):
+            raise UsageError(f"tokens are {tokens!r:.80}, expected (T,) integers") from None
         if not array.size:
             return np.zeros(0, np.int32)
         if array.ndim != 1 or array.dtype.kind not in "iu":

@@ -7,7 +7,6 @@ packed model plus a bounded buffer. The file is not needed afterwards.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aboard import formats
-from aboard.errors import CorruptTensor, MalformedFile, UnsupportedFile
+from aboard.errors import CorruptTensor, MalformedFile, NotEnoughMemory, UnsupportedFile
 from aboard.models.decoder import DecoderModel, Weight
 
 if TYPE_CHECKING:
@@ -56,15 +55,24 @@ def load_weights(file: GgufFile, model: DecoderModel, threads: int) -> Weights:
     CheckpointError
         A tensor is missing, unknown, of the wrong shape or format, holds NaN or infinity, or the
         file was cut short.
+    NotEnoughMemory
+        The system doesn't grant memory for the weights.
     """
     from aboard import _native
 
     matrices = {weight.name: _found(file, weight) for weight in model.matrices()}
     vectors = {weight.name: _found(file, weight) for weight in model.vectors()}
     _refuse_unknown(file, [*matrices, *vectors])
-    arena = _native.Arena(
-        sum(_native.packed_size(_kernel_format(info), *info.shape) for info in matrices.values())
+    size_bytes = sum(
+        _native.packed_size(_kernel_format(info), *info.shape) for info in matrices.values()
     )
+    try:
+        arena = _native.Arena(size_bytes)
+    except MemoryError:
+        raise NotEnoughMemory(
+            f"{file.path}: the system grants no memory for {size_bytes} bytes of weights",
+            hint="Free memory, or take a model with fewer bits per weight.",
+        ) from None
     # The embedding first, then the layers in order: the engine walks memory as it lies.
     packed = {
         name: _native.Matrix(arena, info.format, *info.shape) for name, info in matrices.items()
@@ -151,14 +159,3 @@ def _weights_sha256(infos: Iterable[TensorInfo], digests: Mapping[str, str]) -> 
         for info in sorted(infos, key=lambda info: info.name)
     ]
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
-
-
-def packed_bytes(file: GgufFile, model: DecoderModel) -> int:
-    """Bytes the model's weights take in memory once packed; reads nothing but the header."""
-    from aboard import _native
-
-    matrices = [_found(file, weight) for weight in model.matrices()]
-    vectors = [_found(file, weight) for weight in model.vectors()]
-    return sum(_native.packed_size(_kernel_format(info), *info.shape) for info in matrices) + sum(
-        4 * math.prod(info.shape) for info in vectors
-    )
