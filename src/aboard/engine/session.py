@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -85,7 +86,7 @@ class Session:
 
     @property
     def cache(self) -> KvCache:
-        """The native KV cache.
+        """The native KV cache, holding the keys and values of `tokens` and of nothing else.
 
         Raises
         ------
@@ -94,6 +95,8 @@ class Session:
         """
         if self._cache is None:
             raise UsageError("the session is closed", hint="Make another: `model.session()`.")
+        # Ctrl-C arrives as soon as a computation is over, before its tokens are noted down here.
+        self._cache.truncate(len(self._tokens))
         return self._cache
 
     def close(self) -> None:
@@ -124,10 +127,11 @@ class Session:
         UsageError
             There are fewer tokens than that.
         """
-        if not 0 <= n_tokens <= self.n_tokens:
-            raise UsageError(f"can't rewind to {n_tokens} tokens: there are {self.n_tokens}")
-        self.cache.truncate(n_tokens)
+        if not _is_integer(n_tokens) or not 0 <= n_tokens <= self.n_tokens:
+            raise UsageError(f"can't rewind to {n_tokens!r} tokens: there are {self.n_tokens}")
+        cache = self.cache
         del self._tokens[n_tokens:]
+        cache.truncate(int(n_tokens))
 
     def prefill(
         self, tokens: Iterable[int], *, chunk: int = PROMPT_CHUNK
@@ -152,12 +156,9 @@ class Session:
         UsageError
             There are none, or one is not in the vocabulary.
         """
-        if chunk < 1:
-            raise UsageError(f"chunk is {chunk}, expected at least 1")
-        pending = self.model.checked_tokens(tokens)
-        if not pending.size:
-            raise UsageError("there are no tokens to process")
-        self._require_room(pending.size)
+        if not _is_integer(chunk) or chunk < 1:
+            raise UsageError(f"chunk is {chunk!r}, expected an integer from 1")
+        pending = self._checked_new(tokens)
         rows = np.empty((0, 0), np.float32)
         for first in range(0, pending.size, chunk):
             part = pending[first : first + chunk]
@@ -186,8 +187,7 @@ class Session:
         ContextOverflow, UsageError
             As for `prefill`.
         """
-        pending = self.model.checked_tokens(tokens)
-        self._require_room(pending.size)
+        pending = self._checked_new(tokens)
         logits = np.empty((pending.size, self.model.config.n_vocabulary), np.float32)
         for first in range(0, pending.size, PROMPT_CHUNK):
             part = pending[first : first + PROMPT_CHUNK]
@@ -201,11 +201,8 @@ class Session:
         """What `Model.decode_together` does, its arguments checked."""
         for session in sessions:
             session._require_room(1)
-        decoder = sessions[0].model.decoder
-        if any(session.model.decoder is not decoder for session in sessions):
-            raise UsageError("the sessions belong to different models")
         caches = [session.cache for session in sessions]
-        logits = decoder.forward(tokens, caches, range(len(sessions)))
+        logits = sessions[0].model.decoder.forward(tokens, caches, range(len(sessions)))
         for session, token in zip(sessions, tokens.tolist(), strict=True):
             session._tokens.append(token)
         return logits
@@ -224,7 +221,8 @@ class Session:
         Parameters
         ----------
         tokens : iterable of int
-            What is new since the last call; at least one.
+            What comes after `Session.tokens`; at least one. The last token of an answer that ended
+            by "length" or by a stop text is not among those yet.
         sampling : Sampling, optional
             Greedy by default.
         max_tokens : int, optional
@@ -237,7 +235,8 @@ class Session:
         Yields
         ------
         Step
-            The tokens that end an answer are not yielded.
+            The token by which the model ends its answer is yielded only where there is text that
+            was held back until then.
 
         Raises
         ------
@@ -246,10 +245,11 @@ class Session:
         UsageError
             An argument is out of its range.
         """
-        if max_tokens is not None and (isinstance(max_tokens, bool) or max_tokens < 1):
-            raise UsageError(f"max_tokens is {max_tokens!r}, expected at least 1")
-        pending = self.model.checked_tokens(tokens)
-        self._require_room(pending.size)
+        if max_tokens is not None and (not _is_integer(max_tokens) or max_tokens < 1):
+            raise UsageError(f"max_tokens is {max_tokens!r}, expected an integer from 1")
+        if sampling is not None and not isinstance(sampling, Sampling):
+            raise UsageError(f"sampling is a {type(sampling).__name__}, expected a Sampling")
+        pending = self._checked_new(tokens)
         stops = StopTexts(stop)
         self.finish_reason, self.timing = None, Timing()
         return self._answer(pending, sampling or Sampling(), max_tokens, stops, logprobs)
@@ -335,9 +335,18 @@ class Session:
         UsageError
             The cache holds another number of tokens.
         """
-        if len(tokens) != self.cache.size:
-            raise UsageError(f"{len(tokens)} tokens for a cache of {self.cache.size}")
+        held = 0 if self._cache is None else self._cache.size
+        if len(tokens) != held:
+            raise UsageError(f"{len(tokens)} tokens for a cache of {held}")
         self._tokens = list(tokens)
+
+    def _checked_new(self, tokens: Iterable[int]) -> npt.NDArray[np.int32]:
+        """`tokens` as (T,) int32: at least one, and there is room for them."""
+        pending = self.model.checked_tokens(tokens)
+        if not pending.size:
+            raise UsageError("there are no tokens to process")
+        self._require_room(pending.size)
+        return pending
 
     def _forward(
         self, tokens: npt.NDArray[np.int32], wanted: Sequence[int]
@@ -352,3 +361,7 @@ class Session:
                 f"{self.n_tokens + n_more} tokens, the context holds {self.cache.capacity}",
                 hint="Shorten the text, or load the model with a longer context if it has one.",
             )
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import struct
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -45,21 +48,25 @@ def save_session(session: Session, path: Path) -> None:
             "tokens": list(session.tokens),
         }
     ).encode()
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("xb") as file:
-            hashed = _HashedWriter(file)
-            hashed.write(_MAGIC + _LENGTH.pack(len(header)) + header)
-            for chunk in range(_n_chunks(cache.size)):
-                hashed.write(cache.export_chunk(chunk).tobytes())
-            file.write(hashed.digest.digest())
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    finally:
-        beside.unlink(missing_ok=True)
+        # Not named after the file, whose name may be as long as names may be.
+        beside = path.with_name(f".aboard-{secrets.token_hex(8)}.part")
+        try:
+            with beside.open("xb") as file:
+                hashed = _HashedWriter(file)
+                hashed.write(_MAGIC + _LENGTH.pack(len(header)) + header)
+                for chunk in range(_n_chunks(cache.size)):
+                    hashed.write(cache.export_chunk(chunk).tobytes())
+                file.write(hashed.digest.digest())
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error) from None
 
 
 def restore_session(session: Session, path: Path) -> None:
@@ -79,8 +86,8 @@ def restore_session(session: Session, path: Path) -> None:
             _check_hash(file, path)
             file.seek(0)
             _read(session, file, path)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error) from None
 
 
 class _HashedWriter:
@@ -112,32 +119,59 @@ def _check_hash(file: BinaryIO, path: Path) -> None:
 def _read(session: Session, file: BinaryIO, path: Path) -> None:
     from aboard import _native
 
-    (length,) = _LENGTH.unpack(file.read(len(_MAGIC) + _LENGTH.size)[len(_MAGIC) :])
-    if length > _MAX_HEADER_BYTES:
-        raise _damaged(path)
-    header = json.loads(file.read(length))
     cache = session.cache
+    header = _header(file, path)
     for name, want in (
         ("numerics_version", _native.NUMERICS_VERSION),
         ("weights_sha256", session.model.weights_sha256),
         ("chunk_bytes", cache.chunk_bytes),
     ):
-        if header[name] != want:
+        if header.get(name) != want:
             raise SessionMismatch(
-                f"{path}: {name} is {header[name]}, this model's is {want}",
+                f"{path}: {name} is {str(header.get(name))[:80]}, this model's is {want}",
                 hint="Process the prompt again and save it with this model.",
             )
-    tokens = header["tokens"]
-    if len(tokens) > cache.capacity:
-        raise ContextOverflow(
-            f"{path}: holds {len(tokens)} tokens, the context {cache.capacity}",
-            hint="Load the model with a longer context.",
+    tokens = _tokens(session, header, path)
+    left = os.fstat(file.fileno()).st_size - 32 - file.tell()
+    if left != _n_chunks(len(tokens)) * cache.chunk_bytes:
+        raise SessionMismatch(
+            f"{path}: has {left} bytes of keys and values for {len(tokens)} tokens"
         )
     session.reset()
     for chunk in range(_n_chunks(len(tokens))):
         data = np.frombuffer(file.read(cache.chunk_bytes), np.uint8)
         cache.import_chunk(data, min(_native.KEY_CHUNK, len(tokens) - chunk * _native.KEY_CHUNK))
     session.adopt(tokens)
+
+
+def _header(file: BinaryIO, path: Path) -> dict[str, Any]:
+    """What stands before the chunks; the file is left where they begin."""
+    (length,) = _LENGTH.unpack(file.read(len(_MAGIC) + _LENGTH.size)[len(_MAGIC) :])
+    left = os.fstat(file.fileno()).st_size - 32 - file.tell()
+    header = None
+    if length <= min(left, _MAX_HEADER_BYTES):
+        with suppress(ValueError, RecursionError):
+            header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise SessionMismatch(f"{path}: has no header, expected a JSON object")
+    return header
+
+
+def _tokens(session: Session, header: Mapping[str, Any], path: Path) -> list[int]:
+    """The tokens that the header states, in the vocabulary and within the context."""
+    tokens = header.get("tokens")
+    if not isinstance(tokens, list):
+        raise SessionMismatch(f"{path}: has no list of tokens")
+    if len(tokens) > session.cache.capacity:
+        raise ContextOverflow(
+            f"{path}: holds {len(tokens)} tokens, the context {session.cache.capacity}",
+            hint="Load the model with a longer context.",
+        )
+    try:
+        checked: list[int] = session.model.checked_tokens(tokens).tolist()
+    except UsageError as error:
+        raise SessionMismatch(f"{path}: {error}") from None
+    return checked
 
 
 def _n_chunks(n_tokens: int) -> int:
@@ -148,3 +182,7 @@ def _n_chunks(n_tokens: int) -> int:
 
 def _damaged(path: Path) -> SessionMismatch:
     return SessionMismatch(f"{path}: is damaged, its bytes don't have the hash at its end")
+
+
+def _unusable(path: Path, error: OSError | ValueError) -> UsageError:
+    return UsageError(f"{str(path)!r}: {getattr(error, 'strerror', None) or error}")

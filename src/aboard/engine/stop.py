@@ -24,6 +24,8 @@ class StopTexts:
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
+        if not isinstance(texts, Iterable):
+            raise UsageError(f"stop texts are {texts!r:.80}, expected an iterable of texts")
         self._texts = (texts,) if isinstance(texts, str) else tuple(texts)
         for text in self._texts:
             if not isinstance(text, str) or not text:
