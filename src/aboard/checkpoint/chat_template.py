@@ -14,20 +14,23 @@ from datetime import date
 from aboard.checkpoint.chat_template_source import CHECK, FORMAT, SCALAR, guard_source
 from aboard.checkpoint.chat_template_values import (
     Meter,
+    Size,
     freeze,
     is_iterable,
     raise_exception,
     strftime_at,
+    total,
 )
 from aboard.errors import TemplateError
 
 KEY = "tokenizer.chat_template"
 
-# minijinja takes one unit per instruction and one per character of a string that it makes. The
-# published templates take under 5,000 for a short conversation, and under 20 per character.
-FUEL = 200_000
-FUEL_PER_INPUT = 64
-MAX_SIZE = 20_000
+# minijinja takes one unit of fuel per instruction and one per 32 or so bytes of a string it makes.
+# Of 66 published templates the hungriest but one takes 110,000 for 401 short messages, and 0.2 per
+# character. Memory stays within about 64 bytes per unit.
+FUEL, FUEL_PER_CHAR, FUEL_PER_VALUE, MAX_FUEL = 200_000, 1, 1_000, 8_000_000
+# What one value of a template may hold: so much, and four times the input.
+MAX_VALUES, MAX_CHARS = 20_000, 200_000
 
 _SPECIAL = {
     "bos_token": "bos_token_id",
@@ -137,10 +140,10 @@ class ChatTemplate:
         variables: dict[str, object] = dict(self._special)
         variables |= {name: value for name, (value, _) in frozen.items()}
         variables["add_generation_prompt"] = bool(add_generation_prompt)
-        input_size = sum(size for _, size in frozen.values())
+        size = total(size for _, size in frozen.values())
         if now is not None:
             variables["strftime_now"] = strftime_at(now)
-        return self._render(self._pick(tools is not None), variables, input_size)
+        return self._render(self._pick(tools is not None), variables, size)
 
     def _pick(self, has_tools: bool) -> str:
         name = "tool_use" if has_tools and "tool_use" in self._sources else "default"
@@ -154,12 +157,13 @@ class ChatTemplate:
         return self._guarded[name]
 
     @staticmethod
-    def _render(source: str, variables: dict[str, object], input_size: int) -> str:
+    def _render(source: str, variables: dict[str, object], size: Size) -> str:
         import minijinja  # takes 19 ms: only where a conversation is rendered
 
-        meter = Meter(MAX_SIZE + 4 * input_size)
+        meter = Meter(Size(MAX_VALUES + 4 * size.n_values, MAX_CHARS + 4 * size.n_chars))
+        fuel = FUEL + FUEL_PER_CHAR * size.n_chars + FUEL_PER_VALUE * size.n_values
         environment = minijinja.Environment(
-            fuel=FUEL + FUEL_PER_INPUT * input_size,
+            fuel=min(fuel, MAX_FUEL),
             trim_blocks=True,
             lstrip_blocks=True,
             debug=False,  # an error would otherwise show the whole conversation

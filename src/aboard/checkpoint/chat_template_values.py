@@ -8,7 +8,7 @@ import string
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from aboard.errors import TemplateError, UsageError
 
@@ -27,22 +27,29 @@ def _frozen(*_args: object, **_kwargs: object) -> NoReturn:
     raise TemplateError("the chat template tries to change the conversation")
 
 
-class FrozenList(list[Any]):
-    """A list that a template can read only. `size`: values and characters in it, in all."""
+class Size(NamedTuple):
+    """How much a value holds, in all."""
 
-    size = 0
+    n_values: int = 1
+    n_chars: int = 0
+
+
+class FrozenList(list[Any]):
+    """A list that a template can read only."""
+
+    size = Size()
     append = clear = extend = insert = pop = remove = reverse = sort = copy = _frozen
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that a template can read only. `size`: values and characters in it, in all."""
+    """A dict that a template can read only."""
 
-    size = 0
+    size = Size()
     clear = pop = popitem = setdefault = update = copy = fromkeys = _frozen
 
 
-def freeze(value: object, where: str, depth: int = 0) -> tuple[Any, int]:
-    """A read-only copy of a JSON-like value and its size in values and characters.
+def freeze(value: object, where: str, depth: int = 0) -> tuple[Any, Size]:
+    """A read-only copy of a JSON-like value, and its size.
 
     Raises
     ------
@@ -52,31 +59,44 @@ def freeze(value: object, where: str, depth: int = 0) -> tuple[Any, int]:
     if depth > MAX_DEPTH:
         raise UsageError(f"{where} is nested deeper than {MAX_DEPTH} levels")
     if value is None or isinstance(value, bool | int | float):
-        return value, 1
+        return value, Size()
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
             raise UsageError(f"{where} holds half a surrogate pair") from None
-        return str(value), 1 + len(value)
+        return str(value), Size(n_chars=len(value))
     if isinstance(value, Mapping):
-        frozen_dict = FrozenDict()
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise UsageError(f"{where} has a key of type {type(key).__name__}, expected str")
-            frozen, size = freeze(item, f"{where}[{key[:40]!r}]", depth + 1)
-            dict.__setitem__(frozen_dict, freeze(key, where)[0], frozen)
-            frozen_dict.size += size + len(key)
-        frozen_dict.size += 1
+        names = [freeze(_text_key(key, where), where) for key in value]
+        items = [freeze(item, f"{where}[{key[:40]!r}]", depth + 1) for key, item in value.items()]
+        frozen_dict = FrozenDict(
+            (name, item) for (name, _), (item, _) in zip(names, items, strict=True)
+        )
+        frozen_dict.size = total(size for _, size in (*names, *items))
         return frozen_dict, frozen_dict.size
     if isinstance(value, list | tuple):
-        pairs = [freeze(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
-        frozen_list = FrozenList(item for item, _ in pairs)
-        frozen_list.size = 1 + sum(size for _, size in pairs)
+        items = [freeze(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        frozen_list = FrozenList(item for item, _ in items)
+        frozen_list.size = total(size for _, size in items)
         return frozen_list, frozen_list.size
     raise UsageError(
         f"{where} is {type(value).__name__}, expected a string, number, boolean, list, dict or None"
     )
+
+
+def total(sizes: Iterable[Size]) -> Size:
+    """The size of a value that holds values of these sizes."""
+    n_values, n_chars = 1, 0
+    for size in sizes:
+        n_values += size.n_values
+        n_chars += size.n_chars
+    return Size(n_values, n_chars)
+
+
+def _text_key(key: object, where: str) -> str:
+    if not isinstance(key, str):
+        raise UsageError(f"{where} has a key of type {type(key).__name__}, expected str")
+    return key
 
 
 class Meter:
@@ -84,12 +104,12 @@ class Meter:
 
     Parameters
     ----------
-    max_size : int
-        Values and characters that one value may hold.
+    limit : Size
+        What one value may hold.
     """
 
-    def __init__(self, max_size: int) -> None:
-        self._max_size = max_size
+    def __init__(self, limit: Size) -> None:
+        self._limit = limit
         # Time of this thread alone: a busy machine doesn't change which templates pass.
         self._deadline = time.thread_time() + CPU_SECONDS
 
@@ -97,14 +117,15 @@ class Meter:
         """Raise TemplateError where time is up or a value is too large or too deep."""
         if time.thread_time() > self._deadline:
             raise TemplateError(f"the chat template ran longer than {CPU_SECONDS} s")
-        left = self._max_size
+        n_values, n_chars = self._limit
         stack = [(value, 1) for value in values]
         while stack:
             value, depth = stack.pop()
             size, inner = _inside(value)
-            left -= size
-            if left < 0 or len(inner) > left:
-                raise TemplateError(f"the chat template builds more than {self._max_size} values")
+            n_values -= size.n_values
+            n_chars -= size.n_chars
+            if n_values < len(inner) or n_chars < 0:
+                raise TemplateError("the chat template builds too large a value")
             if inner and depth > 2 * MAX_DEPTH:
                 raise TemplateError(f"the chat template nests deeper than {2 * MAX_DEPTH} levels")
             stack += [(item, depth + 1) for item in inner]
@@ -135,7 +156,7 @@ class Meter:
                     n_unnamed += not field
                     parts.append(str(args[int(key)] if key.isdigit() else kwargs[key]))
                 size += len(parts[-1]) + len(text)
-                if size > self._max_size:
+                if size > self._limit.n_chars:
                     raise TemplateError("format: the text is too long")
         except (ValueError, LookupError) as error:
             raise TemplateError(f"format: {error!s:.200}") from None
@@ -166,17 +187,17 @@ class Meter:
         )
 
 
-def _inside(value: object) -> tuple[int, list[Any]]:
+def _inside(value: object) -> tuple[Size, list[Any]]:
     """The size of a value without its items, and its items."""
     if isinstance(value, str):
-        return 1 + len(value), []
+        return Size(n_chars=len(value)), []
     if isinstance(value, FrozenList | FrozenDict):
         return value.size, []  # counted when it was frozen
     if isinstance(value, dict):
-        return 1, [*value.keys(), *value.values()]
+        return Size(), [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set):
-        return 1, list(value)
-    return 1, []
+        return Size(), list(value)
+    return Size(), []
 
 
 def is_iterable(value: object) -> bool:
