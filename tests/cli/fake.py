@@ -7,6 +7,7 @@ like the real one, and says how many tokens each turn processed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from aboard.engine import Timing
 from aboard.errors import ContextOverflow
 
 ANSWER = "Because of light."
@@ -19,21 +20,12 @@ class FakeStep:
     logprob: float = -0.5
 
 
-@dataclass(frozen=True)
-class FakeTiming:
-    prompt_tokens: int = 0
-    prompt_s: float = 0.0
-    generated_tokens: int = 0
-    decode_s: float = 0.0
-    first_token_s: float = 0.0
-
-
 class FakeSession:
     def __init__(self, model: "FakeModel") -> None:
         self.model = model
         self.tokens: list[int] = []
         self.finish_reason: str | None = None
-        self.timing = FakeTiming()
+        self.timing = Timing()
 
     @property
     def n_tokens(self) -> int:
@@ -55,7 +47,7 @@ class FakeSession:
         self.finish_reason = "length"
         for count, character in enumerate(self.model.answer, start=1):
             self.tokens.append(ord(character))
-            self.timing = FakeTiming(len(token_ids), 0.5, count, 0.25, 0.5)
+            self.timing = Timing(len(token_ids), 0.5, count, 0.25, 0.5)
             yield FakeStep(ord(character), character)
             if self.model.interrupt_after == count:
                 self.model.interrupt_after = None

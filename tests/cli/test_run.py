@@ -79,7 +79,7 @@ def test_json_holds_text_tokens_timing_and_reason(call, model: FakeModel, model_
         "generated_tokens": 17,
         "first_token_s": 0.5,
         "prompt_tokens_per_s": 42.0,
-        "decode_tokens_per_s": 68.0,
+        "decode_tokens_per_s": 64.0,
     }
 
 

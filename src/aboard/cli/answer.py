@@ -18,20 +18,14 @@ def answer_facts(session: Session, steps: Sequence[Step]) -> dict[str, object]:
         "prompt_tokens": timing.prompt_tokens,
         "generated_tokens": timing.generated_tokens,
         "first_token_s": timing.first_token_s,
-        "prompt_tokens_per_s": rate(timing.prompt_tokens, timing.prompt_s),
-        "decode_tokens_per_s": rate(timing.generated_tokens, timing.decode_s),
+        "prompt_tokens_per_s": timing.prompt_tokens_per_s,
+        "decode_tokens_per_s": timing.decode_tokens_per_s,
         "tokens": [
             {"id": step.token, "text": step.text, "logprob": step.logprob} for step in steps
         ],
     }
 
 
-def rate(n_tokens: int, elapsed_s: float) -> float | None:
-    """Tokens per second; none where no time was measured."""
-    return n_tokens / elapsed_s if elapsed_s > 0 else None
-
-
-def rate_text(n_tokens: int, elapsed_s: float) -> str:
-    """The same, for people."""
-    value = rate(n_tokens, elapsed_s)
-    return "-" if value is None else f"{value:,.1f} tokens/s"
+def speed_text(tokens_per_s: float | None) -> str:
+    """A speed for people."""
+    return "-" if tokens_per_s is None else f"{tokens_per_s:,.1f} tokens/s"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aboard.cli.answer import answer_facts, rate_text
+from aboard.cli.answer import answer_facts, speed_text
 from aboard.cli.conversation import Conversation
 from aboard.cli.keyboard import is_interactive
 from aboard.cli.output import json_result, note, result, stream
@@ -144,8 +144,8 @@ class Dialogue:
         used = f"{session.n_tokens:,} of {self._context_length:,} tokens of context used"
         if timing.generated_tokens:
             note(
-                f"{rate_text(timing.generated_tokens, timing.decode_s)} answering, "
-                f"{rate_text(timing.prompt_tokens, timing.prompt_s)} reading; {used}"
+                f"{speed_text(timing.decode_tokens_per_s)} answering, "
+                f"{speed_text(timing.prompt_tokens_per_s)} reading; {used}"
             )
         else:
             note(used)

@@ -49,6 +49,16 @@ class Timing:
     first_token_s: float = 0.0
     """From the start of the prompt to the first generated token."""
 
+    @property
+    def prompt_tokens_per_s(self) -> float | None:
+        """Speed of reading the prompt; None where no time was measured."""
+        return self.prompt_tokens / self.prompt_s if self.prompt_s > 0 else None
+
+    @property
+    def decode_tokens_per_s(self) -> float | None:
+        """Speed of answering, the first token left out; None for fewer than two tokens."""
+        return (self.generated_tokens - 1) / self.decode_s if self.decode_s > 0 else None
+
 
 class Session:
     """A KV cache on a model; made by `Model.session`. Also a context manager.
