@@ -18,13 +18,21 @@ from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.sampling import Sampling
 from aboard.engine.session import Session
 from aboard.engine.weights import Weights, load_weights
-from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageError
+from aboard.errors import (
+    ConfigError,
+    NotEnoughMemory,
+    TemplateError,
+    TokenizerError,
+    UsageError,
+)
 from aboard.models import DecoderModel, describe_model
 
 if TYPE_CHECKING:
     from aboard._native import Decoder
 
 Message = Mapping[str, object]
+
+_LARGEST_ANGLE = 2.0**31  # up to there the engine's sine and cosine hold (native/engine/rope.cc)
 
 
 def load(path: str | Path, *, threads: int | None = None, context: int | None = None) -> Model:
@@ -358,8 +366,6 @@ def _build(config: DecoderModel, weights: Weights, threads: int) -> Decoder:
     from aboard import _native
 
     matrices, vectors = weights.matrices, weights.vectors
-    rope = config.rope
-    divisors = [] if rope.divisors is None else vectors[rope.divisors.name].tolist()
     decoder = _native.Decoder(
         embedding=matrices[config.embedding.name],
         final_norm=vectors[config.final_norm.name],
@@ -370,10 +376,8 @@ def _build(config: DecoderModel, weights: Weights, threads: int) -> Decoder:
         ffn_width=config.ffn_width,
         norm_eps=config.norm_eps,
         score_scale=1.0 / math.sqrt(config.head_dim),
-        rope_pairs=rope.pairs,
-        rope_frequencies=_native.rope_frequencies(
-            rope.base, rope.rotated_dims, divisors, rope.scale
-        ),
+        rope_pairs=config.rope.pairs,
+        rope_frequencies=_rope_frequencies(config, weights),
         threads=threads,
     )
     for layer in config.layers:
@@ -390,3 +394,21 @@ def _build(config: DecoderModel, weights: Weights, threads: int) -> Decoder:
             down=matrices[feed_forward.down.name],
         )
     return decoder
+
+
+def _rope_frequencies(config: DecoderModel, weights: Weights) -> list[float]:
+    """Radians a position, one for each pair of values of a head; sound over the whole context."""
+    from aboard import _native
+
+    rope = config.rope
+    divisors = [] if rope.divisors is None else weights.vectors[rope.divisors.name].tolist()
+    if any(divisor <= 0 for divisor in divisors):
+        raise ConfigError(f"a divisor of the rope frequencies is {min(divisors)}, expected above 0")
+    found = _native.rope_frequencies(rope.base, rope.rotated_dims, divisors, rope.scale)
+    if max(found) * config.context_length >= _LARGEST_ANGLE:
+        raise ConfigError(
+            f"the rope turns by {max(found):.3g} radians a token, too far to tell "
+            f"{config.context_length} positions apart",
+            hint="The base, the scaling factor or the divisors in the file are damaged.",
+        )
+    return found

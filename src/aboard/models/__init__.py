@@ -42,7 +42,7 @@ def describe_model(metadata: Mapping[str, object], tensor_names: frozenset[str])
         A hyper-parameter is missing, unknown or contradicts another.
     """
     architecture = metadata.get("general.architecture")
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise UnsupportedFile(
             f"the architecture {str(architecture)[:60]!r} is not supported: "
             f"expected one of {', '.join(ARCHITECTURES)}",

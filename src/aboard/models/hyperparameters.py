@@ -89,7 +89,8 @@ class Hyperparameters:
             It has another value.
         """
         value = self._take(name, accepted[0])
-        if value not in accepted:
+        # An array compares element by element: `in` would fail, or take [0] for 0.
+        if not isinstance(value, bool | int | float | str) or value not in accepted:
             raise ConfigError(
                 f"{self._prefix}{name} is {str(value)[:60]!r}, Aboard understands "
                 f"{' or '.join(repr(each) for each in accepted)}"
