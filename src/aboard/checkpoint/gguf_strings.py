@@ -67,7 +67,7 @@ class StringArray(Sequence[str]):
         return self[first:end]
 
 
-class InvalidString(ValueError):  # noqa: N818 - never leaves the reader
+class InvalidString(ValueError):
     """A string of an array is not UTF-8."""
 
     def __init__(self, number: int) -> None:
