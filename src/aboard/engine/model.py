@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,12 +13,12 @@ import numpy.typing as npt
 from aboard.checkpoint.chat_template import ChatTemplate
 from aboard.checkpoint.gguf import open_gguf
 from aboard.checkpoint.tokenizer import Tokenizer
+from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.sampling import Sampling
 from aboard.engine.session import Session
 from aboard.engine.weights import Weights, load_weights
 from aboard.errors import (
-    ConfigError,
     NotEnoughMemory,
     TemplateError,
     TokenizerError,
@@ -28,11 +27,9 @@ from aboard.errors import (
 from aboard.models import DecoderModel, describe_model
 
 if TYPE_CHECKING:
-    from aboard._native import Decoder
+    pass
 
 Message = Mapping[str, object]
-
-_LARGEST_ANGLE = 2.0**31  # up to there the engine's sine and cosine hold (native/engine/rope.cc)
 
 
 def load(path: str | Path, *, threads: int | None = None, context: int | None = None) -> Model:
@@ -119,7 +116,7 @@ class Model:
         tied = config.head == config.embedding
         unread = 0 if tied else weights.matrices[config.embedding.name].size_bytes
         self.decode_weight_bytes = self.weights_bytes - unread
-        self.decoder = _build(config, weights, threads)
+        self.decoder = build_decoder(config, weights, threads)
         self._tokenizer = tokenizer
 
     def __repr__(self) -> str:
@@ -359,56 +356,3 @@ def _checked_context(context: int | None, longest: int) -> int:
     if isinstance(context, bool) or not isinstance(context, int) or not 1 <= context <= longest:
         raise UsageError(f"context is {context!r}, this model takes 1 to {longest} tokens")
     return context
-
-
-def _build(config: DecoderModel, weights: Weights, threads: int) -> Decoder:
-    """The native model of packed weights."""
-    from aboard import _native
-
-    matrices, vectors = weights.matrices, weights.vectors
-    decoder = _native.Decoder(
-        embedding=matrices[config.embedding.name],
-        final_norm=vectors[config.final_norm.name],
-        head=matrices[config.head.name],
-        query_heads=config.n_query_heads,
-        kv_heads=config.n_kv_heads,
-        head_dim=config.head_dim,
-        ffn_width=config.ffn_width,
-        norm_eps=config.norm_eps,
-        score_scale=1.0 / math.sqrt(config.head_dim),
-        rope_pairs=config.rope.pairs,
-        rope_frequencies=_rope_frequencies(config, weights),
-        threads=threads,
-    )
-    for layer in config.layers:
-        attention, feed_forward = layer.attention, layer.feed_forward
-        decoder.add_layer(
-            attention_norm=vectors[attention.norm.name],
-            query=matrices[attention.query.name],
-            key=matrices[attention.key.name],
-            value=matrices[attention.value.name],
-            output=matrices[attention.output.name],
-            ffn_norm=vectors[feed_forward.norm.name],
-            gate=matrices[feed_forward.gate.name],
-            up=matrices[feed_forward.up.name],
-            down=matrices[feed_forward.down.name],
-        )
-    return decoder
-
-
-def _rope_frequencies(config: DecoderModel, weights: Weights) -> list[float]:
-    """Radians a position, one for each pair of values of a head; sound over the whole context."""
-    from aboard import _native
-
-    rope = config.rope
-    divisors = [] if rope.divisors is None else weights.vectors[rope.divisors.name].tolist()
-    if any(divisor <= 0 for divisor in divisors):
-        raise ConfigError(f"a divisor of the rope frequencies is {min(divisors)}, expected above 0")
-    found = _native.rope_frequencies(rope.base, rope.rotated_dims, divisors, rope.scale)
-    if max(found) * config.context_length >= _LARGEST_ANGLE:
-        raise ConfigError(
-            f"the rope turns by {max(found):.3g} radians a token, too far to tell "
-            f"{config.context_length} positions apart",
-            hint="The base, the scaling factor or the divisors in the file are damaged.",
-        )
-    return found
