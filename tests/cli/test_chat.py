@@ -77,7 +77,7 @@ def test_stats_tell_speed_and_context(call, model: FakeModel, model_file: str) -
 
     assert outcome.stderr.splitlines() == [
         "0 of 1,000 tokens of context used",
-        "68.0 tokens/s answering, 42.0 tokens/s reading; 38 of 1,000 tokens of context used",
+        "64.0 tokens/s answering, 42.0 tokens/s reading; 38 of 1,000 tokens of context used",
     ]
 
 
