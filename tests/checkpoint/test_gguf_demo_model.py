@@ -1,27 +1,19 @@
 """The demo model, whole: every weight and every key as the `gguf` package reads them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gguf import GGUFReader, quants
 
 from aboard import formats
 from aboard.checkpoint.gguf import open_gguf
-from aboard.errors import StoreError
-from aboard.store import resolve
 
 pytestmark = pytest.mark.model
 
 
-@pytest.fixture(scope="module")
-def path() -> str:
-    try:
-        return str(resolve("smollm2-135m"))
-    except StoreError as error:
-        pytest.skip(str(error))
-
-
-def test_every_weight_has_the_bits_that_the_package_gives(path: str) -> None:
-    theirs, file = GGUFReader(path).tensors, open_gguf(path)
+def test_every_weight_has_the_bits_that_the_package_gives(demo_model: Path) -> None:
+    theirs, file = GGUFReader(demo_model).tensors, open_gguf(demo_model)
 
     assert list(file.tensors) == [each.name for each in theirs]
     for each in theirs:
@@ -32,10 +24,10 @@ def test_every_weight_has_the_bits_that_the_package_gives(path: str) -> None:
         assert np.array_equal(weights, quants.dequantize(each.data, each.tensor_type))
 
 
-def test_every_key_has_the_value_that_the_package_gives(path: str) -> None:
-    fields = GGUFReader(path).fields
+def test_every_key_has_the_value_that_the_package_gives(demo_model: Path) -> None:
+    fields = GGUFReader(demo_model).fields
 
-    metadata = open_gguf(path).metadata
+    metadata = open_gguf(demo_model).metadata
 
     theirs = {name: each.contents() for name, each in fields.items() if "GGUF." not in name}
     assert metadata.keys() == theirs.keys()

@@ -58,7 +58,7 @@ def describe(path: str | Path) -> Description:
     tensors = file.tensors.values()
     n_parameters = sum(math.prod(tensor.shape) for tensor in tensors)
     weights_bytes = sum(tensor.size_bytes for tensor in tensors)
-    size_bytes = path.stat().st_size
+    size_bytes = file.size_bytes
     context_length = facts.integer(f"{architecture}.context_length")
     kv_bytes = _kv_bytes_per_token(facts, architecture)
     known = context_length is not None and kv_bytes is not None
