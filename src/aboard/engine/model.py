@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +18,8 @@ from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.sampling import Sampling
 from aboard.engine.session import Session
 from aboard.engine.weights import Weights, load_weights
-from aboard.errors import (
-    NotEnoughMemory,
-    TemplateError,
-    TokenizerError,
-    UsageError,
-)
+from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageError
 from aboard.models import DecoderModel, describe_model
-
-if TYPE_CHECKING:
-    pass
 
 Message = Mapping[str, object]
 
