@@ -48,6 +48,7 @@ lint: $(VENV)/.lint ## run the linters, the type checker and the import contract
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tools/check_symbols.py build
 
 $(ORACLE)/.built: tools/oracle_requirements.txt
 	@echo "aboard: installing torch and transformers in $(ORACLE), for the oracles only"
