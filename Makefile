@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find native -type f 2>/dev/null)
 ORACLE ?= .venv-oracle
+LLAMA ?= .venv-llama
 QUESTION ?= In one sentence, why is the sky blue?
 
 .DEFAULT_GOAL := help
@@ -65,11 +66,22 @@ check-golden: $(ORACLE)/.built ## derive the golden files again and compare
 platforms: $(VENV)/.test ## replay models on AArch64 (emulated), with clang, under sanitizers
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python tools/platforms.py --demo "$$($(BIN)/aboard pull smollm2-135m)"
 
+$(LLAMA)/.built: $(BIN)/python
+	@echo "aboard: building llama.cpp in $(LLAMA), to measure against (about 10 minutes)"
+	@$(PYTHON) -m venv $(LLAMA)
+	@CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TESTS=OFF" \
+	  $(LLAMA)/bin/python -m pip install --quiet llama-cpp-python==0.3.36 numpy
+	@touch $@
+
+bench: $(VENV)/.built $(LLAMA)/.built ## measure speed and start-up beside llama.cpp, on an idle machine
+	@$(BIN)/python bench/speed.py "$$($(BIN)/aboard pull smollm2-135m)" --llama $(LLAMA)
+	@$(BIN)/python bench/first_token.py "$$($(BIN)/aboard pull smollm2-135m)"
+
 fix: $(VENV)/.lint ## format the sources and apply safe fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean: ## remove what was built
-	@rm -rf build dist $(VENV) $(ORACLE)
+	@rm -rf build dist $(VENV) $(ORACLE) $(LLAMA)
 
-.PHONY: help setup demo test lint golden check-golden platforms fix clean
+.PHONY: help setup demo test lint golden check-golden platforms bench fix clean
