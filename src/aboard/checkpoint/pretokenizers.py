@@ -130,7 +130,7 @@ WORD_RULES: dict[str, WordRule] = {
     "smollm": _SINGLE_DIGITS,
     "starcoder": _SINGLE_DIGITS,
     "refact": _SINGLE_DIGITS,
-    "command-r": _SINGLE_DIGITS,
+    "command-r": WordRule(_single_digits, nfc=True),
     "exaone": _SINGLE_DIGITS,
     "llama-bpe": _LLAMA3,
     "llama3": _LLAMA3,
