@@ -12,7 +12,9 @@ from aboard.cli import options
 def bench(
     model: options.Model,
     threads: options.Threads = None,
-    context: options.Context = None,
+    context: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Tokens in the context before the prompt.")
+    ] = 0,
     prompt: Annotated[int, typer.Option(metavar="N", min=1, help="Tokens of prompt.")] = 512,
     tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Tokens to generate.")] = 128,
     as_json: options.Json = False,
@@ -38,7 +40,10 @@ def bench(
             f"{report.decode_bound_fraction:.0%} of what the memory's bandwidth allows",
             "prompt": f"{report.prompt_tokens_per_s:,.1f} tokens/s, "
             f"{report.prompt_bound_fraction:.0%} of what the integer peak allows",
-            "first token": f"{report.first_token_s * 1000:,.0f} ms",
+            "first token": f"{report.first_token_s * 1000:,.0f} ms after the start of loading",
             "peak memory": megabytes(report.peak_rss_bytes),
+            "machine": f"{report.threads} threads, {report.isa}, "
+            f"{report.memory_bytes_per_s / 1e9:,.1f} GB/s, "
+            f"{report.integer_ops_per_s / 1e9:,.0f} billion integer operations/s",
         }
     )

@@ -76,7 +76,7 @@ def benchmark(
     path: str | Path,
     *,
     threads: int | None = None,
-    context: int | None = None,
+    context: int = 0,
     prompt: int = 512,
     tokens: int = 128,
 ) -> BenchReport:
@@ -88,8 +88,8 @@ def benchmark(
         A GGUF file.
     threads : int, optional
         By default one for each usable core.
-    context : int, optional
-        Tokens already in the context before prompt and decoding are measured; none by default.
+    context : int
+        Tokens already in the context before prompt and decoding are measured.
     prompt, tokens : int
         Tokens of prompt, and to generate.
 
@@ -105,8 +105,7 @@ def benchmark(
     began = time.perf_counter()
     model = load(path, threads=threads)
     loaded = time.perf_counter()
-    before = context or 0
-    needed = before + prompt + tokens
+    needed = context + prompt + tokens
     if needed > model.context_length:
         raise ContextOverflow(
             f"{needed} tokens, the model's context holds {model.context_length}",
@@ -116,13 +115,13 @@ def benchmark(
     with model.session() as session:
         session.prefill(ids[: min(FIRST_PROMPT, needed)])
         first_token_s = time.perf_counter() - began
-        rounds = [_round(session, ids, before, prompt) for _ in range(ROUNDS)]
+        rounds = [_round(session, ids, context, prompt) for _ in range(ROUNDS)]
     peak_rss_bytes = _peak_rss_bytes()
     prompt_s, decode_s = (statistics.median(each) for each in zip(*rounds, strict=True))
     bandwidth = _native.read_bytes_per_s(model.threads, _BUFFER_BYTES)
     peak = _native.dot_ops_per_s(model.threads)
     decode_rate, prompt_rate = tokens / decode_s, prompt / prompt_s
-    token_bytes = _bytes_per_token(model, before + prompt + tokens // 2)
+    token_bytes = _bytes_per_token(model, context + prompt + tokens // 2)
     return BenchReport(
         decode_tokens_per_s=decode_rate,
         prompt_tokens_per_s=prompt_rate,
@@ -134,7 +133,7 @@ def benchmark(
         memory_bytes_per_s=bandwidth,
         integer_ops_per_s=peak,
         threads=model.threads,
-        context=before,
+        context=context,
         prompt=prompt,
         tokens=tokens,
         isa=_native.active_isa(),
