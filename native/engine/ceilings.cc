@@ -5,9 +5,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <barrier>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <thread>
+#include <vector>
 
 #include "engine/pages.h"
 #include "engine/pool.h"
@@ -36,27 +40,38 @@ uint64_t Sum(const uint8_t* data, size_t size_bytes) {
   return total;
 }
 
+// The shortest time that `threads` threads took to do work(thread) together.
+template <class F>
+double BestSeconds(size_t threads, const F& work) {
+  std::barrier meet(static_cast<std::ptrdiff_t>(threads));
+  double best = std::numeric_limits<double>::infinity();
+  const auto run = [&](size_t thread) {
+    for (int round = 0; round < kRounds; ++round) {
+      meet.arrive_and_wait();
+      const double began = Seconds();
+      work(thread);
+      meet.arrive_and_wait();
+      if (thread == 0) best = std::min(best, Seconds() - began);
+    }
+  };
+  std::vector<std::thread> others;
+  for (size_t i = 1; i < threads; ++i) others.emplace_back(run, i);
+  run(0);
+  for (std::thread& other : others) other.join();
+  return best;
+}
+
 }  // namespace
 
 double ReadBytesPerSecond(size_t threads, size_t size_bytes) {
   const Pages pages(size_bytes);
   std::memset(pages.data(), 1, size_bytes);
-  Pool pool(threads);
   std::atomic<uint64_t> sink{0};
-  double best = 0.0;
-  for (int round = 0; round < kRounds; ++round) {
-    double elapsed = 0.0;
-    pool.Run([&](const Team& team) {
-      const auto [first, last] = team.Share(size_bytes / 64);
-      team.Meet();
-      const double began = Seconds();
-      sink += Sum(pages.data() + first * 64, (last - first) * 64);
-      team.Meet();
-      if (team.thread() == 0) elapsed = Seconds() - began;
-    });
-    best = std::max(best, static_cast<double>(size_bytes) / elapsed);
-  }
-  return best;
+  const double best = BestSeconds(threads, [&](size_t thread) {
+    const auto [first, last] = Share::Of(size_bytes / 64, thread, threads);
+    sink += Sum(pages.data() + first * 64, (last - first) * 64);
+  });
+  return static_cast<double>(size_bytes) / best;
 }
 
 double DotOperationsPerSecond(size_t threads) {
@@ -64,21 +79,10 @@ double DotOperationsPerSecond(size_t threads) {
   const Kernels& kernels = ActiveKernels();
   uint8_t quad[64];
   std::memset(quad, 3, sizeof quad);
-  Pool pool(threads);
   std::atomic<int64_t> sink{0};
-  double best = 0.0;
-  for (int round = 0; round < kRounds; ++round) {
-    double elapsed = 0.0;
-    pool.Run([&](const Team& team) {
-      team.Meet();
-      const double began = Seconds();
-      sink += kernels.dot_loop(kSteps, quad, 0x01020304);
-      team.Meet();
-      if (team.thread() == 0) elapsed = Seconds() - began;
-    });
-    best = std::max(best, 1024.0 * kSteps * static_cast<double>(threads) / elapsed);
-  }
-  return best;
+  const double best = BestSeconds(
+      threads, [&](size_t) { sink += kernels.dot_loop(kSteps, quad, 0x01020304); });
+  return 1024.0 * kSteps * static_cast<double>(threads) / best;
 }
 
 }  // namespace aboard

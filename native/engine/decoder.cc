@@ -25,7 +25,7 @@ void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t>
   workspace_.threads.resize(pool_.threads());
   ForwardPass pass(shape_, batch, workspace_, pool_.threads());
   pass.Reserve(wanted.size());
-  pool_.Run([&](const Team& team) {
+  pool_.Run([&](Team& team) {
     pass.Embed(team, embedding_);
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       pass.Attend(team, layers_[layer].attention, layer);

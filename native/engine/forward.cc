@@ -1,6 +1,7 @@
-// The passes of a transformer layer, and the barriers between them.
+// The phases of a transformer layer. What a phase reads, the phases before it wrote; outside the
+// bodies of phases nothing shared is touched, for a late thread may still be there.
 // Expects a Workspace that was reserved for the batch.
-// Exactness: threads own rows, heads or chunks of keys; no sum is ever split over threads.
+// Exactness: parts are rows, heads or chunks of keys; no sum is ever split over threads.
 #include "engine/forward.h"
 
 #include <algorithm>
@@ -8,6 +9,11 @@
 #include "engine/packing.h"
 
 namespace aboard {
+namespace {
+
+size_t PanelsOf(size_t rows) { return RoundUp(rows, kPanelRows) / kPanelRows; }
+
+}  // namespace
 
 ForwardPass::ForwardPass(const DecoderShape& shape, std::span<const BatchToken> batch,
                          Workspace& workspace, size_t threads)
@@ -16,6 +22,8 @@ ForwardPass::ForwardPass(const DecoderShape& shape, std::span<const BatchToken> 
       space_(workspace),
       kernels_(ActiveKernels()),
       n_tokens_(batch.size()),
+      alone_(batch.size() == 1),
+      parts_(alone_ ? 1 : Team::kMaxPartsPerThread),
       group_(shape.query_heads / shape.kv_heads),
       padded_(RoundUp(shape.head_dim, 16)) {
   size_t last_position = 0;
@@ -64,129 +72,169 @@ void ForwardPass::Reserve(size_t n_logits) {
   }
 }
 
-void ForwardPass::Embed(const Team& team, const PackedMatrix& embedding) {
-  const auto [first, last] = team.Share(n_tokens_);
-  for (size_t t = first; t < last; ++t) {
-    ReadRow(embedding, static_cast<size_t>(batch_[t].id), space_.residual.Row(t));
-    RopeAngles(shape_.rope_frequencies, batch_[t].position, space_.angles.Row(t));
-  }
-  team.Meet();
+void ForwardPass::Embed(Team& team, const PackedMatrix& embedding) {
+  team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
+    for (size_t t = first; t < last; ++t) {
+      ReadRow(embedding, static_cast<size_t>(batch_[t].id), space_.residual.Row(t));
+      RopeAngles(shape_.rope_frequencies, batch_[t].position, space_.angles.Row(t));
+    }
+  });
 }
 
-// A single token is normed and quantised by every thread for itself: cheaper than to meet.
-const QuantizedRows& ForwardPass::NormAndQuantize(const Team& team,
-                                                  const std::vector<float>& norm) {
+// A single token is normed and quantised by every thread for itself, at its first part of a phase:
+// cheaper than a phase of its own. Several are shared out.
+void ForwardPass::NormAndQuantize(Team& team, const std::vector<float>& norm) {
+  if (alone_) return;
+  team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
+    float* normed = space_.threads[team.thread()].normed.Row(0);
+    for (size_t t = first; t < last; ++t) NormToken(t, norm, normed, space_.width.rows(), t);
+  });
+}
+
+const QuantizedRows& ForwardPass::Normed(const Team& team, const std::vector<float>& norm) {
+  if (!alone_) return space_.width.rows();
   ThreadSpace& own = space_.threads[team.thread()];
-  const bool alone = n_tokens_ == 1;
-  const QuantizedRows& rows = alone ? own.width.rows() : space_.width.rows();
-  const auto [first, last] = alone ? Team::Range{0, 1} : team.Share(n_tokens_);
-  for (size_t t = first; t < last; ++t) {
-    kernels_.rms_norm(space_.residual.Row(t), norm.data(), shape_.norm_eps, shape_.width,
-                      own.normed.Row(0));
-    kernels_.quantize(own.normed.Row(0), shape_.width, rows, t, 0);
+  if (own.prepared_for != team.phase()) {
+    NormToken(0, norm, own.normed.Row(0), own.width.rows(), 0);
+    own.prepared_for = team.phase();
   }
-  if (!alone) team.Meet();
-  return rows;
+  return own.width.rows();
 }
 
-const QuantizedRows& ForwardPass::QuantizeAttended(const Team& team) {
-  const bool alone = n_tokens_ == 1;
-  const QuantizedRows& rows =
-      alone ? space_.threads[team.thread()].heads.rows() : space_.heads.rows();
-  const auto [first, last] = alone ? Team::Range{0, 1} : team.Share(n_tokens_);
-  for (size_t t = first; t < last; ++t) {
-    kernels_.quantize(space_.attended.Row(t), shape_.query_heads * shape_.head_dim, rows, t, 0);
+void ForwardPass::NormToken(size_t token, const std::vector<float>& norm, float* normed,
+                            const QuantizedRows& out, size_t row) {
+  kernels_.rms_norm(space_.residual.Row(token), norm.data(), shape_.norm_eps, shape_.width,
+                    normed);
+  kernels_.quantize(normed, shape_.width, out, row, 0);
+}
+
+void ForwardPass::QuantizeAttended(Team& team) {
+  if (alone_) return;
+  team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
+    for (size_t t = first; t < last; ++t) {
+      kernels_.quantize(space_.attended.Row(t), shape_.query_heads * shape_.head_dim,
+                        space_.heads.rows(), t, 0);
+    }
+  });
+}
+
+const QuantizedRows& ForwardPass::Attended(const Team& team) {
+  if (!alone_) return space_.heads.rows();
+  ThreadSpace& own = space_.threads[team.thread()];
+  if (own.prepared_for != team.phase()) {
+    kernels_.quantize(space_.attended.Row(0), shape_.query_heads * shape_.head_dim,
+                      own.heads.rows(), 0, 0);
+    own.prepared_for = team.phase();
   }
-  if (!alone) team.Meet();
-  return rows;
+  return own.heads.rows();
 }
 
 // The panels of all projections are shared out as if they were one matrix.
-void ForwardPass::Project(const Team& team, std::span<const Projection> projections,
-                          const QuantizedRows& x) {
+void ForwardPass::Project(Team& team, std::span<const Projection> projections,
+                          const std::vector<float>& norm) {
   size_t total = 0;
-  for (const Projection& each : projections) total += RoundUp(each.matrix.rows, kPanelRows);
-  const auto [first, last] = team.Share(total / kPanelRows);
-  size_t begin = 0;
-  for (const Projection& each : projections) {
-    const size_t panels = RoundUp(each.matrix.rows, kPanelRows) / kPanelRows;
-    const size_t from = std::clamp(first, begin, begin + panels) - begin;
-    const size_t to = std::clamp(last, begin, begin + panels) - begin;
-    if (from < to) {
-      kernels_.linear(each.matrix, from, to, x, 0, n_tokens_, each.out.Row(0), each.out.stride(),
-                      space_.threads[team.thread()].LinearScratch());
+  for (const Projection& each : projections) total += PanelsOf(each.matrix.rows);
+  team.Phase(total, parts_, [&](size_t first, size_t last) {
+    const QuantizedRows& x = Normed(team, norm);
+    size_t begin = 0;
+    for (const Projection& each : projections) {
+      const size_t panels = PanelsOf(each.matrix.rows);
+      const size_t from = std::clamp(first, begin, begin + panels) - begin;
+      const size_t to = std::clamp(last, begin, begin + panels) - begin;
+      if (from < to) Linear(team, each.matrix, from, to, x, n_tokens_, each.out);
+      begin += panels;
     }
-    begin += panels;
-  }
+  });
 }
 
-void ForwardPass::AddToResidual(const Team& team, const PackedMatrix& matrix,
-                                const QuantizedRows& x) {
-  const auto [first, last] = team.Share(RoundUp(matrix.rows, kPanelRows) / kPanelRows);
-  if (first < last) {
+void ForwardPass::Linear(const Team& team, const PackedMatrix& matrix, size_t first_panel,
+                         size_t last_panel, const QuantizedRows& x, size_t n_rows,
+                         FloatRows& out) {
+  kernels_.linear(matrix, first_panel, last_panel, x, 0, n_rows, out.Row(0), out.stride(),
+                  space_.threads[team.thread()].LinearScratch());
+}
+
+template <class Rows>
+void ForwardPass::AddToResidual(Team& team, const PackedMatrix& matrix, const Rows& x) {
+  team.Phase(PanelsOf(matrix.rows), parts_, [&](size_t first, size_t last) {
     FloatRows& out = space_.projected;
-    kernels_.linear(matrix, first, last, x, 0, n_tokens_, out.Row(0), out.stride(),
-                    space_.threads[team.thread()].LinearScratch());
+    Linear(team, matrix, first, last, x(), n_tokens_, out);
     const size_t row = first * kPanelRows;
     const size_t n = std::min(last * kPanelRows, matrix.rows) - row;
     for (size_t t = 0; t < n_tokens_; ++t) {
       kernels_.add(space_.residual.Row(t) + row, out.Row(t) + row, n);
     }
-  }
-  team.Meet();
+  });
 }
 
-void ForwardPass::Attend(const Team& team, const AttentionBlock& block, size_t layer) {
+void ForwardPass::Attend(Team& team, const AttentionBlock& block, size_t layer) {
   const Projection projections[] = {
       {block.query, space_.query}, {block.key, space_.key}, {block.value, space_.value}};
-  Project(team, projections, NormAndQuantize(team, block.norm));
-  team.Meet();
+  NormAndQuantize(team, block.norm);
+  Project(team, projections, block.norm);
   RotateAndStore(team, layer);
-  team.Meet();
   if (by_chunk_) {
-    const size_t items = n_tokens_ * shape_.kv_heads * max_chunks_;
-    for (size_t i = team.thread(); i < items; i += team.size()) {
-      const size_t token = i / (shape_.kv_heads * max_chunks_);
-      AttendChunk(team, token, i / max_chunks_ % shape_.kv_heads, i % max_chunks_, layer);
-    }
-    team.Meet();
-    const auto [first, last] = team.Share(n_tokens_ * shape_.query_heads);
-    for (size_t i = first; i < last; ++i) {
-      JoinChunks(i / shape_.query_heads, i % shape_.query_heads);
-    }
+    const size_t heads = shape_.kv_heads;
+    team.Phase(n_tokens_ * heads * max_chunks_, parts_, [&](size_t first, size_t last) {
+      for (size_t i = first; i < last; ++i) {
+        AttendChunk(team, i / (heads * max_chunks_), i / max_chunks_ % heads, i % max_chunks_,
+                    layer);
+      }
+    });
+    team.Phase(n_tokens_ * shape_.query_heads, 1, [&](size_t first, size_t last) {
+      for (size_t i = first; i < last; ++i) {
+        JoinChunks(i / shape_.query_heads, i % shape_.query_heads);
+      }
+    });
   } else {
-    for (size_t i = team.thread(); i < tiles_.size() * shape_.kv_heads; i += team.size()) {
-      AttendTile(team, tiles_[i / shape_.kv_heads], i % shape_.kv_heads, layer);
-    }
+    // Later tiles see more keys: the parts take them in turns.
+    const size_t items = tiles_.size() * shape_.kv_heads;
+    const size_t parts = std::min(items, team.size() * parts_);
+    team.Phase(parts, parts_, [&](size_t first, size_t last) {
+      for (size_t part = first; part < last; ++part) {
+        for (size_t i = part; i < items; i += parts) {
+          AttendTile(team, tiles_[i / shape_.kv_heads], i % shape_.kv_heads, layer);
+        }
+      }
+    });
   }
-  team.Meet();
-  AddToResidual(team, block.output, QuantizeAttended(team));
+  QuantizeAttended(team);
+  AddToResidual(team, block.output,
+                [&]() -> const QuantizedRows& { return Attended(team); });
 }
 
-void ForwardPass::RotateAndStore(const Team& team, size_t layer) {
-  const size_t d = shape_.head_dim, pairs = shape_.rope_frequencies.size();
+void ForwardPass::RotateAndStore(Team& team, size_t layer) {
   const size_t heads = shape_.query_heads + shape_.kv_heads;
-  const auto [first, last] = team.Share(n_tokens_ * heads);
-  for (size_t i = first; i < last; ++i) {
-    const size_t t = i / heads, head = i % heads;
-    const float* angles = space_.angles.Row(t);
-    if (head < shape_.query_heads) {
-      float* to = space_.rotated.Row(t * shape_.query_heads + head);
-      std::copy_n(space_.query.Row(t) + head * d, d, to);
-      std::fill(to + d, to + padded_, 0.0f);
-      Rotate(to, angles, pairs, shape_.rope_pairs);
-      continue;
+  team.Phase(n_tokens_ * heads, parts_, [&](size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) {
+      const size_t t = i / heads, head = i % heads;
+      if (head < shape_.query_heads) {
+        RotateQuery(t, head);
+      } else {
+        StoreKeyAndValue(t, head - shape_.query_heads, layer);
+      }
     }
-    const size_t kv_head = head - shape_.query_heads;
-    const KvCache& cache = *batch_[t].cache;
-    const size_t chunk = batch_[t].position / kKeyChunk;
-    const size_t at = batch_[t].position % kKeyChunk * padded_;
-    float* key = space_.key.Row(t) + kv_head * d;
-    Rotate(key, angles, pairs, shape_.rope_pairs);
-    kernels_.floats_to_halves(key, d, cache.Keys(layer, kv_head, chunk) + at);
-    kernels_.floats_to_halves(space_.value.Row(t) + kv_head * d, d,
-                              cache.Values(layer, kv_head, chunk) + at);
-  }
+  });
+}
+
+void ForwardPass::RotateQuery(size_t token, size_t head) {
+  const size_t d = shape_.head_dim;
+  float* to = space_.rotated.Row(token * shape_.query_heads + head);
+  std::copy_n(space_.query.Row(token) + head * d, d, to);
+  std::fill(to + d, to + padded_, 0.0f);
+  Rotate(to, space_.angles.Row(token), shape_.rope_frequencies.size(), shape_.rope_pairs);
+}
+
+void ForwardPass::StoreKeyAndValue(size_t token, size_t kv_head, size_t layer) {
+  const size_t d = shape_.head_dim;
+  const KvCache& cache = *batch_[token].cache;
+  const size_t chunk = batch_[token].position / kKeyChunk;
+  const size_t at = batch_[token].position % kKeyChunk * padded_;
+  float* key = space_.key.Row(token) + kv_head * d;
+  Rotate(key, space_.angles.Row(token), shape_.rope_frequencies.size(), shape_.rope_pairs);
+  kernels_.floats_to_halves(key, d, cache.Keys(layer, kv_head, chunk) + at);
+  kernels_.floats_to_halves(space_.value.Row(token) + kv_head * d, d,
+                            cache.Values(layer, kv_head, chunk) + at);
 }
 
 void ForwardPass::LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
@@ -262,51 +310,49 @@ void ForwardPass::JoinChunks(size_t token, size_t head) {
                   space_.attended.Row(token) + head * shape_.head_dim);
 }
 
-// A thread owns blocks of 32 hidden values, so that it can quantise them itself.
-void ForwardPass::FeedForward(const Team& team, const FeedForwardBlock& block) {
-  const QuantizedRows& x = NormAndQuantize(team, block.norm);
+// A part is made of blocks of 32 hidden values, so that they can be quantised at once.
+void ForwardPass::FeedForward(Team& team, const FeedForwardBlock& block) {
+  NormAndQuantize(team, block.norm);
   const size_t width = shape_.ffn_width;
-  const auto [first, last] = team.Share(RoundUp(width, kBlock) / kBlock);
-  if (first < last) {
-    uint8_t* scratch = space_.threads[team.thread()].LinearScratch();
+  team.Phase(RoundUp(width, kBlock) / kBlock, parts_, [&](size_t first, size_t last) {
+    const QuantizedRows& x = Normed(team, block.norm);
     FloatRows &gate = space_.gate, &up = space_.up;
-    const size_t panels = RoundUp(width, kPanelRows) / kPanelRows;
-    const size_t from = first * 2, to = std::min(last * 2, panels);
-    kernels_.linear(block.gate, from, to, x, 0, n_tokens_, gate.Row(0), gate.stride(), scratch);
-    kernels_.linear(block.up, from, to, x, 0, n_tokens_, up.Row(0), up.stride(), scratch);
+    const size_t from = first * 2, to = std::min(last * 2, PanelsOf(width));
+    Linear(team, block.gate, from, to, x, n_tokens_, gate);
+    Linear(team, block.up, from, to, x, n_tokens_, up);
     const size_t begin = first * kBlock, n = std::min(last * kBlock, width) - begin;
     for (size_t t = 0; t < n_tokens_; ++t) {
       kernels_.swiglu(gate.Row(t) + begin, up.Row(t) + begin, n);
       kernels_.quantize(gate.Row(t) + begin, n, space_.ffn.rows(), t, first);
     }
-  }
-  team.Meet();
-  AddToResidual(team, block.down, space_.ffn.rows());
+  });
+  AddToResidual(team, block.down,
+                [&]() -> const QuantizedRows& { return space_.ffn.rows(); });
 }
 
-void ForwardPass::Head(const Team& team, const std::vector<float>& norm, const PackedMatrix& head,
+void ForwardPass::Head(Team& team, const std::vector<float>& norm, const PackedMatrix& head,
                        std::span<const size_t> wanted, float* logits) {
   if (wanted.empty()) return;
-  ThreadSpace& own = space_.threads[team.thread()];
-  const QuantizedRows& rows = space_.width.rows();
-  const auto [first, last] = team.Share(wanted.size());
-  for (size_t i = first; i < last; ++i) {
-    kernels_.rms_norm(space_.residual.Row(wanted[i]), norm.data(), shape_.norm_eps, shape_.width,
-                      own.normed.Row(0));
-    kernels_.quantize(own.normed.Row(0), shape_.width, rows, i, 0);
-  }
-  team.Meet();
+  team.Phase(wanted.size(), parts_, [&](size_t first, size_t last) {
+    float* normed = space_.threads[team.thread()].normed.Row(0);
+    for (size_t i = first; i < last; ++i) {
+      NormToken(wanted[i], norm, normed, space_.width.rows(), i);
+    }
+  });
   const size_t vocabulary = shape_.vocabulary;
   const bool direct = vocabulary % kPanelRows == 0;
-  float* out = direct ? logits : space_.logits.Row(0);
-  const size_t stride = direct ? vocabulary : space_.logits.stride();
-  const auto [from, to] = team.Share(RoundUp(vocabulary, kPanelRows) / kPanelRows);
-  kernels_.linear(head, from, to, rows, 0, wanted.size(), out, stride, own.LinearScratch());
+  team.Phase(PanelsOf(vocabulary), parts_, [&](size_t first, size_t last) {
+    float* out = direct ? logits : space_.logits.Row(0);
+    kernels_.linear(head, first, last, space_.width.rows(), 0, wanted.size(), out,
+                    direct ? vocabulary : space_.logits.stride(),
+                    space_.threads[team.thread()].LinearScratch());
+  });
   if (direct) return;
-  team.Meet();
-  for (size_t i = first; i < last; ++i) {
-    std::copy_n(space_.logits.Row(i), vocabulary, logits + i * vocabulary);
-  }
+  team.Phase(wanted.size(), 1, [&](size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) {
+      std::copy_n(space_.logits.Row(i), vocabulary, logits + i * vocabulary);
+    }
+  });
 }
 
 }  // namespace aboard

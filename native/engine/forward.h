@@ -25,11 +25,11 @@ class ForwardPass {
   // Grows the workspace; on the calling thread, before Run.
   void Reserve(size_t n_logits);
 
-  // The steps; each is called by every thread of the team and ends where all may go on.
-  void Embed(const Team& team, const PackedMatrix& embedding);
-  void Attend(const Team& team, const AttentionBlock& block, size_t layer);
-  void FeedForward(const Team& team, const FeedForwardBlock& block);
-  void Head(const Team& team, const std::vector<float>& norm, const PackedMatrix& head,
+  // The steps; each is called by every thread of the team.
+  void Embed(Team& team, const PackedMatrix& embedding);
+  void Attend(Team& team, const AttentionBlock& block, size_t layer);
+  void FeedForward(Team& team, const FeedForwardBlock& block);
+  void Head(Team& team, const std::vector<float>& norm, const PackedMatrix& head,
             std::span<const size_t> wanted, float* logits);
 
  private:
@@ -38,11 +38,21 @@ class ForwardPass {
     FloatRows& out;
   };
 
-  const QuantizedRows& NormAndQuantize(const Team& team, const std::vector<float>& norm);
-  const QuantizedRows& QuantizeAttended(const Team& team);
-  void Project(const Team& team, std::span<const Projection> projections, const QuantizedRows& x);
-  void AddToResidual(const Team& team, const PackedMatrix& matrix, const QuantizedRows& x);
-  void RotateAndStore(const Team& team, size_t layer);
+  void NormAndQuantize(Team& team, const std::vector<float>& norm);
+  const QuantizedRows& Normed(const Team& team, const std::vector<float>& norm);
+  void NormToken(size_t token, const std::vector<float>& norm, float* normed,
+                 const QuantizedRows& out, size_t row);
+  void QuantizeAttended(Team& team);
+  const QuantizedRows& Attended(const Team& team);
+  void Project(Team& team, std::span<const Projection> projections,
+               const std::vector<float>& norm);
+  void Linear(const Team& team, const PackedMatrix& matrix, size_t first_panel, size_t last_panel,
+              const QuantizedRows& x, size_t n_rows, FloatRows& out);
+  template <class Rows>
+  void AddToResidual(Team& team, const PackedMatrix& matrix, const Rows& x);
+  void RotateAndStore(Team& team, size_t layer);
+  void RotateQuery(size_t token, size_t head);
+  void StoreKeyAndValue(size_t token, size_t kv_head, size_t layer);
   void AttendTile(const Team& team, const QueryTile& tile, size_t kv_head, size_t layer);
   void AttendChunk(const Team& team, size_t token, size_t kv_head, size_t chunk, size_t layer);
   void JoinChunks(size_t token, size_t head);
@@ -56,7 +66,10 @@ class ForwardPass {
   std::span<const BatchToken> batch_;
   Workspace& space_;
   const Kernels& kernels_;
-  size_t n_tokens_, group_, padded_, max_chunks_;
+  size_t n_tokens_;
+  bool alone_;     // a single token
+  size_t parts_;   // of a phase, for each thread
+  size_t group_, padded_, max_chunks_;
   bool by_chunk_;  // few queries: threads share out the chunks of keys, too
   std::vector<QueryTile> tiles_;
 };

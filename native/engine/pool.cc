@@ -1,4 +1,4 @@
-// The team: waits spin for a moment, since the next pass comes within microseconds, then sleep.
+// The team: waits spin for a moment, since the next phase comes within microseconds, then sleep.
 // Expects one caller at a time.
 // Exactness: none to promise.
 #include "engine/pool.h"
@@ -20,33 +20,36 @@ inline void Pause() {
 #endif
 }
 
-// About 100 us on the CPUs measured: longer than a pass lasts, shorter than anyone notices.
+// Between jobs: about 0.1 ms, longer than the drawing of a token takes, shorter than anyone notices.
 constexpr int kSpins = 4000;
-// Inside a job the others are at work too, unless a foreign program has their core: sleep soon then
-// (with 4 foreign programs on 2 cores, 20000 decodes at a third of the speed of 2000).
-constexpr int kBarrierSpins = 2000;
+// Within a job the others are at work too, unless a foreign program has their core: sleep soon.
+constexpr int kPhaseSpins = 2000;
 
-// Returns when `word` is no longer `old`.
-void AwaitChange(const std::atomic<uint32_t>& word, uint32_t old, int spins) {
+constexpr uint32_t kOpen = uint32_t{1} << 31;
+
+// Returns once `done(value of word)`.
+template <class Word, class F>
+void AwaitValue(const std::atomic<Word>& word, int spins, const F& done) {
   for (int i = 0; i < spins; ++i) {
-    if (word.load(std::memory_order_acquire) != old) return;
+    if (done(word.load(std::memory_order_acquire))) return;
     Pause();
   }
-  while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
+  for (Word value; !done(value = word.load(std::memory_order_acquire));) {
+    word.wait(value, std::memory_order_acquire);
+  }
 }
 
 }  // namespace
 
-void Team::Meet() const {
-  if (size_ == 1) return;
-  const uint32_t phase = barrier_->phase.load(std::memory_order_relaxed);
-  if (barrier_->waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-    barrier_->waiting.store(0, std::memory_order_relaxed);
-    barrier_->phase.store(phase + 1, std::memory_order_release);
-    barrier_->phase.notify_all();
-    return;
-  }
-  AwaitChange(barrier_->phase, phase, kBarrierSpins);
+void Team::Finish(size_t parts) const {
+  if (state_->done.fetch_add(1, std::memory_order_acq_rel) + 1 != parts) return;
+  state_->done.store(0, std::memory_order_relaxed);
+  state_->phase.store(phase_ + 1, std::memory_order_release);
+  state_->phase.notify_all();
+}
+
+void Team::AwaitEnd() const {
+  AwaitValue(state_->phase, kPhaseSpins, [&](uint64_t phase) { return phase > phase_; });
 }
 
 Pool::~Pool() { Stop(); }
@@ -60,7 +63,8 @@ void Pool::Resize(size_t threads) {
 void Pool::Start() {
   owner_process_ = getpid();
   stopping_ = false;
-  barrier_.waiting = 0;
+  inside_ = 0;
+  state_ = std::make_unique<TeamState>(threads_ * Team::kMaxPartsPerThread);
   const uint32_t seen = job_.load(std::memory_order_relaxed);
   for (size_t i = 1; i < threads_; ++i) workers_.emplace_back(&Pool::Work, this, i, seen);
 }
@@ -81,29 +85,48 @@ void Pool::Stop() {
 }
 
 void Pool::RunErased(Erased call, const void* function) {
-  if (threads_ > 1) {
-    if (!workers_.empty() && owner_process_ != getpid()) Stop();
-    if (workers_.empty()) Start();
-    call_ = call;
-    function_ = function;
-    done_.store(0, std::memory_order_relaxed);
-    job_.fetch_add(1, std::memory_order_release);
-    job_.notify_all();
+  if (threads_ == 1) {
+    Team alone(0, 1, nullptr, first_phase_);
+    call(function, alone);
+    first_phase_ = alone.phase();
+    return;
   }
-  call(function, Team(0, threads_, &barrier_));
-  for (uint32_t done; (done = done_.load(std::memory_order_acquire)) + 1 < threads_;) {
-    AwaitChange(done_, done, kBarrierSpins);
+  if (!workers_.empty() && owner_process_ != getpid()) Stop();
+  if (workers_.empty()) Start();
+  call_ = call;
+  function_ = function;
+  state_->phase.store(first_phase_ + 1, std::memory_order_relaxed);
+  inside_.store(kOpen, std::memory_order_release);
+  job_.fetch_add(1, std::memory_order_release);
+  job_.notify_all();
+  Team team(0, threads_, state_.get(), first_phase_);
+  call(function, team);
+  inside_.fetch_and(~kOpen, std::memory_order_acq_rel);
+  AwaitValue(inside_, kPhaseSpins, [](uint32_t inside) { return inside == 0; });
+  first_phase_ = team.phase();
+}
+
+bool Pool::Enter() {
+  uint32_t inside = inside_.load(std::memory_order_acquire);
+  while (inside & kOpen) {
+    if (inside_.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) return true;
   }
+  return false;
+}
+
+void Pool::Leave() {
+  if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) inside_.notify_one();
 }
 
 void Pool::Work(size_t thread, uint32_t seen) {
   for (;;) {
-    AwaitChange(job_, seen, kSpins);
+    AwaitValue(job_, kSpins, [&](uint32_t job) { return job != seen; });
     seen = job_.load(std::memory_order_acquire);
-    if (stopping_) return;
-    call_(function_, Team(thread, threads_, &barrier_));
-    done_.fetch_add(1, std::memory_order_release);
-    done_.notify_one();
+    if (stopping_.load(std::memory_order_acquire)) return;
+    if (!Enter()) continue;
+    Team team(thread, threads_, state_.get(), first_phase_);
+    call_(function_, team);
+    Leave();
   }
 }
 

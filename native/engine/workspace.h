@@ -48,6 +48,7 @@ struct ThreadSpace {
   std::vector<uint8_t> linear;        // see Kernels::linear
   FloatRows chunk;                    // (128, d_padded): keys, then values, of one chunk
   std::vector<float> states;          // of a tile of queries
+  uint64_t prepared_for = 0;          // the phase for which width or heads was quantised
   uint8_t* LinearScratch();
 };
 
