@@ -19,6 +19,7 @@ from aboard.errors import ContextOverflow, UsageError
 
 if TYPE_CHECKING:
     from aboard._native import KvCache
+    from aboard.checkpoint.tokenizer import StreamDecoder
     from aboard.engine.model import Model
 
 PROMPT_CHUNK = 128
@@ -252,6 +253,8 @@ class Session:
         ------
         ContextOverflow
             `tokens` don't fit the context; nothing was processed.
+        TokenizerError
+            The model has no tokenizer.
         UsageError
             An argument is out of its range.
         """
@@ -260,20 +263,21 @@ class Session:
         if sampling is not None and not isinstance(sampling, Sampling):
             raise UsageError(f"sampling is a {type(sampling).__name__}, expected a Sampling")
         pending = self._checked_new(tokens)
+        text = self.model.tokenizer.stream(continues=True)
         stops = StopTexts(stop)
         self.finish_reason, self.timing = None, Timing()
-        return self._answer(pending, sampling or Sampling(), max_tokens, stops, logprobs)
+        return self._answer(pending, sampling or Sampling(), max_tokens, text, stops, logprobs)
 
     def _answer(
         self,
         prompt: npt.NDArray[np.int32],
         sampling: Sampling,
         max_tokens: int | None,
+        text: StreamDecoder,
         stops: StopTexts,
         logprobs: bool,
     ) -> Iterator[Step]:
-        tokenizer = self.model.tokenizer
-        text = tokenizer.stream(continues=True)
+        stop_ids = self.model.tokenizer.stop_ids
         began = time.perf_counter()
         logits = self.prefill(prompt)
         prompted = time.perf_counter()
@@ -287,7 +291,7 @@ class Session:
             )
             now = time.perf_counter()
             first = first or now
-            ended = drawn.token in tokenizer.stop_ids
+            ended = drawn.token in stop_ids
             generated += not ended
             self.timing = Timing(
                 prompt.size, prompted - began, generated, now - first, first - began
