@@ -92,6 +92,8 @@ void BindMatrix(nb::module_& m) {
       .def("__init__", [](Arena* self, size_t size_bytes) { new (self) Arena(size_bytes); },
            nb::arg("size_bytes"))
       .def_prop_ro("size_bytes", &Arena::size_bytes);
+  m.def("release_free_memory", &ReleaseFreeMemory,
+        "Gives free memory that malloc keeps back to the system.");
   m.def("packed_size", &PackedSize, nb::arg("format"), nb::arg("rows"), nb::arg("cols"),
         "Bytes of a packed matrix, a multiple of 64.");
   nb::class_<Matrix>(m, "Matrix", "A (rows, cols) weight matrix in panels of sixteen rows.")

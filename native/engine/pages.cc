@@ -9,6 +9,10 @@
 #include <algorithm>
 #include <new>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace aboard {
 
 Pages::Pages(size_t size_bytes) : size_(std::max(size_bytes, size_t{1})) {
@@ -38,6 +42,12 @@ void Pages::Release(size_t offset) const {
   madvise(data_ + first, size_ - first, MADV_DONTNEED);
 #else
   std::fill(data_ + first, data_ + size_, uint8_t{0});
+#endif
+}
+
+void ReleaseFreeMemory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
 #endif
 }
 

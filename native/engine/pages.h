@@ -31,4 +31,7 @@ class Pages {
   size_t mapped_ = 0;
 };
 
+// Gives free memory that malloc keeps back to the system, where malloc can.
+void ReleaseFreeMemory();
+
 }  // namespace aboard

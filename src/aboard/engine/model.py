@@ -51,6 +51,8 @@ def load(path: str | Path, *, threads: int | None = None, context: int | None = 
     UsageError
         `threads` or `context` is out of range, or `ABOARD_ISA` names what doesn't run here.
     """
+    from aboard import _native
+
     n_threads = checked_threads(threads)
     use_isa_of_environment()
     # The tokenizer is built while the weights are read: it needs one thread, and it is made before
@@ -61,6 +63,7 @@ def load(path: str | Path, *, threads: int | None = None, context: int | None = 
         reading = beside.submit(load_weights, file, config, n_threads)
         has_tokenizer = "tokenizer.ggml.model" in file.metadata
         tokenizer = Tokenizer.from_gguf(file.metadata) if has_tokenizer else None
+        _native.release_free_memory()  # 6 of the 30 MiB that building a tokenizer takes
         template = ChatTemplate.from_gguf(file.metadata)
         weights = reading.result()
     return Model(Path(path), config, weights, tokenizer, template, context_length, n_threads)
