@@ -106,8 +106,10 @@ class Hyperparameters:
         """
         unknown = sorted(set(self._values) - self._read)
         if unknown:
+            shown = ", ".join(self._prefix + each[:60] for each in unknown[:5])
+            more = f" and {len(unknown) - 5} more" if unknown[5:] else ""
             raise ConfigError(
-                f"unknown hyper-parameters: {', '.join(self._prefix + each for each in unknown)}",
+                f"unknown hyper-parameters: {shown}{more}",
                 hint="They may change the answer, so the model is not run without them.",
             )
 
