@@ -42,17 +42,21 @@ Format CheckedFormat(const std::string& name, size_t rows, size_t cols) {
 size_t PanelsOf(size_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
 
 size_t PackedSize(const std::string& name, size_t rows, size_t cols) {
-  return PanelsOf(rows) * PanelBytes(CheckedFormat(name, rows, cols), cols);
+  const size_t panel_bytes = PanelBytes(CheckedFormat(name, rows, cols), cols);
+  if (PanelsOf(rows) > (size_t{1} << 48) / panel_bytes) {
+    Refuse("a matrix of " + std::to_string(rows) + " x " + std::to_string(cols) +
+           " is beyond any address space");
+  }
+  return PanelsOf(rows) * panel_bytes;
 }
 
 Matrix MakeMatrix(std::shared_ptr<Arena> arena, const std::string& name, size_t rows,
                   size_t cols) {
-  const Format format = CheckedFormat(name, rows, cols);
-  const size_t panel_bytes = PanelBytes(format, cols);
-  uint8_t* panels = arena->Take(PanelsOf(rows) * panel_bytes);
+  uint8_t* panels = arena->Take(PackedSize(name, rows, cols));
   if (panels == nullptr) Refuse("the arena is full");
+  const Format format = CheckedFormat(name, rows, cols);
   return {std::move(arena),
-          {panels, panel_bytes, ScalesOffset(format, cols), rows, cols, format}};
+          {panels, PanelBytes(format, cols), ScalesOffset(format, cols), rows, cols, format}};
 }
 
 // Packs raw rows from row `first_row`, a multiple of 16, on. Returns the first row that holds NaN
@@ -63,7 +67,7 @@ std::optional<size_t> PackRows(const Matrix& matrix, const Array<uint8_t, 1>& ra
   const size_t row_bytes = RowBytes(m.format, m.cols);
   const size_t n_rows = raw.shape(0) / row_bytes;
   if (raw.shape(0) % row_bytes != 0 || first_row % kPanelRows != 0 ||
-      first_row + n_rows > m.rows ||
+      first_row > m.rows || n_rows > m.rows - first_row ||
       (n_rows % kPanelRows != 0 && first_row + n_rows != m.rows)) {
     Refuse("can't pack " + std::to_string(raw.shape(0)) + " bytes at row " +
            std::to_string(first_row) + " of " + std::to_string(m.rows));

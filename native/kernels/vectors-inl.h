@@ -73,7 +73,9 @@ void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* ou
     squares = squares + a * a;
   }
   const float mean = SumTree(squares) / (float)n;
-  const F32x16 scale = Splat(1.0f / __builtin_sqrtf(mean + eps));
+  // Where the squares overflow, the scale would be 0 and hide it.
+  const bool finite = mean <= __FLT_MAX__;
+  const F32x16 scale = Splat(finite ? 1.0f / __builtin_sqrtf(mean + eps) : __builtin_nanf(""));
   for (size_t i = 0; i < n; i += 16) {
     const F32x16 normal = LoadUpTo16(x + i, n - i) * scale;
     StoreUpTo16(normal * LoadUpTo16(weight + i, n - i), out + i, n - i);
