@@ -11,12 +11,14 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from aboard.checkpoint.chat_template_source import CHECK, FORMAT, SCALAR, guard_source
+from aboard.checkpoint.chat_template_source import CHECK, FORMAT, LOOP, SCALAR, guard_source
 from aboard.checkpoint.chat_template_values import (
     Meter,
     Size,
+    check_loop,
     freeze,
     is_iterable,
+    is_sequence,
     raise_exception,
     strftime_at,
     total,
@@ -168,8 +170,8 @@ class ChatTemplate:
             lstrip_blocks=True,
             debug=False,  # an error would otherwise show the whole conversation
             filters={"tojson": meter.tojson, SCALAR: meter.scalar, FORMAT: meter.format},
-            tests={"iterable": is_iterable},
-            globals={"raise_exception": raise_exception, CHECK: meter.check},
+            tests={"aboard_iterable": is_iterable, "aboard_sequence": is_sequence},
+            globals={"raise_exception": raise_exception, CHECK: meter.check, LOOP: check_loop},
         )
         environment.remove_global("debug")
         try:

@@ -11,10 +11,12 @@ from __future__ import annotations
 from itertools import pairwise, takewhile
 
 from aboard.checkpoint.chat_template_namespaces import check_namespaces, parameters
-from aboard.checkpoint.chat_template_tags import CLOSING, Tag, Word, cut, template_error
+from aboard.checkpoint.chat_template_tags import CLOSING, RESERVED, Tag, Word, cut, template_error
 from aboard.errors import TemplateError
 
-CHECK, SCALAR, FORMAT = "aboard_check", "aboard_scalar", "aboard_format"
+CHECK, LOOP, SCALAR, FORMAT = "aboard_check", "aboard_loop", "aboard_scalar", "aboard_format"
+# Tests in which minijinja differs: none is iterable to it, and strings and dicts no sequences.
+TESTS = ("iterable", "sequence")
 
 # The longest of some 90 published templates has 17,000 characters.
 MAX_CHARS = 65_536
@@ -28,6 +30,7 @@ _STATEMENTS = frozenset(
         *("macro", "endmacro", "call", "endcall", "generation", "endgeneration"),
     ]
 )
+_KEYWORDS = frozenset(["and", "or", "not", "in", "is", "if", "else", "elif", "set", "for"])
 
 
 def guard_source(source: str) -> str:
@@ -65,6 +68,12 @@ def _guarded(source: str, tag: Tag) -> str:
     names = _named(source, tag.words)
     if names is None:
         return f"{tag.opening} {inside} {tag.closing}"
+    if first.text == "for":
+        looped = _looped(source, tag.words)
+        return (
+            f"{tag.opening} do {LOOP}(({looped}) is none) %}}{{% {inside} %}}"
+            f"{{% do {CHECK}() {tag.closing}"
+        )
     # The sign that strips white space goes with the last of the two tags.
     return f"{tag.opening} {inside} %}}{{% do {CHECK}({names}) {tag.closing}"
 
@@ -96,33 +105,86 @@ def _named(source: str, words: list[Word]) -> str | None:
     return None
 
 
-def _expression(source: str, words: list[Word]) -> str:
-    """The words of a tag as they stand, but for two things that cost no fuel.
+def _looped(source: str, words: list[Word]) -> str:
+    """What a `for` loops over: minijinja takes none for an empty list, Jinja2 refuses it."""
+    begin = next((i + 1 for i, word in enumerate(words) if word.text == "in"), len(words))
+    depth = 0
+    end = begin
+    while end < len(words) and not (depth == 0 and words[end].text == "if"):
+        depth += (words[end].text in CLOSING) - (words[end].text in CLOSING.values())
+        end += 1
+    if begin == end:
+        raise template_error(source, words[0].begin, "'for' has nothing to loop over")
+    return _expression(source, words[begin:end])
 
-    Both sides of `*` must be a string or a number: a list times a number would be a long list.
-    The method `format` becomes a filter, as a width in it takes memory: '{:999999999}'.format(1).
+
+def _expression(source: str, words: list[Word]) -> str:
+    """The words of a tag as they stand, but for what costs no fuel or differs from Jinja2.
+
+    - Both sides of `*` must be a string or a number: a list times a number would be a long list.
+    - The method `format` becomes a filter: a width takes memory, as in '{:999999999}'.format(1).
+    - The tests `iterable` and `sequence` become our own.
     """
     texts = [word.text for word in words]
     if ("|", "safe") in pairwise(texts) and "+" in texts:
         # Jinja2 writes the other side of the plus as HTML: nobody meant that.
         raise template_error(source, words[0].begin, "'safe' next to '+' is not supported")
-    guards: set[int] = set()  # word indices after which a guard goes
+    written = [
+        source[before.end if before else word.begin : word.end]
+        for before, word in zip([None, *words], words, strict=False)
+    ]
     for i, word in enumerate(words):
         if word.kind == "sign" and word.text == "*" and 0 < i < len(words) - 1:
-            guards |= {i - 1, _operand_end(words, i + 1)}
-    parts: list[str] = []
-    at = words[0].begin
-    for i, word in enumerate(words):
-        text = source[at : word.end]
-        if word.text == "." and texts[i + 1 : i + 3] == ["format", "("]:
-            text = "|"
-        elif word.text == "format" and i and texts[i - 1] == ".":
-            text = FORMAT
-        parts.append(text)
-        at = word.end
-        if i in guards:
-            parts.append(f"|{SCALAR}")
-    return "".join(parts)
+            for side in {i - 1, _operand_end(words, i + 1)}:
+                written[side] += f"|{SCALAR}"
+        elif word.text == "." and texts[i + 1 : i + 3] == ["format", "("]:
+            written[i] = "|"
+            written[i + 1] = FORMAT
+        elif word.kind == "name" and word.text in TESTS and i > 1:
+            _take_over_test(words, written, i)
+    return "".join(written)
+
+
+def _take_over_test(words: list[Word], written: list[str], i: int) -> None:
+    """`x is iterable` becomes `(x is undefined or x is aboard_iterable)`.
+
+    Python is given None for what is undefined, which Jinja2 takes for iterable.
+    """
+    negated = words[i - 1].text == "not"
+    verb = i - 1 - negated
+    if words[verb].text != "is" or verb < 1:
+        return
+    begin = _operand_begin(words, verb - 1)
+    tested = "".join(written[begin:verb])
+    if negated:
+        written[begin] = f" ({tested} is defined and {written[begin]}"
+    else:
+        written[begin] = f" ({tested} is undefined or {written[begin]}"
+    written[i] = f" {RESERVED}{words[i].text})"
+
+
+def _operand_begin(words: list[Word], i: int) -> int:
+    """The index of the first word of the operand that ends at `i`."""
+    while True:
+        depth = 0
+        while True:  # to the opening bracket, where the word closes one
+            depth += (words[i].text in CLOSING.values()) - (words[i].text in CLOSING)
+            if depth <= 0 or i == 0:
+                break
+            i -= 1
+        before = words[i - 1] if i else None
+        if before is None:
+            return i
+        if before.text in (".", "|"):
+            i = max(i - 2, 0)
+        elif words[i].text in ("(", "[") and (
+            before.text in CLOSING.values()
+            or before.kind == "string"
+            or (before.kind == "name" and before.text not in _KEYWORDS)
+        ):
+            i -= 1
+        else:
+            return i
 
 
 def _operand_end(words: list[Word], i: int) -> int:

@@ -6,7 +6,7 @@ import json
 import re
 import string
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple, NoReturn
 
@@ -201,11 +201,19 @@ def _inside(value: object) -> tuple[Size, list[Any]]:
 
 
 def is_iterable(value: object) -> bool:
-    """The test `is iterable`. minijinja's own says yes to none, where Jinja2 says no.
-
-    What is undefined arrives here as None, so the answer is no, where Jinja2 says yes.
-    """
+    """The test `is iterable`, for what is defined."""
     return isinstance(value, Iterable)
+
+
+def is_sequence(value: object) -> bool:
+    """The test `is sequence`, for what is defined: strings and dicts are, as in Jinja2."""
+    return isinstance(value, str | Sequence | Mapping)
+
+
+def check_loop(over_none: bool) -> None:
+    """Refuse a loop over none, as Jinja2 does."""
+    if over_none:
+        raise TemplateError("the chat template loops over none")
 
 
 def raise_exception(message: object = "") -> NoReturn:
