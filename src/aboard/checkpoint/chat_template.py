@@ -28,7 +28,7 @@ from aboard.errors import TemplateError
 KEY = "tokenizer.chat_template"
 
 # minijinja takes one unit of fuel per instruction and one per 32 or so bytes of a string it makes.
-# Of 66 published templates the hungriest but one takes 110,000 for 401 short messages, and 0.2 per
+# Of 70 published templates the hungriest but one takes 110,000 for 401 short messages, and 0.2 per
 # character. Memory stays within about 64 bytes per unit.
 FUEL, FUEL_PER_CHAR, FUEL_PER_VALUE, MAX_FUEL = 200_000, 1, 1_000, 8_000_000
 # What one value of a template may hold: so much, and four times the input.
