@@ -2,7 +2,7 @@
 
 A finding is any exception but TemplateError, more than a second of CPU time for one input, or
 memory beyond the limits. The input is the template's text. See README.md; the command is that of
-the GGUF reader with `template` for `gguf`, the dictionary `fuzz/template.dict` and no seeds.
+the GGUF reader with `template` for `gguf`; the seeds are made by seeds_template.py.
 """
 
 import os

@@ -14,7 +14,7 @@ from aboard.errors import TemplateError, UsageError
 
 MAX_DEPTH = 64  # of messages and of what a template builds
 MAX_INDENT = 16
-CPU_SECONDS = 0.5  # a published template takes under 10 ms
+CPU_SECONDS = 0.5  # a published template takes under 40 ms
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
