@@ -280,6 +280,7 @@ def test_the_hash_covers_what_decides_the_ids_and_not_how_it_is_stored() -> None
         "tokenizer.ggml.bos_token_id": np.uint32(256),
         "tokenizer.chat_template": "x",
         "general.name": "x",
+        "general.architecture": "llama",
     }
     others = [
         byte_level(["b c", "a b"], CHAT, bos_token_id=256),
@@ -287,6 +288,7 @@ def test_the_hash_covers_what_decides_the_ids_and_not_how_it_is_stored() -> None
         byte_level(["a b", "b c"], CHAT, bos_token_id=256, add_eos_token=False),
         byte_level(["a b", "b c"], CHAT | {"<think>": CONTROL}, bos_token_id=256),
         found | {"tokenizer.ggml.pre": "smollm"},
+        found | {"general.architecture": "phi3"},
     ]
 
     hashes = {tokenizer(other).sha256 for other in others}

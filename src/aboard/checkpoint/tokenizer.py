@@ -11,7 +11,11 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from aboard.checkpoint.tokenizer_metadata import read_tokenizer_metadata, tokenizer_sha256
+from aboard.checkpoint.tokenizer_metadata import (
+    ARCHITECTURE,
+    read_tokenizer_metadata,
+    tokenizer_sha256,
+)
 from aboard.checkpoint.tokenizer_special import SpecialTokens
 from aboard.errors import TokenizerError, UsageError
 
@@ -245,7 +249,7 @@ def _strip_after(known: TokenizerMetadata, metadata: Mapping[str, object]) -> fr
     GGUF doesn't record this property. Of the families read here only Phi-3 has it: all its
     special tokens but three.
     """
-    if known.model != "llama" or metadata.get("general.architecture") != "phi3":
+    if known.model != "llama" or metadata.get(ARCHITECTURE) != "phi3":
         return frozenset()
     keeping = ("<unk>", "<s>", "<|endoftext|>")
     return frozenset(i for i in known.control if known.tokens[i] not in keeping)

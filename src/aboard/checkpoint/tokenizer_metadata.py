@@ -18,6 +18,7 @@ import numpy as np
 from aboard.errors import TokenizerError
 
 PREFIX = "tokenizer.ggml."
+ARCHITECTURE = "general.architecture"
 
 # Kinds of token, as `tokenizer.ggml.token_type` numbers them.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -157,7 +158,9 @@ def tokenizer_sha256(metadata: Mapping[str, object]) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
 
-    for key in sorted(k for k in metadata if k.startswith(PREFIX)):
+    # The one family in which the architecture decides ids too: see `Tokenizer`.
+    also = [ARCHITECTURE] if metadata.get(ARCHITECTURE) == "phi3" else []
+    for key in sorted([*(k for k in metadata if k.startswith(PREFIX)), *also]):
         value = metadata[key]
         add(key.encode("utf-8", "surrogatepass"))
         if isinstance(value, bool | np.bool_):
