@@ -244,6 +244,14 @@ def test_an_answer_ends_at_each_token_that_ends_a_turn() -> None:
     assert (ours.eos_id, ours.bos_id, ours.n_vocabulary) == (260, None, 262)
 
 
+def test_an_html_tag_that_looks_like_an_end_ends_nothing() -> None:
+    gemma = tokenizer(byte_level(special={"</s>": USER_DEFINED, "<end_of_turn>": CONTROL}))
+    llama = tokenizer(byte_level(special={"</s>": CONTROL}))
+
+    assert (gemma.stop_ids, llama.stop_ids) == ({257}, {256})
+    assert gemma.decode([256]) == "</s>"
+
+
 def test_an_end_of_turn_token_in_a_users_text_is_text_even_where_it_is_user_defined() -> None:
     ours = tokenizer(byte_level(special={"<|im_end|>": USER_DEFINED}))
 

@@ -38,9 +38,10 @@ END_OF_TURN = (
     "<end_of_utterance>",
     "<EOT>",
     "[EOT]",
-    "</s>",
     "<｜end▁of▁sentence｜>",
 )
+# An end where it is a control token; user-defined, as in Gemma 3, it is the HTML tag of that name.
+_END_IF_CONTROL = "</s>"
 
 MAX_SPECIAL_CHARS = 256
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>\Z")
@@ -111,10 +112,10 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         for name in ("bos", "eos", "eot", "eom", "unknown", "padding")
     }
     special = frozenset(np.flatnonzero((types == CONTROL) | (types == USER_DEFINED)).tolist())
-    stop_ids = _stop_ids(ids, special, roles)
+    control = frozenset(np.flatnonzero((types == CONTROL) | (types == UNKNOWN)).tolist())
+    stop_ids = _stop_ids(ids, special, roles) | ({ids.get(_END_IF_CONTROL)} & control)
     # A user-defined token is found in any text. One that ends a turn or begins one must not be.
     named_roles = {roles[name] for name in ("bos", "eos", "eot", "eom")}
-    control = frozenset(np.flatnonzero((types == CONTROL) | (types == UNKNOWN)).tolist())
     control |= special & (stop_ids | named_roles)
     user_defined = special - control
     for special_id in control | user_defined:
@@ -137,7 +138,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         bos_id=roles["bos"],
         eos_id=roles["eos"],
         unknown_id=roles["unknown"],
-        stop_ids=stop_ids,
+        stop_ids=frozenset(stop_ids),
         add_bos=fields.flag("add_bos_token"),
         add_eos=fields.flag("add_eos_token"),
         add_space_prefix=fields.flag("add_space_prefix"),
