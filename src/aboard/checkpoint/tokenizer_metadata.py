@@ -113,7 +113,8 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     }
     special = frozenset(np.flatnonzero((types == CONTROL) | (types == USER_DEFINED)).tolist())
     control = frozenset(np.flatnonzero((types == CONTROL) | (types == UNKNOWN)).tolist())
-    stop_ids = _stop_ids(ids, special, roles) | ({ids.get(_END_IF_CONTROL)} & control)
+    stop_ids = _stop_ids(ids, special, roles)
+    stop_ids |= {i for i in control if tokens[i] == _END_IF_CONTROL}
     # A user-defined token is found in any text. One that ends a turn or begins one must not be.
     named_roles = {roles[name] for name in ("bos", "eos", "eot", "eom")}
     control |= special & (stop_ids | named_roles)
@@ -138,7 +139,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         bos_id=roles["bos"],
         eos_id=roles["eos"],
         unknown_id=roles["unknown"],
-        stop_ids=frozenset(stop_ids),
+        stop_ids=stop_ids,
         add_bos=fields.flag("add_bos_token"),
         add_eos=fields.flag("add_eos_token"),
         add_space_prefix=fields.flag("add_space_prefix"),
