@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "engine/pages.h"
 #include "kernels/layout.h"
@@ -16,6 +17,11 @@
 namespace aboard {
 
 namespace nb = nanobind;
+
+// Python's ValueError.
+[[noreturn]] inline void Refuse(const std::string& message) {
+  throw nb::value_error(message.c_str());
+}
 
 template <typename T, size_t kDims>
 using Array = nb::ndarray<const T, nb::ndim<kDims>, nb::c_contig, nb::device::cpu>;

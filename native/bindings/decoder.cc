@@ -19,8 +19,6 @@
 namespace aboard {
 namespace {
 
-[[noreturn]] void Refuse(const std::string& message) { throw nb::value_error(message.c_str()); }
-
 std::vector<float> CheckedVector(const Array<float, 1>& values, size_t size, const char* what) {
   if (values.shape(0) != size) {
     Refuse(std::string(what) + " has " + std::to_string(values.shape(0)) + " values, expected " +
@@ -90,7 +88,7 @@ class PyDecoder {
 
   void SetThreads(size_t threads) {
     CheckThreads(threads);
-    Ready().set_threads(threads);
+    Ready().set_threads(threads);  // from the next call on
   }
   size_t threads() { return Ready().threads(); }
 

@@ -11,14 +11,13 @@
 
 #include "bindings/bindings.h"
 #include "engine/ceilings.h"
+#include "engine/float_environment.h"
 #include "engine/rope.h"
 #include "engine/workspace.h"
 #include "isa/kernels.h"
 
 namespace aboard {
 namespace {
-
-[[noreturn]] void Refuse(const std::string& message) { throw nb::value_error(message.c_str()); }
 
 std::vector<std::string> SupportedNames() {
   std::vector<std::string> names;
@@ -39,6 +38,7 @@ void Force(const std::string& name) {
 }
 
 NumpyArray<float, 2> Multiply(const Matrix& matrix, const Array<float, 2>& x) {
+  const DefaultFloats floats;
   const PackedMatrix& w = matrix.packed;
   const size_t n_tokens = x.shape(0);
   if (x.shape(1) != w.cols) {
@@ -69,6 +69,7 @@ NumpyArray<float, 2> Multiply(const Matrix& matrix, const Array<float, 2>& x) {
 
 // (codes, scales) of one row, blocks of 32.
 nb::tuple QuantizeRow(const Array<float, 1>& x) {
+  const DefaultFloats floats;
   QuantizedBuffer quantized;
   quantized.Reserve(1, x.shape(0));
   const QuantizedRows& rows = quantized.rows();
@@ -82,6 +83,7 @@ nb::tuple QuantizeRow(const Array<float, 1>& x) {
 
 NumpyArray<float, 1> RmsNormOf(const Array<float, 1>& x, const Array<float, 1>& weight,
                                float eps) {
+  const DefaultFloats floats;
   if (x.shape(0) != weight.shape(0)) Refuse("x and weight differ in size");
   auto out = NewArray<float, 1>({x.shape(0)});
   ActiveKernels().rms_norm(x.data(), weight.data(), eps, x.shape(0), out.data());
@@ -89,6 +91,7 @@ NumpyArray<float, 1> RmsNormOf(const Array<float, 1>& x, const Array<float, 1>& 
 }
 
 NumpyArray<float, 1> SwiGluOf(const Array<float, 1>& gate, const Array<float, 1>& up) {
+  const DefaultFloats floats;
   if (gate.shape(0) != up.shape(0)) Refuse("gate and up differ in size");
   auto out = NewArray<float, 1>({gate.shape(0)});
   std::copy_n(gate.data(), gate.shape(0), out.data());
@@ -97,18 +100,21 @@ NumpyArray<float, 1> SwiGluOf(const Array<float, 1>& gate, const Array<float, 1>
 }
 
 NumpyArray<float, 1> ExpsOf(const Array<float, 1>& x) {
+  const DefaultFloats floats;
   auto out = NewArray<float, 1>({x.shape(0)});
   ActiveKernels().exp(x.data(), x.shape(0), out.data());
   return out;
 }
 
 NumpyArray<uint16_t, 1> HalvesOf(const Array<float, 1>& x) {
+  const DefaultFloats floats;
   auto out = NewArray<uint16_t, 1>({x.shape(0)});
   ActiveKernels().floats_to_halves(x.data(), x.shape(0), out.data());
   return out;
 }
 
 NumpyArray<float, 1> FloatsOf(const Array<uint16_t, 1>& x) {
+  const DefaultFloats floats;
   auto out = NewArray<float, 1>({x.shape(0)});
   ActiveKernels().halves_to_floats(x.data(), x.shape(0), out.data());
   return out;
@@ -117,6 +123,7 @@ NumpyArray<float, 1> FloatsOf(const Array<uint16_t, 1>& x) {
 // One query against (n, d) keys and values, chunk by chunk: softmax(scale * keys q) values.
 NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2>& keys,
                               const Array<float, 2>& values, float scale) {
+  const DefaultFloats floats;
   const size_t d = query.shape(0), n = keys.shape(0);
   if (d == 0 || n == 0 || keys.shape(1) != d || values.shape(1) != d || values.shape(0) != n) {
     Refuse("query, keys and values don't fit together");
@@ -148,6 +155,7 @@ NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2
 }
 
 NumpyArray<float, 2> AnglesOf(const std::vector<double>& frequencies, size_t position) {
+  const DefaultFloats floats;
   auto out = NewArray<float, 2>({frequencies.size(), 2});
   RopeAngles(frequencies, position, out.data());
   return out;
@@ -183,6 +191,7 @@ void BindKernels(nb::module_& m) {
           if (!factors.empty() && factors.size() != rotated_dims / 2) {
             Refuse("there must be one factor for each pair");
           }
+          const DefaultFloats floats;
           return RopeFrequencies(base, rotated_dims, factors, scale);
         },
         nb::arg("base"), nb::arg("rotated_dims"), nb::arg("factors") = std::vector<double>{},

@@ -24,8 +24,6 @@ uint8_t* Arena::Take(size_t size_bytes) {
 
 namespace {
 
-[[noreturn]] void Refuse(const std::string& message) { throw nb::value_error(message.c_str()); }
-
 Format CheckedFormat(const std::string& name, size_t rows, size_t cols) {
   const auto format = FormatByName(name);
   if (!format) Refuse("no kernels for the format " + name);
@@ -38,8 +36,6 @@ Format CheckedFormat(const std::string& name, size_t rows, size_t cols) {
   }
   return *format;
 }
-
-size_t PanelsOf(size_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
 
 size_t PackedSize(const std::string& name, size_t rows, size_t cols) {
   const size_t panel_bytes = PanelBytes(CheckedFormat(name, rows, cols), cols);

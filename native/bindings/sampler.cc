@@ -1,8 +1,6 @@
 // Python's way to the sampler: checks every argument, lets the GIL go, hands back plain values.
 // Expects contiguous float32 logits (V,) and int32 ids; anything else is a TypeError by nanobind.
 // Exactness: adds nothing to engine/sampler.h. A refused value is a ValueError that says why.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -18,19 +16,17 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/bindings.h"
+#include "engine/float_environment.h"
 #include "engine/philox.h"
 #include "engine/sampler.h"
 #include "engine/scalar_math.h"
-
-namespace nb = nanobind;
 
 namespace aboard {
 namespace {
 
 template <typename T>
-using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-template <typename T>
-using NumpyVector = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
+using Vector = Array<T, 1>;
 using Bias = std::pair<Vector<int32_t>, Vector<double>>;
 
 template <typename T>
@@ -43,8 +39,6 @@ SamplerScratch& ThreadScratch() {
   thread_local SamplerScratch scratch;
   return scratch;
 }
-
-[[noreturn]] void Refuse(const std::string& message) { throw nb::value_error(message.c_str()); }
 
 void CheckLogits(std::span<const float> logits) {
   if (logits.empty() || logits.size() > kMaxVocabulary) {
@@ -114,6 +108,7 @@ std::pair<int32_t, float> SamplePy(const Vector<float>& logits, double temperatu
   Draw draw;
   {
     const nb::gil_scoped_release unlocked;
+    const DefaultFloats floats;
     CheckLogits(row);
     CheckParams(params);
     CheckIds("context", seen, row.size());
@@ -125,14 +120,7 @@ std::pair<int32_t, float> SamplePy(const Vector<float>& logits, double temperatu
   return {draw.token, draw.logprob};
 }
 
-template <typename T>
-NumpyVector<T> ToNumpy(std::unique_ptr<T[]> values, size_t size) {
-  T* data = values.release();
-  const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  return NumpyVector<T>(data, {size}, owner);
-}
-
-std::pair<NumpyVector<int32_t>, NumpyVector<float>> TopLogprobsPy(const Vector<float>& logits,
+std::pair<NumpyArray<int32_t, 1>, NumpyArray<float, 1>> TopLogprobsPy(const Vector<float>& logits,
                                                                   size_t n) {
   const std::span<const float> row = AsSpan(logits);
   CheckLogits(row);
@@ -140,15 +128,16 @@ std::pair<NumpyVector<int32_t>, NumpyVector<float>> TopLogprobsPy(const Vector<f
     Refuse("asked for " + std::to_string(n) + " log-probabilities of " +
            std::to_string(row.size()) + " tokens");
   }
-  auto tokens = std::make_unique<int32_t[]>(n);
-  auto logprobs = std::make_unique<float[]>(n);
+  auto tokens = NewArray<int32_t, 1>({n});
+  auto logprobs = NewArray<float, 1>({n});
   bool ok = false;
   {
     const nb::gil_scoped_release unlocked;
-    ok = TopLogprobs(row, {tokens.get(), n}, {logprobs.get(), n}, ThreadScratch());
+    const DefaultFloats floats;
+    ok = TopLogprobs(row, {tokens.data(), n}, {logprobs.data(), n}, ThreadScratch());
   }
   if (!ok) Refuse("the logits hold NaN, or all of them are -infinity");
-  return {ToNumpy(std::move(tokens), n), ToNumpy(std::move(logprobs), n)};
+  return {tokens, logprobs};
 }
 
 std::vector<double> MapScalars(const std::vector<double>& xs, double (*function)(double)) {

@@ -3,6 +3,7 @@
 // Exactness: see engine/forward.cc.
 #include "engine/decoder.h"
 
+#include <memory>
 #include <utility>
 
 #include "engine/forward.h"
@@ -16,16 +17,33 @@ Decoder::Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix emb
       embedding_(embedding),
       final_norm_(std::move(final_norm)),
       head_(head),
-      pool_(threads) {}
+      threads_(threads),
+      machine_(new Machine(threads)) {}
+
+Decoder::~Decoder() {
+  Machine* machine = machine_.load();
+  if (machine->process == getpid()) delete machine;
+}
+
+Decoder::Machine& Decoder::OwnMachine() {
+  Machine* machine = machine_.load(std::memory_order_acquire);
+  if (machine->process == getpid()) return *machine;
+  auto own = std::make_unique<Machine>(threads_.load());
+  if (machine_.compare_exchange_strong(machine, own.get())) return *own.release();
+  return *machine;
+}
 
 void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t> wanted,
                       float* logits) {
-  const std::lock_guard lock(mutex_);
+  Machine& machine = OwnMachine();
+  const std::lock_guard lock(machine.mutex);
   if (batch.empty()) return;
-  workspace_.threads.resize(pool_.threads());
-  ForwardPass pass(shape_, batch, workspace_, pool_.threads());
+  Pool& pool = machine.pool;
+  pool.Resize(threads_.load());
+  machine.workspace.threads.resize(pool.threads());
+  ForwardPass pass(shape_, batch, machine.workspace, pool.threads());
   pass.Reserve(wanted.size());
-  pool_.Run([&](Team& team) {
+  pool.Run([&](Team& team) {
     pass.Embed(team, embedding_);
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       pass.Attend(team, layers_[layer].attention, layer);
@@ -34,11 +52,6 @@ void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t>
     pass.Head(team, final_norm_, head_, wanted, logits);
   });
   for (const BatchToken& each : batch) each.cache->set_size(each.position + 1);
-}
-
-void Decoder::set_threads(size_t threads) {
-  const std::lock_guard lock(mutex_);
-  pool_.Resize(threads);
 }
 
 }  // namespace aboard

@@ -3,6 +3,9 @@
 // Exactness: numerics contract; a token's logits depend on its own sequence and on nothing else.
 #pragma once
 
+#include <unistd.h>
+
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -59,6 +62,7 @@ class Decoder {
  public:
   Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
           std::vector<float> final_norm, PackedMatrix head, size_t threads);
+  ~Decoder();
 
   const DecoderShape& shape() const { return shape_; }
   KvShape kv_shape() const { return {layers_.size(), shape_.kv_heads, shape_.head_dim}; }
@@ -68,8 +72,8 @@ class Decoder {
   void Forward(std::span<const BatchToken> batch, std::span<const size_t> wanted, float* logits);
 
   // Threads of the next calls.
-  void set_threads(size_t threads);
-  size_t threads() const { return pool_.threads(); }
+  void set_threads(size_t threads) { threads_.store(threads); }
+  size_t threads() const { return threads_.load(); }
 
  private:
   DecoderShape shape_;
@@ -77,9 +81,20 @@ class Decoder {
   PackedMatrix embedding_;
   std::vector<float> final_norm_;
   PackedMatrix head_;
-  Pool pool_;
-  Workspace workspace_;
-  std::mutex mutex_;
+
+  // What computes. A fork leaves its threads behind, and its mutex as it was: a child leaves the
+  // whole to the parent and begins with its own.
+  struct Machine {
+    explicit Machine(size_t threads) : process(getpid()), pool(threads) {}
+    const pid_t process;
+    Pool pool;
+    Workspace workspace;
+    std::mutex mutex;
+  };
+  Machine& OwnMachine();
+
+  std::atomic<size_t> threads_;
+  std::atomic<Machine*> machine_;
 };
 
 }  // namespace aboard

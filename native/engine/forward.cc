@@ -9,12 +9,6 @@
 #include "engine/packing.h"
 
 namespace aboard {
-namespace {
-
-size_t PanelsOf(size_t rows) { return RoundUp(rows, kPanelRows) / kPanelRows; }
-
-}  // namespace
-
 ForwardPass::ForwardPass(const DecoderShape& shape, std::span<const BatchToken> batch,
                          Workspace& workspace, size_t threads)
     : shape_(shape),

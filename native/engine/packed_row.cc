@@ -19,10 +19,6 @@ float FromHalf(const uint8_t* p) {
   return std::bit_cast<float>(bits | (half & 0x8000u) << 16);
 }
 
-constexpr int8_t kNonLinear[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                   1,    13,   25,  38,  53,  69,  89,  113};
-constexpr int8_t kDoubledE2M1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-
 // What one row of a panel holds, column by column.
 class RowReader {
  public:

@@ -27,6 +27,7 @@ std::optional<Format> FormatByName(std::string_view name);
 inline size_t RowBytes(Format format, size_t cols) {
   return cols / TraitsOf(format).block_cols * TraitsOf(format).block_bytes;
 }
+inline size_t PanelsOf(size_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
 size_t ScalesOffset(Format format, size_t cols);
 // Of one panel, a multiple of 64.
 size_t PanelBytes(Format format, size_t cols);

@@ -3,7 +3,10 @@
 // Exactness: none to promise.
 #include "engine/pool.h"
 
-#include <unistd.h>
+#include <new>
+#include <system_error>
+
+#include "engine/float_environment.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -61,22 +64,20 @@ void Pool::Resize(size_t threads) {
 }
 
 void Pool::Start() {
-  owner_process_ = getpid();
   stopping_ = false;
   inside_ = 0;
   state_ = std::make_unique<TeamState>(threads_ * Team::kMaxPartsPerThread);
   const uint32_t seen = job_.load(std::memory_order_relaxed);
-  for (size_t i = 1; i < threads_; ++i) workers_.emplace_back(&Pool::Work, this, i, seen);
+  try {
+    for (size_t i = 1; i < threads_; ++i) workers_.emplace_back(&Pool::Work, this, i, seen);
+  } catch (const std::system_error&) {  // no more threads: the system is out of something
+    Stop();
+    throw std::bad_alloc();
+  }
 }
 
 void Pool::Stop() {
   if (workers_.empty()) return;
-  if (owner_process_ != getpid()) {
-    // A forked child has no such threads: forget the handles, without ending what isn't there.
-    for (std::thread& worker : workers_) worker.detach();
-    workers_.clear();
-    return;
-  }
   stopping_ = true;
   job_.fetch_add(1, std::memory_order_release);
   job_.notify_all();
@@ -85,13 +86,13 @@ void Pool::Stop() {
 }
 
 void Pool::RunErased(Erased call, const void* function) {
+  const DefaultFloats floats;
   if (threads_ == 1) {
     Team alone(0, 1, nullptr, first_phase_);
     call(function, alone);
     first_phase_ = alone.phase();
     return;
   }
-  if (!workers_.empty() && owner_process_ != getpid()) Stop();
   if (workers_.empty()) Start();
   call_ = call;
   function_ = function;
@@ -119,6 +120,7 @@ void Pool::Leave() {
 }
 
 void Pool::Work(size_t thread, uint32_t seen) {
+  const DefaultFloats floats;
   for (;;) {
     AwaitValue(job_, kSpins, [&](uint32_t job) { return job != seen; });
     seen = job_.load(std::memory_order_acquire);

@@ -1,5 +1,5 @@
 // A team of threads that go through the same phases of work together, helping each other out.
-// Expects one caller at a time. The functions must not throw.
+// Expects one caller at a time, and no use in a forked child. The functions must not throw.
 // Exactness: which thread does what decides no bit of a result.
 #pragma once
 
@@ -113,7 +113,6 @@ class Pool {
 
   size_t threads_;
   std::vector<std::thread> workers_;
-  int owner_process_ = 0;  // threads don't survive a fork
   std::unique_ptr<TeamState> state_;
   Erased call_ = nullptr;
   const void* function_ = nullptr;

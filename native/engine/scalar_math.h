@@ -9,6 +9,10 @@
 #include <cstdint>
 #include <limits>
 
+#if defined(__FAST_MATH__)
+#error "The numerics contract forbids -ffast-math (docs/decisions/0002-numerics-contract.md)."
+#endif
+
 namespace aboard {
 namespace scalar_math_internal {
 

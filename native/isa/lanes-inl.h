@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__FAST_MATH__)
+#error "The numerics contract forbids -ffast-math (docs/decisions/0002-numerics-contract.md)."
+#endif
+
 namespace aboard {
 namespace {
 

@@ -97,13 +97,6 @@ struct Codes8 {
   }
 };
 
-// The sixteen values that a nibble of IQ4_NL and IQ4_XS stands for.
-alignas(16) constexpr int8_t kNonLinear[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                               1,    13,   25,  38,  53,  69,  89,  113};
-// Twice the values of e2m1 (MXFP4).
-alignas(16) constexpr int8_t kDoubledE2M1[16] = {0, 1,  2,  3,  4,  6,  8,  12,
-                                                 0, -1, -2, -3, -4, -6, -8, -12};
-
 template <const int8_t (&kValues)[16]>
 struct CodesOfTable {
   static constexpr size_t kBytes = 4 * kQuadBytes;

@@ -39,6 +39,13 @@ enum class Format : uint8_t {
 };
 inline constexpr size_t kFormats = 16;
 
+// The sixteen values that a nibble of IQ4_NL and IQ4_XS stands for.
+alignas(16) constexpr int8_t kNonLinear[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                               1,    13,   25,  38,  53,  69,  89,  113};
+// Twice the values of e2m1 (MXFP4).
+alignas(16) constexpr int8_t kDoubledE2M1[16] = {0, 1,  2,  3,  4,  6,  8,  12,
+                                                 0, -1, -2, -3, -4, -6, -8, -12};
+
 // A weight matrix (rows, cols) in panels of 16 rows. A panel holds the codes of all its blocks,
 // then (at `scales_offset`) their scales; float formats hold 16 floats per column and no scales.
 // Codes of a block, 64 bytes a piece, byte 4r+j of quad q = row r, column 4q+j:
