@@ -1,6 +1,9 @@
 """`aboard chat` with lines from a pipe: turns, commands, and what the session processes."""
 
+import errno
 import json
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,8 +11,9 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from aboard.cli import dialogue, keyboard
+from aboard.cli import dialogue, keyboard, transcript
 from aboard.cli.conversation import Conversation, common_prefix
+from aboard.errors import UsageError
 from cli.fake import ANSWER, FakeModel
 
 
@@ -59,7 +63,9 @@ def test_save_writes_the_messages_to_a_new_file(
         ("/save", "/save needs the name of a file"),
         ("/save model.gguf", "model.gguf exists"),
         ("/save nowhere/talk.json", "nowhere/talk.json: No such file or directory"),
-        ("/nonsense", "there is no /nonsense"),
+        ("/save ~nobody-of-this-name/talk.json", "'~nobody-of-this-name/talk.json' is no name"),
+        ("/save a\0b", "'a\\x00b' is no name of a file"),
+        ("/save .", ". exists"),
     ],
 )
 def test_a_wrong_command_in_a_pipe_ends_the_chat(
@@ -70,6 +76,84 @@ def test_a_wrong_command_in_a_pipe_ends_the_chat(
     assert outcome.exit_code == 2
     assert message in outcome.stderr
     assert model.processed == []
+
+
+def test_a_talk_that_could_not_be_written_whole_leaves_no_file(
+    call, model: FakeModel, model_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(transcript.os, "fsync", full)
+
+    outcome = call("chat", model_file, stdin="Why?\n/save talk.json\n")
+
+    assert "talk.json: No space left on device" in outcome.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
+
+
+@pytest.mark.parametrize("existing", [None, "old"])
+def test_a_file_system_without_links_keeps_the_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: str | None
+) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "talk.json"
+    if existing:
+        path.write_text(existing)
+
+    with pytest.raises(UsageError, match="exists") if existing else nullcontext():
+        transcript.save_transcript(str(path), [])
+
+    assert path.read_text() == (existing or '{\n "messages": []\n}\n')
+    assert [each.name for each in tmp_path.iterdir()] == ["talk.json"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("//help", "/help"),
+        ("///", "//"),
+        ("/", "/"),
+        ("/etc/passwd is what?", "/etc/passwd is what?"),
+        ("/nonsense", "/nonsense"),
+        ("/helpful is it?", "/helpful is it?"),
+    ],
+)
+def test_a_line_of_a_pipe_is_a_command_only_if_its_first_word_is_one(
+    call, model: FakeModel, model_file: str, line: str, message: str
+) -> None:
+    outcome = call("chat", model_file, stdin=f"{line}\n")
+
+    assert outcome.exit_code == 0
+    assert model.processed == [f"<user>{message}<assistant>"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("//nonsense", "/nonsense"), ("/etc/hosts?", "/etc/hosts?")]
+)
+def test_at_a_terminal_a_message_may_begin_with_a_slash_too(
+    call, model: FakeModel, model_file: str, monkeypatch: pytest.MonkeyPatch, line, message
+) -> None:
+    monkeypatch.setattr(dialogue, "is_interactive", lambda: True)
+
+    call("chat", model_file, stdin=f"{line}\n")
+
+    assert model.processed == [f"<user>{message}<assistant>"]
+
+
+def test_a_typo_in_a_command_is_told_at_a_terminal_with_the_way_to_say_it(
+    call, model: FakeModel, model_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogue, "is_interactive", lambda: True)
+
+    outcome = call("chat", model_file, stdin="/sytem Be kind.\n")
+
+    assert model.processed == []
+    assert "there is no /sytem\n  There are /help," in outcome.stderr
+    assert outcome.stderr.endswith("To say it, type //sytem.\n")
 
 
 def test_stats_tell_speed_and_context(call, model: FakeModel, model_file: str) -> None:
@@ -85,7 +169,7 @@ def test_help_lists_every_command(call, model: FakeModel, model_file: str) -> No
     outcome = call("chat", model_file, stdin="/help\n")
 
     words = [line.split()[0] for line in outcome.stderr.splitlines()]
-    assert words == ["/help", "/reset", "/system", "/save", "/stats"]
+    assert words == ["/help", "/reset", "/system", "/save", "/stats", "//TEXT"]
 
 
 def test_json_prints_one_object_a_turn(call, model: FakeModel, model_file: str) -> None:

@@ -5,24 +5,28 @@
 /system [TEXT]   start anew with other instructions, or with none
 /save FILE       write the conversation to a new JSON file
 /stats           speed of the last answer, and how full the context is
+//TEXT           a message that begins with /
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aboard.cli.answer import answer_facts, speed_text
 from aboard.cli.conversation import Conversation
 from aboard.cli.keyboard import is_interactive
 from aboard.cli.output import json_result, note, result, stream
+from aboard.cli.prompt import checked_text
+from aboard.cli.transcript import save_transcript
 from aboard.errors import AboardError, ContextOverflow, UsageError
 
 if TYPE_CHECKING:
     from aboard.engine import Step
     from aboard.engine.sampling import Sampling
+
+_LIKE_A_COMMAND = re.compile("/[A-Za-z]+")
 
 
 class Dialogue:
@@ -53,28 +57,37 @@ class Dialogue:
         }
 
     def hold(self, lines: Iterable[str]) -> None:
-        """Answer every line. At a terminal an error is told and the talk goes on."""
-        forgiving = is_interactive()
+        """Answer every line.
+
+        At a terminal an error is told and the talk goes on, and a word that looks like a command
+        but is none is an error. Elsewhere an error ends the talk, and it is a message.
+        """
+        interactive = is_interactive()
         for line in lines:
             try:
-                self._take(line.strip())
+                self._take(checked_text(line.strip(), "the line"), interactive)
             except AboardError as error:
-                if not forgiving:
+                if not interactive:
                     raise
                 note(f"aboard: {error}")
                 if error.hint:
                     note(f"  {error.hint}")
 
-    def _take(self, line: str) -> None:
+    def _take(self, line: str, interactive: bool) -> None:
         if not line:
             return
-        if not line.startswith("/"):
+        word, *rest = line.split(maxsplit=1)
+        if command := self._commands.get(word):
+            command("".join(rest))
+        elif line.startswith("//"):
+            self._answer(line[1:])
+        elif interactive and _LIKE_A_COMMAND.fullmatch(word):
+            raise UsageError(
+                f"there is no {word}",
+                hint=f"There are {', '.join(self._commands)}. To say it, type /{word}.",
+            )
+        else:
             self._answer(line)
-            return
-        word, _, rest = line.partition(" ")
-        if word not in self._commands:
-            raise UsageError(f"there is no {word}", hint=f"There are {', '.join(self._commands)}.")
-        self._commands[word](rest.strip())
 
     def _answer(self, text: str) -> None:
         steps: list[Step] = []
@@ -125,17 +138,7 @@ class Dialogue:
     def _save(self, name: str) -> None:
         if not name:
             raise UsageError("/save needs the name of a file")
-        path = Path(name).expanduser()
-        content = json.dumps(
-            {"messages": self._conversation.messages}, ensure_ascii=False, indent=1
-        )
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(f"{content}\n")
-        except FileExistsError:
-            raise UsageError(f"{path} exists", hint="Give another name.") from None
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}") from None
+        path = save_transcript(name, self._conversation.messages)
         note(f"aboard: saved to {path}")
 
     def _stats(self, _: str) -> None:
