@@ -64,6 +64,7 @@ HOSTILE = {
     "namespace as filter": "{% set x = {}|map('list') %}{{ [namespace()] }}",
     # Sizes given as a number.
     "repeated text": "{{ 'a' * 999999999 }}",
+    "text within the fuel": "{{ 'a' * 4999999 }}",
     "repeated list": "{{ ([1] * 99999999)|tojson }}",
     "repeated input": "{{ (9 * messages)|length }}",
     "twice repeated": "{{ ('a' * 99999 * 99999)|length }}",

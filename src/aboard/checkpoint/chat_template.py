@@ -162,7 +162,9 @@ class ChatTemplate:
     def _render(source: str, variables: dict[str, object], size: Size) -> str:
         import minijinja  # takes 19 ms: only where a conversation is rendered
 
-        meter = Meter(Size(MAX_VALUES + 4 * size.n_values, MAX_CHARS + 4 * size.n_chars))
+        # The text that comes out is one more value.
+        limit = Size(MAX_VALUES + 4 * size.n_values, MAX_CHARS + 4 * size.n_chars)
+        meter = Meter(limit)
         fuel = FUEL + FUEL_PER_CHAR * size.n_chars + FUEL_PER_VALUE * size.n_values
         environment = minijinja.Environment(
             fuel=min(fuel, MAX_FUEL),
@@ -175,7 +177,9 @@ class ChatTemplate:
         )
         environment.remove_global("debug")
         try:
-            return environment.render_str(source, "chat template", **variables)
+            text = environment.render_str(source, "chat template", **variables)
+            meter.check(text)
+            return text
         except TemplateError:
             raise
         except minijinja.TemplateError as error:
