@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aboard.engine import Timing
-from aboard.errors import ContextOverflow
+from aboard.errors import ContextOverflow, TokenizerError
 
 ANSWER = "Because of light."
 
@@ -52,7 +52,7 @@ class FakeSession:
             if self.model.interrupt_after == count:
                 self.model.interrupt_after = None
                 raise KeyboardInterrupt
-            if count == max_tokens:
+            if count == max_tokens or len(self.tokens) == self.model.context_length:
                 return
         self.finish_reason = "stop"
 
@@ -68,10 +68,16 @@ class FakeModel:
         self.interrupt_after: int | None = None
         self.context_length = 1000
         self.chat_template: object | None = object()
-        self.tokenizer = FakeTokenizer()
+        self.has_tokenizer = True
         self.loaded_with: dict[str, object] = {}
         self.calls: list[dict[str, object]] = []
         self.processed: list[str] = []
+
+    @property
+    def tokenizer(self) -> FakeTokenizer:
+        if not self.has_tokenizer:
+            raise TokenizerError("model.gguf: has no tokenizer")
+        return FakeTokenizer()
 
     def session(self) -> FakeSession:
         return FakeSession(self)

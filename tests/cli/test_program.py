@@ -121,6 +121,55 @@ def test_a_reader_that_goes_away_is_no_noise(program) -> None:
     assert outcome.stderr == ""
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["models"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout_is_one_line(
+    program, monkeypatch: pytest.MonkeyPatch, arguments: list[str], unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    full = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
+
+    outcome = program(*arguments, before=full)
+
+    assert outcome.returncode == 1
+    assert outcome.stderr == "aboard: No space left on device\n"
+
+
+def test_a_full_disk_behind_stderr_leaves_the_exit_code(program) -> None:
+    full = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 2)"
+
+    assert program("pull", "huge", before=full).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code", "told"),
+    [
+        (["models"], ">&-", 0, ""),
+        (["models"], "<&- >&- 2>&-", 0, ""),
+        (["pull", "huge"], "2>&-", 1, ""),
+        (["run", "own.gguf"], "<&-", 2, "aboard: the prompt is empty"),
+        (["chat", "own.gguf"], "<&- >&-", 1, "aboard: own.gguf: "),
+    ],
+)
+def test_a_closed_stream_is_empty_or_swallows_what_is_written(
+    program, home: Path, tmp_path: Path, arguments: list[str], closed: str, code: int, told: str
+) -> None:
+    (tmp_path / "own.gguf").write_bytes(b"GGUF")
+    command = [sys.executable, "-c", MAIN, *arguments]
+
+    outcome = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert outcome.returncode == code
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith(told)
+    assert "Traceback" not in outcome.stderr
+
+
 def test_a_terminal_never_gets_control_characters() -> None:
     hostile = "a\x1b]0;title\x07b\x9b2Jc\rd\u202ee\x00"
 

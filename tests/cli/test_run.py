@@ -87,7 +87,18 @@ def test_an_answer_cut_by_its_limit_is_noted(call, model: FakeModel, model_file:
     outcome = call("run", model_file, "Why?", "--max-tokens", "7")
 
     assert outcome.stdout == "Because\n"
-    assert outcome.stderr == "aboard: stopped after 7 tokens\n"
+    assert outcome.stderr == "aboard: stopped after 7 tokens, the limit of --max-tokens\n"
+
+
+def test_an_answer_cut_by_the_context_is_noted_as_such(
+    call, model: FakeModel, model_file: str
+) -> None:
+    model.context_length = 25
+
+    outcome = call("run", model_file, "Why?")
+
+    assert outcome.stdout == "Beca\n"
+    assert outcome.stderr == "aboard: stopped after 4 tokens: the context of 25 is full\n"
 
 
 def test_a_pipe_gets_the_text_as_it_is(call, model: FakeModel, model_file: str) -> None:
@@ -122,15 +133,32 @@ def test_a_model_without_a_template_needs_raw(call, model: FakeModel, model_file
 
     outcome = call("run", model_file, "Why?")
 
-    assert outcome.exit_code == 2
+    assert outcome.exit_code == 1
     assert "has no chat template" in outcome.stderr
     assert "--raw" in outcome.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--raw"]])
+def test_a_model_without_a_tokenizer_is_told_as_such(
+    call, model: FakeModel, model_file: str, arguments: list[str]
+) -> None:
+    model.has_tokenizer = False
+    model.chat_template = None
+
+    outcome = call("run", model_file, "Why?", *arguments)
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "aboard: model.gguf: has no tokenizer\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
         (["--raw", "--system", "S", "hi"], None, "--system needs the chat template"),
+        ([], "", "the prompt is empty"),
+        (["-"], "\n \n", "the prompt is empty"),
+        ([""], None, "the prompt is empty"),
+        (["hi", "--system", "\udce9"], None, "--system is not UTF-8 at character 0"),
         ([], b"caf\xe9", "the prompt on stdin is not UTF-8 at byte 3"),
         (["caf\udce9"], None, "the prompt is not UTF-8 at character 3"),
         (["hi", "--repetition-penalty", "0"], None, "repetition_penalty is 0"),

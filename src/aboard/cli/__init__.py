@@ -12,10 +12,11 @@ import os
 def main() -> None:
     """Run the command line of this process and exit with its status."""
     try:
-        from aboard.cli.app import app
         from aboard.cli.output import prepare_streams
 
-        prepare_streams()
+        prepare_streams()  # before anything can open a file that takes the place of a stream
+        from aboard.cli.app import app
+
         app(prog_name="aboard")
     except KeyboardInterrupt:  # so early that no command has begun
         os._exit(130)

@@ -26,6 +26,15 @@ def answer_facts(session: Session, steps: Sequence[Step]) -> dict[str, object]:
     }
 
 
+def cut_note(session: Session, n_steps: int, *, max_tokens: int, context: int) -> str | None:
+    """Which limit cut the answer of `n_steps` tokens short, for people; None where none did."""
+    if session.finish_reason != "length":
+        return None
+    if n_steps == max_tokens:
+        return f"stopped after {n_steps:,} tokens, the limit of --max-tokens"
+    return f"stopped after {n_steps:,} tokens: the context of {context:,} is full"
+
+
 def speed_text(tokens_per_s: float | None) -> str:
     """A speed for people."""
     return "-" if tokens_per_s is None else f"{tokens_per_s:,.1f} tokens/s"

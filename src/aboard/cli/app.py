@@ -18,6 +18,10 @@ _EPILOG = (
 
 
 class _Commands(TyperGroup):
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with errors_told():  # --help and --version print in here
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
         with errors_told():
             return super().invoke(ctx)

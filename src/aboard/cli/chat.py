@@ -52,6 +52,7 @@ def chat(
         frequency_penalty=frequency_penalty,
         seed=seed,
     )
+    checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
     loaded = aboard.load(resolve(model), threads=threads, context=context)
     dialogue = Dialogue(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
-from aboard.errors import UsageError
+from aboard.errors import TemplateError
 
 if TYPE_CHECKING:
     from aboard.engine import Model, Session, Step
@@ -23,11 +23,17 @@ class Conversation:
         Must have a chat template.
     system : str, optional
         Instructions that precede the conversation.
+
+    Raises
+    ------
+    TokenizerError, TemplateError
+        The model has none.
     """
 
     def __init__(self, model: Model, system: str | None = None) -> None:
         if model.chat_template is None:
-            raise UsageError(
+            _ = model.tokenizer  # a model without it has more to lack than a template
+            raise TemplateError(
                 "the model has no chat template, so a conversation can't be written down for it",
                 hint="Use `aboard run MODEL --raw PROMPT`.",
             )

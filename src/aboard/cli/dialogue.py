@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from aboard.cli.answer import answer_facts, speed_text
+from aboard.cli.answer import answer_facts, cut_note, speed_text
 from aboard.cli.conversation import Conversation
 from aboard.cli.keyboard import is_interactive
 from aboard.cli.output import json_result, note, result, stream
@@ -117,8 +117,9 @@ class Dialogue:
             json_result(answer_facts(session, steps), indent=None)
         else:
             result("")
-        if session.finish_reason == "length":
-            note(f"aboard: stopped after {len(steps)} tokens")
+        limits = {"max_tokens": self._max_tokens, "context": self._context_length}
+        if cut := cut_note(session, len(steps), **limits):
+            note(f"aboard: {cut}")
 
     def _end_line(self, steps: Sequence[Step]) -> None:
         if steps and not self._as_json:

@@ -46,6 +46,7 @@ def errors_told() -> Iterator[None]:
         _tell(error, error.hint)
         raise typer.Exit(_code(error)) from None
     except OSError as error:
+        _let_go_of_stdout_if_unwritable()
         where = f"{error.filename}: " if error.filename else ""
         _tell(error, None, f"{where}{error.strerror or error}")
         raise typer.Exit(FAILED) from None
@@ -62,9 +63,17 @@ def _tell(error: Exception, hint: str | None, message: str | None = None) -> Non
 
     if os.environ.get("ABOARD_DEBUG", "") not in ("", "0"):
         raise error
-    note(f"aboard: {message or error}")
-    if hint:
-        note(f"  {hint}")
+    with contextlib.suppress(OSError):  # nobody reads it: the exit code must do
+        note(f"aboard: {message or error}")
+        if hint:
+            note(f"  {hint}")
+
+
+def _let_go_of_stdout_if_unwritable() -> None:
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _let_go_of_stdout()
 
 
 def _let_go_of_stdout() -> None:

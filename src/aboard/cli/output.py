@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr replace what their encoding can't hold instead of failing."""
+    """Make stdin, stdout and stderr usable, whatever the caller gave.
+
+    One that was closed (``>&-``) reads as empty or swallows what is written; stdout and stderr
+    replace what their encoding can't hold instead of failing.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # of the free descriptors the lowest is taken: in this order, the stream's own
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -13,8 +13,15 @@ def read_prompt(argument: str | None) -> str:
     Raises
     ------
     UsageError
-        No prompt, or one that is not UTF-8.
+        No prompt, one of nothing but spaces, or one that is not UTF-8.
     """
+    text = _prompt(argument)
+    if not text.strip():
+        raise UsageError("the prompt is empty", hint='aboard run MODEL "..."')
+    return text
+
+
+def _prompt(argument: str | None) -> str:
     if argument is not None and argument != "-":
         return checked_text(argument, "the prompt")
     if argument is None and sys.stdin.isatty():

@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Answer PROMPT, printing the text as it comes."""
     import aboard
-    from aboard.cli.answer import answer_facts
+    from aboard.cli.answer import answer_facts, cut_note
     from aboard.cli.conversation import Conversation
     from aboard.cli.output import json_result, note, result, stream
     from aboard.cli.prompt import checked_text, read_prompt
@@ -48,6 +48,7 @@ def run(
     if raw and system is not None:
         raise UsageError("--system needs the chat template that --raw leaves out")
     text = read_prompt(prompt)
+    checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
     sampling = Sampling(
         temperature=temperature,
@@ -79,5 +80,6 @@ def run(
         json_result({"model": model, "seed": seed, **answer_facts(session, steps)})
     else:
         result("")
-    if session.finish_reason == "length":
-        note(f"aboard: stopped after {len(steps)} tokens")
+    limits = {"max_tokens": max_tokens, "context": loaded.context_length}
+    if cut := cut_note(session, len(steps), **limits):
+        note(f"aboard: {cut}")
