@@ -45,7 +45,11 @@ def call() -> Callable[..., object]:
     """Call a command: `call("run", "model.gguf", stdin="...")`."""
     runner = CliRunner()
 
-    def invoke(*arguments: str, stdin: str | bytes | None = None) -> object:
-        return runner.invoke(app, list(arguments), input=stdin, prog_name="aboard")
+    def invoke(
+        *arguments: str, stdin: str | bytes | None = None, width: int | None = None
+    ) -> object:
+        return runner.invoke(
+            app, list(arguments), input=stdin, prog_name="aboard", terminal_width=width
+        )
 
     return invoke

@@ -42,6 +42,14 @@ def test_every_command_has_help_and_json(call, command: str) -> None:
     assert "--json" in outcome.stdout
 
 
+def test_the_list_of_commands_is_whole_on_a_narrow_screen(call) -> None:
+    outcome = call("--help", width=60)
+
+    words = " ".join(outcome.stdout.partition("Commands:")[2].split())
+    assert "..." not in words
+    assert "attest Print the hashes of MODEL and of what this machine computes with it." in words
+
+
 def test_version(program) -> None:
     assert program("--version").stdout == f"aboard {aboard.__version__}\n"
 
@@ -58,6 +66,8 @@ def test_version(program) -> None:
         ["run", "m", "p", "--threads", "0"],
         ["bench", "m", "--tokens", "0"],
         ["models", "extra"],
+        ["attest", "m", "--check", "nowhere.json"],
+        ["attest", "m", "--check", "."],
     ],
 )
 def test_a_wrong_command_line_exits_with_2(call, arguments: list[str]) -> None:

@@ -39,12 +39,16 @@ def test_system_comes_first(call, model: FakeModel, model_file: str) -> None:
     assert model.processed == ["<system>Be brief.<user>Why?<assistant>"]
 
 
-def test_every_option_reaches_the_engine(call, model: FakeModel, model_file: str) -> None:
+@pytest.mark.parametrize("command", ["run", "chat"])
+def test_every_option_reaches_the_engine(
+    call, model: FakeModel, model_file: str, command: str
+) -> None:
     sampling = "--temperature 0.7 --top-k 40 --top-p 0.9 --min-p 0.05 --seed 7"
     penalties = "--repetition-penalty 1.1 --presence-penalty 0.2 --frequency-penalty 0.3"
     rest = "--max-tokens 5 --stop A --stop B --threads 3 --context 99"
 
-    call("run", model_file, "Why?", *f"{sampling} {penalties} {rest}".split())
+    prompt = ["-"] if command == "run" else []
+    call(command, model_file, *prompt, *f"{sampling} {penalties} {rest}".split(), stdin="Why?\n")
 
     assert model.loaded_with == {"path": Path(model_file), "threads": 3, "context": 99}
     assert model.calls == [

@@ -63,4 +63,6 @@ def _root(
 
 
 for _module in (pull, models, run, chat, info, bench, attest):
-    app.command()(getattr(_module, _module.__name__.rpartition(".")[2]))
+    _command = getattr(_module, _module.__name__.rpartition(".")[2])
+    # the whole first line in the list of commands: by itself Typer cuts it where the screen ends
+    app.command(short_help=(_command.__doc__ or "").partition("\n")[0])(_command)

@@ -15,7 +15,11 @@ def attest(
     check: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Compare with this file, printed by `attest --json` elsewhere."
+            metavar="FILE",
+            help="Compare with this file, printed by `attest --json` elsewhere.",
+            exists=True,  # looked at before the model is loaded
+            dir_okay=False,
+            readable=True,
         ),
     ] = None,
     threads: options.Threads = None,

@@ -10,9 +10,10 @@ from aboard.cli import options
 
 
 def chat(
+    command: typer.Context,
     model: options.Model,
     max_tokens: options.MaxTokens = 1024,
-    temperature: options.Temperature = 0.0,
+    temperature: options.Temperature = 0.0,  # from here to the seed: read by options.sampling
     top_p: options.TopP = 1.0,
     top_k: options.TopK = 0,
     min_p: options.MinP = 0.0,
@@ -39,19 +40,9 @@ def chat(
     from aboard.cli.dialogue import Dialogue
     from aboard.cli.keyboard import lines
     from aboard.cli.prompt import checked_text
-    from aboard.engine.sampling import Sampling
     from aboard.store import resolve
 
-    sampling = Sampling(
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        presence_penalty=presence_penalty,
-        frequency_penalty=frequency_penalty,
-        seed=seed,
-    )
+    sampling = options.sampling(command.params)
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
     loaded = aboard.load(resolve(model), threads=threads, context=context)

@@ -6,7 +6,7 @@ from aboard.cli import options
 
 
 def models(as_json: options.Json = False) -> None:
-    """List the models of the catalogue and which of them are on this machine."""
+    """List the catalogue's models and which of them are on this machine."""
     from aboard.cli.output import columns, json_result, megabytes
     from aboard.store import default_store
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from aboard.engine.sampling import Sampling
 
 Model = Annotated[
     str,
@@ -73,3 +78,20 @@ Stop = Annotated[
 System = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Instructions that precede the conversation.")
 ]
+
+
+def sampling(given: Mapping[str, Any]) -> Sampling:
+    """The sampling that a command's options, its `Context.params`, ask for.
+
+    Typer reads each option from the command's own signature, so they are named there; they have
+    the names of the fields of `Sampling`.
+
+    Raises
+    ------
+    UsageError
+        A value is out of its range.
+    """
+    from aboard.engine.sampling import Sampling
+
+    names = [field.name for field in fields(Sampling) if field.name in given]
+    return Sampling(**{name: given[name] for name in names})

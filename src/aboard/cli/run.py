@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 def run(
+    command: typer.Context,
     model: options.Model,
     prompt: Annotated[
         str | None, typer.Argument(metavar="PROMPT", help="Read from stdin if absent or -.")
     ] = None,
     max_tokens: options.MaxTokens = 512,
-    temperature: options.Temperature = 0.0,
+    temperature: options.Temperature = 0.0,  # from here to the seed: read by options.sampling
     top_p: options.TopP = 1.0,
     top_k: options.TopK = 0,
     min_p: options.MinP = 0.0,
@@ -41,7 +42,6 @@ def run(
     from aboard.cli.conversation import Conversation
     from aboard.cli.output import json_result, note, result, stream
     from aboard.cli.prompt import checked_text, read_prompt
-    from aboard.engine.sampling import Sampling
     from aboard.errors import UsageError
     from aboard.store import resolve
 
@@ -50,16 +50,7 @@ def run(
     text = read_prompt(prompt)
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
-    sampling = Sampling(
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        presence_penalty=presence_penalty,
-        frequency_penalty=frequency_penalty,
-        seed=seed,
-    )
+    sampling = options.sampling(command.params)
     loaded = aboard.load(resolve(model), threads=threads, context=context)
     session: Session
     if raw:
