@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 NATIVE := $(shell find native -type f 2>/dev/null)
 ORACLE ?= .venv-oracle
 LLAMA ?= .venv-llama
-QUESTION ?= In one sentence, why is the sky blue?
+QUESTION ?= In one sentence, what is photosynthesis?
 
 .DEFAULT_GOAL := help
 
@@ -40,6 +40,7 @@ demo: $(VENV)/.built ## install, fetch the demo model and answer a question
 	@$(BIN)/aboard pull smollm2-135m
 	@echo "aboard: asking it: $(QUESTION)"
 	@$(BIN)/aboard run smollm2-135m "$(QUESTION)"
+	@echo "aboard: to go on, '. $(BIN)/activate', then 'aboard chat smollm2-135m'"
 
 test: $(VENV)/.test ## run the tests
 	@$(BIN)/python -m pytest $(TESTS)
