@@ -11,6 +11,7 @@ AboardError
 ├── TemplateError          a chat template failed, or ran past its limits
 ├── ContextOverflow        more tokens than the context holds
 ├── NotEnoughMemory        the system refuses the memory that weights or a context need
+├── NumericalError         a model computes NaN or infinity instead of logits
 ├── SessionMismatch        saved state that belongs to other weights or numerics
 ├── AttestationMismatch    a replay differs from the attestation it is checked against
 └── StoreError             a model can't be brought, found or verified
@@ -75,6 +76,10 @@ class ContextOverflow(AboardError):
 
 class NotEnoughMemory(AboardError):
     """The system refuses the memory that weights or a context need."""
+
+
+class NumericalError(AboardError):
+    """A model computes NaN or infinity where logits should be."""
 
 
 class SessionMismatch(AboardError):

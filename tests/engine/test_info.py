@@ -47,7 +47,8 @@ def test_everything_the_header_says_is_told(tmp_path: Path) -> None:
     assert found.has_chat_template
     assert found.n_parameters == 64 * 32 + 64
     assert found.tensors_by_format == {"Q4_0": 1, "F32": 1}
-    assert found.weights_bytes == 64 * 18 + 64 * 4
+    # Four panels of sixteen rows: 288 bytes of blocks, rounded up to whole cache lines.
+    assert found.weights_bytes == 4 * 320 + 64 * 4
     assert found.size_bytes == (tmp_path / "tiny.gguf").stat().st_size
     assert found.bits_per_weight == pytest.approx(found.size_bytes * 8 / 2112)
 
@@ -58,7 +59,7 @@ def test_everything_the_header_says_is_told(tmp_path: Path) -> None:
         ({}, 2 * 2 * (16 + 16) * 2),
         ({"attention.head_count_kv": None}, 2 * 4 * (16 + 16) * 2),
         ({"attention.head_count_kv": [1, 3]}, 4 * (16 + 16) * 2),
-        ({"attention.key_length": 8, "attention.value_length": 24}, 2 * 2 * (8 + 24) * 2),
+        ({"attention.key_length": 8, "attention.value_length": 24}, 2 * 2 * (16 + 32) * 2),
     ],
     ids=["grouped", "all heads", "per layer", "own head size"],
 )

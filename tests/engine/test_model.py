@@ -78,7 +78,7 @@ def test_the_context_may_be_shorter_than_the_models(path: Path, context: int) ->
 
 @pytest.mark.parametrize("context", [0, -1, 201, 2**40, 1.0, "5", True])
 def test_another_context_is_refused(path: Path, context: object) -> None:
-    with pytest.raises(UsageError, match=r"context is .*this model takes 1 to 200 tokens"):
+    with pytest.raises(UsageError, match=r"context is .*, expected 1 to 200 tokens"):
         load(path, context=context)
 
 

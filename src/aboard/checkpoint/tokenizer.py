@@ -188,6 +188,16 @@ class Tokenizer:
             return self._encoder.restore(self._tokens[token_id])
         return self._encoder.piece(token_id)
 
+    def control_in(self, text: str) -> str | None:
+        """The first control token that `text` spells out, such as "<|im_end|>"; None without one.
+
+        Text of users should have none: within a conversation it would pass for the template's.
+        """
+        for _, token_id in self._all_found.split(self._encoder.prepare(text)):
+            if token_id is not None and token_id in self._control:
+                return self._tokens[token_id]
+        return None
+
     def is_control(self, token_id: int) -> bool:
         """Whether `decode` leaves this token out."""
         return token_id in self._control

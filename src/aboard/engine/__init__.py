@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
+from aboard.engine.answer import Step, Timing
 from aboard.engine.model import Model, load
 from aboard.engine.sampling import Sampling
-from aboard.engine.session import Session, Step, Timing
+from aboard.engine.session import Session
 
 __all__ = ["Model", "Sampling", "Session", "Step", "Timing", "load"]

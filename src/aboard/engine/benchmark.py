@@ -168,7 +168,8 @@ def _peak_rss_bytes() -> int:
 def _bytes_per_token(model: Model, n_keys: int) -> int:
     """Bytes of weights, keys and values that decoding one token reads."""
     config = model.config
-    kv = len(config.layers) * config.n_kv_heads * config.head_dim * 2 * _KV_ELEMENT_BYTES
+    padded_dim = -(-config.head_dim // 16) * 16
+    kv = len(config.layers) * config.n_kv_heads * padded_dim * 2 * _KV_ELEMENT_BYTES
     return model.decode_weight_bytes + n_keys * kv
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from aboard.engine.arguments import checked_integer
 from aboard.errors import UsageError
 
 MAX_THREADS = 1024
@@ -28,9 +29,7 @@ def checked_threads(threads: int | None) -> int:
     """
     if threads is None:
         return min(usable_cores(), MAX_THREADS)
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
-        raise UsageError(f"threads is {threads!r}, expected an integer from 1 to {MAX_THREADS}")
-    return threads
+    return checked_integer("threads", threads, 1, MAX_THREADS)
 
 
 def supported_isas() -> list[str]:

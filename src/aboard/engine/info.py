@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsIndex
 
-from aboard.checkpoint.gguf import open_gguf
+from aboard import formats
+from aboard.checkpoint.gguf import TensorInfo, open_gguf
 from aboard.errors import MalformedFile
 
 _KV_ELEMENT_BYTES = 2  # the KV cache holds float16
@@ -33,7 +34,7 @@ class Description:
     pretokenizer: str | None
     n_vocabulary: int | None
     has_chat_template: bool
-    weights_bytes: int
+    weights_bytes: int  # in memory, packed
     kv_bytes_per_token: int | None
     memory_at_full_context_bytes: int | None  # weights and KV cache
 
@@ -57,7 +58,7 @@ def describe(path: str | Path) -> Description:
         raise MalformedFile(f"{path}: has no general.architecture")
     tensors = file.tensors.values()
     n_parameters = sum(math.prod(tensor.shape) for tensor in tensors)
-    weights_bytes = sum(tensor.size_bytes for tensor in tensors)
+    weights_bytes = sum(_memory_bytes(tensor) for tensor in tensors)
     size_bytes = file.size_bytes
     context_length = facts.integer(f"{architecture}.context_length")
     kv_bytes = _kv_bytes_per_token(facts, architecture)
@@ -144,4 +145,18 @@ def _kv_bytes_per_token(facts: _Facts, architecture: str) -> int | None:
         raise MalformedFile(f"{facts.path}: {architecture}.attention.head_count is {heads[0]}")
     key = facts.integer(f"{architecture}.attention.key_length") or width // heads[0]
     value = facts.integer(f"{architecture}.attention.value_length") or width // heads[0]
-    return sum(kv_heads) * (key + value) * _KV_ELEMENT_BYTES
+    return sum(kv_heads) * (_padded(key) + _padded(value)) * _KV_ELEMENT_BYTES
+
+
+def _padded(head_dim: int) -> int:
+    """A head is stored with its size rounded up to 16."""
+    return -(-head_dim // 16) * 16
+
+
+def _memory_bytes(tensor: TensorInfo) -> int:
+    """Bytes of a tensor once loaded: matrices are packed for the kernels."""
+    from aboard import _native
+
+    if len(tensor.shape) != 2 or tensor.format not in formats.NAMES:
+        return tensor.size_bytes
+    return _native.packed_size(tensor.format, *tensor.shape)

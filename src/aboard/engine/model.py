@@ -13,6 +13,7 @@ import numpy.typing as npt
 from aboard.checkpoint.chat_template import ChatTemplate
 from aboard.checkpoint.gguf import open_gguf
 from aboard.checkpoint.tokenizer import Tokenizer
+from aboard.engine.arguments import checked_integer
 from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.sampling import Sampling
@@ -231,12 +232,24 @@ class Model:
         ------
         TemplateError
             The model has no chat template, or it refuses the conversation.
+        UsageError
+            A message spells out a control token: it could pass for another speaker's turn.
         """
+        tokenizer = self.tokenizer
         if self.chat_template is None:
             raise TemplateError(
                 f"{self.path}: has no chat template", hint="Write the prompt out: `generate`."
             )
-        return self.tokenizer.encode(self.chat_template.render(messages))
+        text = self.chat_template.render(messages)
+        for number, message in enumerate(messages, start=1):
+            content = message.get("content")
+            forged = tokenizer.control_in(content) if isinstance(content, str) else None
+            if forged is not None:
+                raise UsageError(
+                    f"message {number} holds {forged!r}, a control token of the model",
+                    hint="It could pass for another speaker's turn: take it out of the text.",
+                )
+        return tokenizer.encode(text)
 
     def logits(self, tokens: Iterable[int]) -> npt.NDArray[np.float32]:
         """The logits after each of `tokens`.
@@ -348,6 +361,6 @@ def _sampling(options: dict[str, Any]) -> Sampling:
 def _checked_context(context: int | None, longest: int) -> int:
     if context is None:
         return longest
-    if isinstance(context, bool) or not isinstance(context, int) or not 1 <= context <= longest:
-        raise UsageError(f"context is {context!r}, this model takes 1 to {longest} tokens")
-    return context
+    return checked_integer(
+        "context", context, 1, longest, f"1 to {longest} tokens, which is what this model takes"
+    )

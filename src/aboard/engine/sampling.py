@@ -26,11 +26,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aboard.engine.arguments import checked_integer
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         _check_number("temperature", self.temperature, 0.0, math.inf, "a finite number from 0")
-        _check_integer("top_k", self.top_k, 0, _INT32_MAX)
+        checked_integer("top_k", self.top_k, 0, _INT32_MAX)
         _check_number("top_p", self.top_p, 0.0, 1.0, "0 to 1")
         _check_number("min_p", self.min_p, 0.0, 1.0, "0 to 1")
         _check_number("repetition_penalty", self.repetition_penalty, 0.0, math.inf, "above 0")
@@ -100,7 +101,7 @@ class Sampling:
             raise UsageError("repetition_penalty is 0, expected above 0", hint="1 switches it off.")
         _check_number("presence_penalty", self.presence_penalty, -2.0, 2.0, "-2 to 2")
         _check_number("frequency_penalty", self.frequency_penalty, -2.0, 2.0, "-2 to 2")
-        _check_integer("seed", self.seed, 0, _UINT64_MAX)
+        checked_integer("seed", self.seed, 0, _UINT64_MAX)
         if self.logit_bias is not None:
             _check_bias(self.logit_bias)
             object.__setattr__(self, "logit_bias", dict(self.logit_bias))
@@ -148,8 +149,8 @@ class Sampling:
         UsageError
             A logit is NaN, all are masked, or an argument is of the wrong type or range.
         """
-        _check_integer("position", position, 0, _UINT64_MAX)
-        _check_integer("n_prompt", n_prompt, 0, _UINT64_MAX)
+        checked_integer("position", position, 0, _UINT64_MAX)
+        checked_integer("n_prompt", n_prompt, 0, _UINT64_MAX)
         seen = _as_tokens(context if self.looks_back else ())
         from aboard import _native
 
@@ -198,7 +199,7 @@ def top_logprobs(
     UsageError
         A logit is NaN, all are -infinity, or `n` is more than there are.
     """
-    _check_integer("n", n, 0, _INT32_MAX)
+    checked_integer("n", n, 0, _INT32_MAX)
     from aboard import _native
 
     try:
@@ -214,17 +215,11 @@ def _check_number(name: str, value: Any, low: float, high: float, expected: str)
         raise UsageError(f"{name} is {value!r}, expected {expected}")
 
 
-def _check_integer(name: str, value: Any, low: int, high: int) -> None:
-    sound = isinstance(value, Integral) and not isinstance(value, bool)
-    if not sound or not low <= value <= high:
-        raise UsageError(f"{name} is {value!r}, expected an integer from {low} to {high}")
-
-
 def _check_bias(bias: Any) -> None:
     if not isinstance(bias, Mapping):
         raise UsageError(f"logit_bias is a {type(bias).__name__}, expected a mapping of token ids")
     for token, value in bias.items():
-        _check_integer("a token id in logit_bias", token, 0, _INT32_MAX)
+        checked_integer("a token id in logit_bias", token, 0, _INT32_MAX)
         if value != -math.inf:
             name = f"logit_bias of token {token}"
             _check_number(name, value, -math.inf, math.inf, "a finite number or -infinity")

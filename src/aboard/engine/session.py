@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from numbers import Integral
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,52 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from aboard.engine.answer import Step, Timing, answer
+from aboard.engine.arguments import is_integer
 from aboard.engine.sampling import Sampling
 from aboard.engine.stop import StopTexts
-from aboard.errors import ContextOverflow, UsageError
+from aboard.errors import ContextOverflow, NotEnoughMemory, NumericalError, UsageError
 
 if TYPE_CHECKING:
     from aboard._native import KvCache
-    from aboard.checkpoint.tokenizer import StreamDecoder
     from aboard.engine.model import Model
 
 PROMPT_CHUNK = 128
 """Tokens of a prompt that are processed together. It decides the speed and no bit of a result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One token of an answer."""
-
-    token: int
-    """Its id."""
-    text: str
-    """Text that became complete with it; empty within a character or a possible stop text."""
-    logprob: float | None
-    """Natural logarithm of its probability under the raw logits; None unless asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long the last answer took, in seconds."""
-
-    prompt_tokens: int = 0
-    prompt_s: float = 0.0
-    generated_tokens: int = 0
-    decode_s: float = 0.0
-    """From the first generated token to the last."""
-    first_token_s: float = 0.0
-    """From the start of the prompt to the first generated token."""
-
-    @property
-    def prompt_tokens_per_s(self) -> float | None:
-        """Speed of reading the prompt; None where no time was measured."""
-        return self.prompt_tokens / self.prompt_s if self.prompt_s > 0 else None
-
-    @property
-    def decode_tokens_per_s(self) -> float | None:
-        """Speed of answering, the first token left out; None for fewer than two tokens."""
-        return (self.generated_tokens - 1) / self.decode_s if self.decode_s > 0 else None
 
 
 class Session:
@@ -84,6 +49,16 @@ class Session:
         self.timing = Timing()
         self._cache: KvCache | None = cache
         self._tokens: list[int] = []
+        self._turn = 0
+        self._busy = threading.RLock()
+
+    def __copy__(self) -> Session:
+        raise UsageError("a session can't be copied", hint="`save` it and `restore` another.")
+
+    @property
+    def turn(self) -> int:
+        """Counts answers begun and rewinds: an answer ends where it is no longer its own."""
+        return self._turn
 
     @property
     def tokens(self) -> Sequence[int]:
@@ -138,11 +113,13 @@ class Session:
         UsageError
             There are fewer tokens than that.
         """
-        if not _is_integer(n_tokens) or not 0 <= n_tokens <= self.n_tokens:
+        if not is_integer(n_tokens) or not 0 <= n_tokens <= self.n_tokens:
             raise UsageError(f"can't rewind to {n_tokens!r} tokens: there are {self.n_tokens}")
-        cache = self.cache
-        del self._tokens[n_tokens:]
-        cache.truncate(int(n_tokens))
+        with self._alone():
+            cache = self.cache
+            del self._tokens[n_tokens:]
+            cache.truncate(int(n_tokens))
+            self._turn += 1
 
     def prefill(
         self, tokens: Iterable[int], *, chunk: int = PROMPT_CHUNK
@@ -167,14 +144,15 @@ class Session:
         UsageError
             There are none, or one is not in the vocabulary.
         """
-        if not _is_integer(chunk) or chunk < 1:
+        if not is_integer(chunk) or chunk < 1:
             raise UsageError(f"chunk is {chunk!r}, expected an integer from 1")
-        pending = self._checked_new(tokens)
         rows = np.empty((0, 0), np.float32)
-        for first in range(0, pending.size, chunk):
-            part = pending[first : first + chunk]
-            wanted = [part.size - 1] if first + chunk >= pending.size else []
-            rows = self._forward(part, wanted)
+        with self._alone():
+            pending = self._checked_new(tokens)
+            for first in range(0, pending.size, chunk):
+                part = pending[first : first + chunk]
+                wanted = [part.size - 1] if first + chunk >= pending.size else []
+                rows = self._forward(part, wanted)
         logits: npt.NDArray[np.float32] = rows[0]
         return logits
 
@@ -198,11 +176,12 @@ class Session:
         ContextOverflow, UsageError
             As for `prefill`.
         """
-        pending = self._checked_new(tokens)
-        logits = np.empty((pending.size, self.model.config.n_vocabulary), np.float32)
-        for first in range(0, pending.size, PROMPT_CHUNK):
-            part = pending[first : first + PROMPT_CHUNK]
-            logits[first : first + part.size] = self._forward(part, range(part.size))
+        with self._alone():
+            pending = self._checked_new(tokens)
+            logits = np.empty((pending.size, self.model.config.n_vocabulary), np.float32)
+            for first in range(0, pending.size, PROMPT_CHUNK):
+                part = pending[first : first + PROMPT_CHUNK]
+                logits[first : first + part.size] = self._forward(part, range(part.size))
         return logits
 
     @staticmethod
@@ -210,12 +189,14 @@ class Session:
         sessions: Sequence[Session], tokens: npt.NDArray[np.int32]
     ) -> npt.NDArray[np.float32]:
         """What `Model.decode_together` does, its arguments checked."""
-        for session in sessions:
-            session._require_room(1)
-        caches = [session.cache for session in sessions]
-        logits = sessions[0].model.decoder.forward(tokens, caches, range(len(sessions)))
-        for session, token in zip(sessions, tokens.tolist(), strict=True):
-            session._tokens.append(token)
+        with ExitStack() as alone:
+            for session in sessions:
+                alone.enter_context(session._alone())
+                session._require_room(1)
+            caches = [session.cache for session in sessions]
+            logits = compute(sessions[0].model, tokens, caches, range(len(sessions)))
+            for session, token in zip(sessions, tokens.tolist(), strict=True):
+                session._tokens.append(token)
         return logits
 
     def generate(
@@ -258,7 +239,7 @@ class Session:
         UsageError
             An argument is out of its range.
         """
-        if max_tokens is not None and (not _is_integer(max_tokens) or max_tokens < 1):
+        if max_tokens is not None and (not is_integer(max_tokens) or max_tokens < 1):
             raise UsageError(f"max_tokens is {max_tokens!r}, expected an integer from 1")
         if sampling is not None and not isinstance(sampling, Sampling):
             raise UsageError(f"sampling is a {type(sampling).__name__}, expected a Sampling")
@@ -266,52 +247,9 @@ class Session:
         text = self.model.tokenizer.stream(continues=True)
         stops = StopTexts(stop)
         self.finish_reason, self.timing = None, Timing()
-        return self._answer(pending, sampling or Sampling(), max_tokens, text, stops, logprobs)
-
-    def _answer(
-        self,
-        prompt: npt.NDArray[np.int32],
-        sampling: Sampling,
-        max_tokens: int | None,
-        text: StreamDecoder,
-        stops: StopTexts,
-        logprobs: bool,
-    ) -> Iterator[Step]:
-        stop_ids = self.model.tokenizer.stop_ids
-        began = time.perf_counter()
-        logits = self.prefill(prompt)
-        prompted = time.perf_counter()
-        n_prompt = self.n_tokens
-        first = 0.0
-        generated = 0
-        while True:
-            context = self._tokens if sampling.looks_back else ()
-            drawn = sampling.draw(
-                logits, context, self.n_tokens, n_prompt=n_prompt, logprob=logprobs
-            )
-            now = time.perf_counter()
-            first = first or now
-            ended = drawn.token in stop_ids
-            generated += not ended
-            self.timing = Timing(
-                prompt.size, prompted - began, generated, now - first, first - began
-            )
-            if ended:
-                self.finish_reason = "stop"
-                rest = stops.push(text.finish()) + stops.finish()
-                if rest:
-                    yield Step(drawn.token, rest, drawn.logprob)
-                return
-            shown = stops.push(text.push(drawn.token))
-            full = generated == max_tokens or self.n_tokens == self.cache.capacity
-            if stops.found or full:
-                self.finish_reason = "stop" if stops.found else "length"
-                if not stops.found:
-                    shown += stops.push(text.finish()) + stops.finish()
-                yield Step(drawn.token, shown, drawn.logprob)
-                return
-            yield Step(drawn.token, shown, drawn.logprob)
-            logits = self.decode(drawn.token)
+        self._turn += 1
+        turn, held, sampling = self._turn, self.n_tokens, sampling or Sampling()
+        return answer(self, turn, held, pending, sampling, max_tokens, text, stops, logprobs)
 
     def save(self, path: str | Path) -> None:
         """Write tokens, keys and values to the file `path`, whole or not at all.
@@ -323,7 +261,8 @@ class Session:
         """
         from aboard.engine.snapshot import save_session
 
-        save_session(self, Path(path))
+        with self._alone():
+            save_session(self, Path(path))
 
     def restore(self, path: str | Path) -> None:
         """Take over the state that `save` wrote; what the session held is forgotten.
@@ -339,7 +278,8 @@ class Session:
         """
         from aboard.engine.snapshot import restore_session
 
-        restore_session(self, Path(path))
+        with self._alone():
+            restore_session(self, Path(path))
 
     def adopt(self, tokens: Sequence[int]) -> None:
         """Take `tokens` for those whose keys and values the cache already holds.
@@ -354,6 +294,19 @@ class Session:
             raise UsageError(f"{len(tokens)} tokens for a cache of {held}")
         self._tokens = list(tokens)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second thread while this one is at work."""
+        if not self._busy.acquire(blocking=False):
+            raise UsageError(
+                "the session is in use by another thread",
+                hint="Give each thread a session of its own: `model.session()`.",
+            )
+        try:
+            yield
+        finally:
+            self._busy.release()
+
     def _checked_new(self, tokens: Iterable[int]) -> npt.NDArray[np.int32]:
         """`tokens` as (T,) int32: at least one, and there is room for them."""
         pending = self.model.checked_tokens(tokens)
@@ -365,7 +318,7 @@ class Session:
     def _forward(
         self, tokens: npt.NDArray[np.int32], wanted: Sequence[int]
     ) -> npt.NDArray[np.float32]:
-        logits = self.model.decoder.forward(tokens, [self.cache], wanted)
+        logits = compute(self.model, tokens, [self.cache], wanted)
         self._tokens += tokens.tolist()
         return logits
 
@@ -377,5 +330,32 @@ class Session:
             )
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+def compute(
+    model: Model,
+    tokens: npt.NDArray[np.int32],
+    caches: Sequence[KvCache],
+    wanted: Sequence[int],
+) -> npt.NDArray[np.float32]:
+    """One forward pass: the logits of the wanted tokens, (n, V) float32, all finite.
+
+    Raises
+    ------
+    NumericalError
+        A logit is NaN or infinite.
+    NotEnoughMemory
+        The system grants no memory or no threads for the pass.
+    """
+    try:
+        logits = model.decoder.forward(tokens, caches, wanted)
+    except MemoryError:
+        raise NotEnoughMemory(
+            f"the system grants too little memory, or no {model.threads} threads, for "
+            f"{tokens.size} tokens",
+            hint="Free memory, or use fewer threads.",
+        ) from None
+    if not np.isfinite(logits).all():
+        raise NumericalError(
+            f"{model.path}: the model computes NaN or infinity instead of logits",
+            hint="Its weights are damaged or beyond float32: get or convert the file again.",
+        )
+    return logits
