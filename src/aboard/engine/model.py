@@ -249,7 +249,8 @@ class Model:
                     f"message {number} holds {forged!r}, a control token of the model",
                     hint="It could pass for another speaker's turn: take it out of the text.",
                 )
-        return tokenizer.encode(text)
+        # The template has written BOS itself; an EOS after it would end the answer at once.
+        return tokenizer.encode(text, add_special=False)
 
     def logits(self, tokens: Iterable[int]) -> npt.NDArray[np.float32]:
         """The logits after each of `tokens`.
