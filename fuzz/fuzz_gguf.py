@@ -6,10 +6,8 @@ its tensors is decoded by their formats.
 """
 
 import os
-import resource
 import sys
 import tempfile
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -76,6 +74,7 @@ def _look_at(value: object) -> None:
 def main() -> None:
     """Fuzz until a limit that libFuzzer was given; its options are the arguments."""
     import atheris
+    from harness import fuzz
 
     with atheris.instrument_imports(include=["aboard"]):
         import aboard.checkpoint.gguf
@@ -83,21 +82,14 @@ def main() -> None:
 
         for name in aboard.formats.NAMES:
             aboard.formats.by_name(name)
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
     shared_memory = Path("/dev/shm")
     where = shared_memory if shared_memory.is_dir() else None
     with tempfile.TemporaryDirectory(dir=where, prefix="fuzz-gguf-") as folder:
-
-        def one_input(data: bytes) -> None:
-            start = time.process_time()
-            examine(data, Path(folder))
-            elapsed_s = time.process_time() - start
-            if elapsed_s > MAX_CPU_SECONDS:
-                raise TimeoutError(f"{elapsed_s:.2f} s of CPU time for {len(data)} bytes")
-
-        command = f"{sys.executable} {__file__}"  # by which -merge and -minimize_crash start more
-        atheris.Setup([command, *sys.argv[1:]], one_input)
-        atheris.Fuzz()
+        fuzz(
+            lambda data: examine(data, Path(folder)),
+            max_cpu_s=MAX_CPU_SECONDS,
+            max_address_space=MAX_ADDRESS_SPACE,
+        )
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ command is that of the GGUF reader with `tokenizer` for `gguf`, and no seeds or 
 """
 
 import os
-import resource
 import sys
-import time
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -125,22 +123,13 @@ def examine(data: bytes) -> str:
 def main() -> None:
     """Fuzz until a limit that libFuzzer was given; its options are the arguments."""
     import atheris
+    from harness import fuzz
 
     with atheris.instrument_imports(include=["aboard"]):
         import aboard.checkpoint.tokenizer
         import aboard.checkpoint.tokenizer_bpe
         import aboard.checkpoint.tokenizer_spm  # noqa: F401
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
-
-    def one_input(data: bytes) -> None:
-        start = time.process_time()
-        examine(data)
-        elapsed_s = time.process_time() - start
-        if elapsed_s > MAX_CPU_SECONDS:
-            raise TimeoutError(f"{elapsed_s:.2f} s of CPU time for {len(data)} bytes")
-
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
+    fuzz(examine, max_cpu_s=MAX_CPU_SECONDS, max_address_space=MAX_ADDRESS_SPACE)
 
 
 if __name__ == "__main__":
