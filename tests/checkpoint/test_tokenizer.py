@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aboard.checkpoint.tokenizer import Tokenizer
-from aboard.errors import StoreError, UsageError
-from aboard.store import resolve
+from aboard.errors import UsageError
 from checkpoint.vocabularies import (
     CONTROL,
     USER_DEFINED,
@@ -54,14 +54,10 @@ def test_sentencepiece_ids_are_those_of_sentencepiece() -> None:
 
 
 @pytest.mark.model
-def test_the_ids_of_the_demo_model_are_those_of_llama_cpp() -> None:
+def test_the_ids_of_the_demo_model_are_those_of_llama_cpp(demo_model: Path) -> None:
     from aboard.checkpoint.gguf import open_gguf
 
-    try:
-        path = resolve("smollm2-135m")
-    except StoreError as error:
-        pytest.skip(str(error))
-    with open_gguf(path) as file:
+    with open_gguf(demo_model) as file:
         ours = Tokenizer.from_gguf(file.metadata)
 
     texts = [*TEXTS["texts"], *TEXTS["marked"]]
