@@ -17,7 +17,7 @@ ANSWER = "Because of light."
 class FakeStep:
     token: int
     text: str
-    logprob: float = -0.5
+    logprob: float | None
 
 
 class FakeSession:
@@ -34,7 +34,7 @@ class FakeSession:
     def rewind(self, n_tokens: int) -> None:
         del self.tokens[n_tokens:]
 
-    def generate(self, token_ids, *, sampling, max_tokens, stop) -> Iterator[FakeStep]:
+    def generate(self, token_ids, *, sampling, max_tokens, stop, logprobs) -> Iterator[FakeStep]:
         self.model.calls.append({"sampling": sampling, "max_tokens": max_tokens, "stop": stop})
         self.model.processed.append(bytes(token_ids).decode())
         if len(self.tokens) + len(token_ids) > self.model.context_length:
@@ -48,7 +48,7 @@ class FakeSession:
         for count, character in enumerate(self.model.answer, start=1):
             self.tokens.append(ord(character))
             self.timing = Timing(len(token_ids), 0.5, count, 0.25, 0.5)
-            yield FakeStep(ord(character), character)
+            yield FakeStep(ord(character), character, -0.5 if logprobs else None)
             if self.model.interrupt_after == count:
                 self.model.interrupt_after = None
                 raise KeyboardInterrupt

@@ -52,7 +52,13 @@ class Conversation:
         self.messages = [{"role": "system", "content": system}] if system else []
 
     def ask(
-        self, text: str, *, sampling: Sampling, max_tokens: int | None, stop: Sequence[str]
+        self,
+        text: str,
+        *,
+        sampling: Sampling,
+        max_tokens: int | None,
+        stop: Sequence[str],
+        logprobs: bool = False,
     ) -> Generator[Step, None, None]:
         """Yield the answer to `text`, step by step.
 
@@ -72,7 +78,11 @@ class Conversation:
         pieces: list[str] = []
         try:
             for step in self.session.generate(
-                tokens[kept:], sampling=sampling, max_tokens=max_tokens, stop=tuple(stop)
+                tokens[kept:],
+                sampling=sampling,
+                max_tokens=max_tokens,
+                stop=tuple(stop),
+                logprobs=logprobs,
             ):
                 pieces.append(step.text)
                 yield step

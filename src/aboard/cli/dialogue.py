@@ -92,7 +92,11 @@ class Dialogue:
     def _answer(self, text: str) -> None:
         steps: list[Step] = []
         answer = self._conversation.ask(
-            text, sampling=self._sampling, max_tokens=self._max_tokens, stop=self._stop
+            text,
+            sampling=self._sampling,
+            max_tokens=self._max_tokens,
+            stop=self._stop,
+            logprobs=self._as_json,
         )
         try:
             for step in answer:

@@ -56,12 +56,18 @@ def run(
     if raw:
         session = loaded.session()
         answer = session.generate(
-            loaded.tokenizer.encode(text), sampling=sampling, max_tokens=max_tokens, stop=stops
+            loaded.tokenizer.encode(text),
+            sampling=sampling,
+            max_tokens=max_tokens,
+            stop=stops,
+            logprobs=as_json,  # nobody sees them otherwise, and each costs a pass over the logits
         )
     else:
         conversation = Conversation(loaded, system)
         session = conversation.session
-        answer = conversation.ask(text, sampling=sampling, max_tokens=max_tokens, stop=stops)
+        answer = conversation.ask(
+            text, sampling=sampling, max_tokens=max_tokens, stop=stops, logprobs=as_json
+        )
     steps: list[Step] = []
     for step in answer:
         steps.append(step)
