@@ -135,16 +135,15 @@ void ForwardPass::Project(Team& team, std::span<const Projection> projections,
       const size_t panels = PanelsOf(each.matrix.rows);
       const size_t from = std::clamp(first, begin, begin + panels) - begin;
       const size_t to = std::clamp(last, begin, begin + panels) - begin;
-      if (from < to) Linear(team, each.matrix, from, to, x, n_tokens_, each.out);
+      if (from < to) Linear(team, each.matrix, from, to, x, each.out);
       begin += panels;
     }
   });
 }
 
 void ForwardPass::Linear(const Team& team, const PackedMatrix& matrix, size_t first_panel,
-                         size_t last_panel, const QuantizedRows& x, size_t n_rows,
-                         FloatRows& out) {
-  kernels_.linear(matrix, first_panel, last_panel, x, 0, n_rows, out.Row(0), out.stride(),
+                         size_t last_panel, const QuantizedRows& x, FloatRows& out) {
+  kernels_.linear(matrix, first_panel, last_panel, x, 0, n_tokens_, out.Row(0), out.stride(),
                   space_.threads[team.thread()].LinearScratch());
 }
 
@@ -152,7 +151,7 @@ template <class Rows>
 void ForwardPass::AddToResidual(Team& team, const PackedMatrix& matrix, const Rows& x) {
   team.Phase(PanelsOf(matrix.rows), parts_, [&](size_t first, size_t last) {
     FloatRows& out = space_.projected;
-    Linear(team, matrix, first, last, x(), n_tokens_, out);
+    Linear(team, matrix, first, last, x(), out);
     const size_t row = first * kPanelRows;
     const size_t n = std::min(last * kPanelRows, matrix.rows) - row;
     for (size_t t = 0; t < n_tokens_; ++t) {
@@ -312,8 +311,8 @@ void ForwardPass::FeedForward(Team& team, const FeedForwardBlock& block) {
     const QuantizedRows& x = Normed(team, block.norm);
     FloatRows &gate = space_.gate, &up = space_.up;
     const size_t from = first * 2, to = std::min(last * 2, PanelsOf(width));
-    Linear(team, block.gate, from, to, x, n_tokens_, gate);
-    Linear(team, block.up, from, to, x, n_tokens_, up);
+    Linear(team, block.gate, from, to, x, gate);
+    Linear(team, block.up, from, to, x, up);
     const size_t begin = first * kBlock, n = std::min(last * kBlock, width) - begin;
     for (size_t t = 0; t < n_tokens_; ++t) {
       kernels_.swiglu(gate.Row(t) + begin, up.Row(t) + begin, n);

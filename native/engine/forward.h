@@ -47,7 +47,7 @@ class ForwardPass {
   void Project(Team& team, std::span<const Projection> projections,
                const std::vector<float>& norm);
   void Linear(const Team& team, const PackedMatrix& matrix, size_t first_panel, size_t last_panel,
-              const QuantizedRows& x, size_t n_rows, FloatRows& out);
+              const QuantizedRows& x, FloatRows& out);
   template <class Rows>
   void AddToResidual(Team& team, const PackedMatrix& matrix, const Rows& x);
   void RotateAndStore(Team& team, size_t layer);

@@ -62,7 +62,7 @@ struct Workspace {
   FloatRows angles;                   // (T, 2 * pairs)
   FloatRows logits;                   // (n, V) where V is no multiple of 16
   QuantizedBuffer width, heads, ffn;  // (T, D), (T, H * d), (T, F)
-  std::vector<float> partials;        // (T, H, chunks, 2 + d_padded)
+  std::vector<float> partials;        // (T, H, chunks, 16 + d_padded)
   std::vector<ThreadSpace> threads;
 };
 

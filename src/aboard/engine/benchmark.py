@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 ROUNDS = 3
 FIRST_PROMPT = 16
 _BUFFER_BYTES = 256 << 20  # far larger than any cache
-_KV_ELEMENT_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +114,14 @@ def benchmark(
     with model.session() as session:
         session.prefill(ids[: min(FIRST_PROMPT, needed)])
         first_token_s = time.perf_counter() - began
+        chunk_bytes = session.cache.chunk_bytes
         rounds = [_round(session, ids, context, prompt) for _ in range(ROUNDS)]
     peak_rss_bytes = _peak_rss_bytes()
     prompt_s, decode_s = (statistics.median(each) for each in zip(*rounds, strict=True))
     bandwidth = _native.read_bytes_per_s(model.threads, _BUFFER_BYTES)
     peak = _native.dot_ops_per_s(model.threads)
     decode_rate, prompt_rate = tokens / decode_s, prompt / prompt_s
-    token_bytes = _bytes_per_token(model, context + prompt + tokens // 2)
+    token_bytes = _bytes_per_token(model, chunk_bytes, context + prompt + tokens // 2)
     return BenchReport(
         decode_tokens_per_s=decode_rate,
         prompt_tokens_per_s=prompt_rate,
@@ -165,12 +165,11 @@ def _peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _bytes_per_token(model: Model, n_keys: int) -> int:
+def _bytes_per_token(model: Model, chunk_bytes: int, n_keys: int) -> int:
     """Bytes of weights, keys and values that decoding one token reads."""
-    config = model.config
-    padded_dim = -(-config.head_dim // 16) * 16
-    kv = len(config.layers) * config.n_kv_heads * padded_dim * 2 * _KV_ELEMENT_BYTES
-    return model.decode_weight_bytes + n_keys * kv
+    from aboard import _native
+
+    return model.decode_weight_bytes + chunk_bytes * n_keys // _native.KEY_CHUNK
 
 
 def _operations_per_token(model: Model) -> int:
