@@ -50,7 +50,7 @@ NumpyArray<float, 2> Multiply(const Matrix& matrix, const Array<float, 2>& x) {
   QuantizedBuffer quantized;
   FloatRows y;
   ThreadSpace own;
-  quantized.Reserve(n_tokens, w.cols);
+  quantized.Reserve(n_tokens, w.cols, kernels.tile_tokens);
   y.Reserve(n_tokens, w.rows);
   own.linear.resize(kLinearScratchBytes + 64);
   const nb::gil_scoped_release unlocked;
@@ -58,7 +58,7 @@ NumpyArray<float, 2> Multiply(const Matrix& matrix, const Array<float, 2>& x) {
     kernels.quantize(x.data() + t * w.cols, w.cols, quantized.rows(), t, 0);
   }
   if (n_tokens > 0) {
-    kernels.linear(w, 0, y.stride() / kPanelRows, quantized.rows(), 0, n_tokens, y.Row(0),
+    kernels.linear(w, 0, y.stride() / kPanelRows, quantized.rows(), n_tokens, y.Row(0),
                    y.stride(), own.LinearScratch());
   }
   for (size_t t = 0; t < n_tokens; ++t) {
@@ -71,7 +71,7 @@ NumpyArray<float, 2> Multiply(const Matrix& matrix, const Array<float, 2>& x) {
 nb::tuple QuantizeRow(const Array<float, 1>& x) {
   const DefaultFloats floats;
   QuantizedBuffer quantized;
-  quantized.Reserve(1, x.shape(0));
+  quantized.Reserve(1, x.shape(0), ActiveKernels().tile_tokens);
   const QuantizedRows& rows = quantized.rows();
   ActiveKernels().quantize(x.data(), x.shape(0), rows, 0, 0);
   auto codes = NewArray<int8_t, 1>({rows.blocks * kBlock});

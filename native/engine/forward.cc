@@ -49,17 +49,18 @@ void ForwardPass::Reserve(size_t n_logits) {
   space_.up.Reserve(n_tokens_, shape_.ffn_width);
   space_.angles.Reserve(n_tokens_, 2 * shape_.rope_frequencies.size());
   space_.logits.Reserve(shape_.vocabulary % kPanelRows == 0 ? 0 : n_logits, shape_.vocabulary);
-  space_.width.Reserve(std::max(n_tokens_, n_logits), shape_.width);
-  space_.heads.Reserve(n_tokens_, heads_width);
-  space_.ffn.Reserve(n_tokens_, shape_.ffn_width);
+  const size_t tile = kernels_.tile_tokens;
+  space_.width.Reserve(std::max(n_tokens_, n_logits), shape_.width, tile);
+  space_.heads.Reserve(n_tokens_, heads_width, tile);
+  space_.ffn.Reserve(n_tokens_, shape_.ffn_width, tile);
   if (by_chunk_) {
     const size_t needed = n_tokens_ * shape_.query_heads * max_chunks_ * PartialSize();
     if (space_.partials.size() < needed) space_.partials.resize(needed);
   }
   for (ThreadSpace& own : space_.threads) {
     own.normed.Reserve(1, shape_.width);
-    own.width.Reserve(1, shape_.width);
-    own.heads.Reserve(1, heads_width);
+    own.width.Reserve(1, shape_.width, tile);
+    own.heads.Reserve(1, heads_width, tile);
     own.linear.resize(kLinearScratchBytes + 64);
     own.chunk.Reserve(2 * kKeyChunk, padded_);
     own.states.resize((kTileQueries * group_ + 1) * PartialSize());
@@ -143,7 +144,7 @@ void ForwardPass::Project(Team& team, std::span<const Projection> projections,
 
 void ForwardPass::Linear(const Team& team, const PackedMatrix& matrix, size_t first_panel,
                          size_t last_panel, const QuantizedRows& x, FloatRows& out) {
-  kernels_.linear(matrix, first_panel, last_panel, x, 0, n_tokens_, out.Row(0), out.stride(),
+  kernels_.linear(matrix, first_panel, last_panel, x, n_tokens_, out.Row(0), out.stride(),
                   space_.threads[team.thread()].LinearScratch());
 }
 
@@ -336,7 +337,7 @@ void ForwardPass::Head(Team& team, const std::vector<float>& norm, const PackedM
   const bool direct = vocabulary % kPanelRows == 0;
   team.Phase(PanelsOf(vocabulary), parts_, [&](size_t first, size_t last) {
     float* out = direct ? logits : space_.logits.Row(0);
-    kernels_.linear(head, first, last, space_.width.rows(), 0, wanted.size(), out,
+    kernels_.linear(head, first, last, space_.width.rows(), wanted.size(), out,
                     direct ? vocabulary : space_.logits.stride(),
                     space_.threads[team.thread()].LinearScratch());
   });

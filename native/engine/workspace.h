@@ -31,7 +31,8 @@ class FloatRows {
 // Owns what a QuantizedRows points to.
 class QuantizedBuffer {
  public:
-  void Reserve(size_t rows, size_t cols);
+  // tile: of the kernels in use; a row alone lies by itself.
+  void Reserve(size_t rows, size_t cols, size_t tile);
   const QuantizedRows& rows() const { return rows_; }
 
  private:

@@ -5,11 +5,12 @@
 #include <immintrin.h>
 
 inline constexpr int kWidth = 8;
+#define ABOARD_OWN_BYTES
 #define ABOARD_OWN_HALVES
 #define ABOARD_OWN_SUM_TREES
 #include "isa/lanes-inl.h"
-#include "isa/portable-inl.h"
 #include "isa/x86-256-inl.h"
+#include "isa/portable-inl.h"
 
 namespace aboard {
 namespace {

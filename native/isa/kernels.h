@@ -10,12 +10,15 @@ namespace aboard {
 struct Kernels {
   const char* name;
 
-  // y[t * y_stride + r] = sum over columns of w[r] * x[first_token + t], for the rows r of panels
-  // [first_panel, last_panel). Writes whole panels: y holds room for rows rounded up to 16.
-  // scratch: kLinearScratchBytes, aligned, one per thread.
+  // Rows of activations that lie side by side where there are several: QuantizedRows::tile.
+  size_t tile_tokens;
+
+  // y[t * y_stride + r] = sum over columns of w[r] * x[t], for the rows r of panels [first_panel,
+  // last_panel) and the tokens t < n_tokens. Writes whole panels: y holds room for rows rounded up
+  // to 16. scratch: kLinearScratchBytes, aligned, one per thread.
   void (*linear)(const PackedMatrix& w, size_t first_panel, size_t last_panel,
-                 const QuantizedRows& x, size_t first_token, size_t n_tokens, float* y,
-                 size_t y_stride, uint8_t* scratch);
+                 const QuantizedRows& x, size_t n_tokens, float* y, size_t y_stride,
+                 uint8_t* scratch);
 
   // Quantises n values into blocks [first_block, ...) of row `token` of `out`.
   void (*quantize)(const float* x, size_t n, const QuantizedRows& out, size_t token,
