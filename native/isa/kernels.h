@@ -37,10 +37,12 @@ struct Kernels {
   void (*halves_to_floats)(const uint16_t* x, size_t n, float* out);
   void (*floats_to_halves)(const float* x, size_t n, uint16_t* out);
 
-  // One query (d_padded,) against the first n_keys <= 64 of a chunk: keys and values are
-  // (64, d_padded) float32, d_padded a multiple of 16.
-  void (*attend)(const float* query, const float* keys, const float* values, size_t n_keys,
-                 size_t d_padded, float scale, const AttentionPartial& out);
+  // Queries (d_padded,) against a chunk: keys and values are (64, d_padded), float32 or float16,
+  // d_padded a multiple of 16. Beyond the keys that a query sees they may hold anything.
+  void (*attend)(const ChunkQuery* queries, size_t n_queries, const float* keys,
+                 const float* values, size_t d_padded, float scale);
+  void (*attend_halves)(const ChunkQuery* queries, size_t n_queries, const uint16_t* keys,
+                        const uint16_t* values, size_t d_padded, float scale);
 
   // Joins the partial result `next` of a later chunk to `running`.
   void (*merge)(const AttentionPartial& running, const AttentionPartial& next, size_t d_padded);

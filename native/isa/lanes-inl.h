@@ -134,7 +134,9 @@ ABOARD_INLINE I32x16 Select(I32x16 mask, I32x16 a, I32x16 b) {
   return r;
 }
 ABOARD_INLINE F32x16 Select(I32x16 mask, F32x16 a, F32x16 b) {
-  return FromBits(Select(mask, Bits(a), Bits(b)));
+  F32x16 r;
+  ABOARD_LANEWISE(r.v[i] = mask.v[i] ? a.v[i] : b.v[i]);
+  return r;
 }
 ABOARD_INLINE I32x16 Less(F32x16 a, F32x16 b) {
   I32x16 r;
@@ -147,8 +149,14 @@ ABOARD_INLINE I32x16 Less(I32x16 a, I32x16 b) {
   return r;
 }
 // b where a < b, else a: a NaN in a stays.
-ABOARD_INLINE F32x16 Max(F32x16 a, F32x16 b) { return Select(Less(a, b), b, a); }
-ABOARD_INLINE F32x16 Min(F32x16 a, F32x16 b) { return Select(Less(b, a), b, a); }
+ABOARD_INLINE F32x16 Max(F32x16 a, F32x16 b) {
+  ABOARD_LANEWISE(a.v[i] = a.v[i] < b.v[i] ? b.v[i] : a.v[i]);
+  return a;
+}
+ABOARD_INLINE F32x16 Min(F32x16 a, F32x16 b) {
+  ABOARD_LANEWISE(a.v[i] = b.v[i] < a.v[i] ? b.v[i] : a.v[i]);
+  return a;
+}
 ABOARD_INLINE I32x16 MaxI(I32x16 a, I32x16 b) { return Select(Less(a, b), b, a); }
 
 template <int kBits>

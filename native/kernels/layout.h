@@ -85,4 +85,14 @@ struct AttentionPartial {
   float* out;  // (d_padded,) sum of exp(score - max) * value
 };
 
+// Queries that attention takes at once, at most; converting keys pays off where there are more.
+inline constexpr size_t kAttendTogether = 4;
+
+// A query and the keys of the chunk that it sees: [first, last), at least one.
+struct ChunkQuery {
+  const float* query;  // (d_padded,)
+  int32_t first, last;
+  AttentionPartial out;
+};
+
 }  // namespace aboard

@@ -66,6 +66,7 @@ class Decoder:
         gate: Matrix,
         up: Matrix,
         down: Matrix,
+        window: int = 0,
     ) -> None: ...
     def new_cache(self, capacity: int) -> KvCache: ...
     threads: int
@@ -92,6 +93,9 @@ def attend(
     keys: NDArray[np.float32],
     values: NDArray[np.float32],
     scale: float,
+    window: int = 0,
+    copies: int = 1,
+    halves: bool = False,
 ) -> NDArray[np.float32]: ...
 def read_bytes_per_s(threads: int, size_bytes: int) -> float: ...
 def dot_ops_per_s(threads: int) -> float: ...
