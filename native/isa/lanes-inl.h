@@ -43,14 +43,22 @@ struct U8x64 {
 
 // Computes `a` here. GCC else gathers the products of an unrolled loop before it sums them, and
 // keeps them in memory meanwhile.
+template <class Vector>
+ABOARD_INLINE void PinPart(Vector& part) {
+#if defined(__x86_64__)
+  asm("" : "+x"(part));
+#else
+  asm("" : "+w"(part));
+#endif
+}
 template <class Vectors>
 ABOARD_INLINE void Pin(Vectors& a) {
-#if defined(__x86_64__)
-#define ABOARD_VECTOR_REGISTER "+x"
-#else
-#define ABOARD_VECTOR_REGISTER "+w"
-#endif
-  ABOARD_LANEWISE(asm("" : ABOARD_VECTOR_REGISTER(a.v[i])));
+  ABOARD_LANEWISE(PinPart(a.v[i]));
+}
+// sum = sum + a * b, in the machine vector `part` alone: several such sums need fewer registers.
+ABOARD_INLINE void AddProductPart(F32x16& sum, const F32x16& a, const F32x16& b, int part) {
+  sum.v[part] = sum.v[part] + a.v[part] * b.v[part];
+  PinPart(sum.v[part]);
 }
 
 ABOARD_INLINE F32x16 operator+(F32x16 a, F32x16 b) {

@@ -18,6 +18,11 @@ struct HalfElements {
   static ABOARD_INLINE F32x16 At(const uint16_t* p) { return LoadHalves((const uint8_t*)p); }
 };
 
+template <int kSize>
+struct Size {
+  static constexpr int kValue = kSize;
+};
+
 // Scores of sixteen keys for each of kQueries, lane j = tree sum of query * key j. Tiles of queries
 // and keys, so that both are loaded less often than they are multiplied.
 template <class Elements, int kQueries>
@@ -39,10 +44,13 @@ ABOARD_INLINE void ScoresOf16(const ChunkQuery* queries, const typename Elements
 #pragma GCC unroll 2
       for (int k = 0; k < kKeys; ++k) key[k] = Elements::At(keys + (j + k) * d + i);
 #pragma GCC unroll 4
-      for (int q = 0; q < kQueries; ++q) {
-        const F32x16 query = Load(queries[q].query + i);
+      for (int part = 0; part < kParts; ++part) {
+#pragma GCC unroll 4
+        for (int q = 0; q < kQueries; ++q) {
+          const F32x16 query = Load(queries[q].query + i);
 #pragma GCC unroll 2
-        for (int k = 0; k < kKeys; ++k) sums[q][k] = sums[q][k] + query * key[k];
+          for (int k = 0; k < kKeys; ++k) AddProductPart(sums[q][k], query, key[k], part);
+        }
       }
     }
 #pragma GCC unroll 4
@@ -75,7 +83,12 @@ ABOARD_INLINE void WeighValues(const float (*weights)[kKeyChunk],
     for (int q = 0; q < kQueries; ++q) {
       const F32x16 weight = Splat(weights[q][j]);
 #pragma GCC unroll 4
-      for (int i = 0; i < kVectors; ++i) sums[q][i] = sums[q][i] + weight * value[i];
+      for (int i = 0; i < kVectors; ++i) {
+#pragma GCC unroll 4
+        for (int part = 0; part < kParts; ++part) {
+          AddProductPart(sums[q][i], weight, value[i], part);
+        }
+      }
     }
   }
 #pragma GCC unroll 4
@@ -125,15 +138,14 @@ ABOARD_INLINE void Soften(const ChunkQuery& query, size_t first_group, size_t la
   *query.out.sum = SumTree(sum);
 }
 
+using Weights = float[kKeyChunk];
+
 template <class Elements, int kQueries>
-__attribute__((noinline)) void AttendTile(const ChunkQuery* queries,
-                                          const typename Elements::Element* keys,
-                                          const typename Elements::Element* values, size_t d,
-                                          float scale) {
+__attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
+                                         const typename Elements::Element* keys, size_t d,
+                                         float scale, Weights* weights) {
   int32_t first = queries[0].first, last = queries[0].last;
-  bool alike = true;
   for (int q = 1; q < kQueries; ++q) {
-    alike = alike && queries[q].first == first && queries[q].last == last;
     if (queries[q].first < first) first = queries[q].first;
     if (queries[q].last > last) last = queries[q].last;
   }
@@ -145,9 +157,18 @@ __attribute__((noinline)) void AttendTile(const ChunkQuery* queries,
 #pragma GCC unroll 4
     for (int q = 0; q < kQueries; ++q) scores[q][g] = all[q] * Splat(scale);
   }
-  float weights[kQueries][kKeyChunk];
   for (int q = 0; q < kQueries; ++q) {
     Soften(queries[q], first_group, last_group, scores[q], weights[q]);
+  }
+}
+
+template <class Elements, int kQueries>
+__attribute__((noinline)) void WeighTile(const ChunkQuery* queries,
+                                         const typename Elements::Element* values, size_t d,
+                                         const Weights* weights) {
+  bool alike = true;
+  for (int q = 1; q < kQueries; ++q) {
+    alike = alike && queries[q].first == queries[0].first && queries[q].last == queries[0].last;
   }
   if (alike) return WeighAllValues<Elements, kQueries>(weights, values, d, queries);
   for (int q = 0; q < kQueries; ++q) {
@@ -155,18 +176,33 @@ __attribute__((noinline)) void AttendTile(const ChunkQuery* queries,
   }
 }
 
+// Calls step(size, first) for tiles of at most four of n queries.
+template <class F>
+ABOARD_INLINE void InTiles(size_t n, const F& step) {
+  size_t first = 0;
+  for (; n - first > 4 || n - first == 3; first += 3) step(Size<3>(), first);
+  if (n - first == 4) step(Size<4>(), first);
+  if (n - first == 2) step(Size<2>(), first);
+  if (n - first == 1) step(Size<1>(), first);
+}
+
+// Keys, then values: a chunk of one of them at a time fits the first-level cache.
 template <class Elements>
 void Attend(const ChunkQuery* queries, size_t n_queries, const typename Elements::Element* keys,
             const typename Elements::Element* values, size_t d, float scale) {
-  while (n_queries > 0) {
-    if (n_queries == 4) return AttendTile<Elements, 4>(queries, keys, values, d, scale);
-    if (n_queries < 3) break;
-    AttendTile<Elements, 3>(queries, keys, values, d, scale);
-    queries += 3;
-    n_queries -= 3;
+  constexpr size_t kTogether = 12;
+  Weights weights[kTogether];
+  for (; n_queries > 0; queries += kTogether) {
+    const size_t n = n_queries < kTogether ? n_queries : kTogether;
+    InTiles(n, [&](auto size, size_t first) {
+      ScoreTile<Elements, decltype(size)::kValue>(queries + first, keys, d, scale,
+                                                  weights + first);
+    });
+    InTiles(n, [&](auto size, size_t first) {
+      WeighTile<Elements, decltype(size)::kValue>(queries + first, values, d, weights + first);
+    });
+    n_queries -= n;
   }
-  if (n_queries == 2) AttendTile<Elements, 2>(queries, keys, values, d, scale);
-  if (n_queries == 1) AttendTile<Elements, 1>(queries, keys, values, d, scale);
 }
 
 // e^(x - max), which is 1 for the higher of two.
