@@ -2,9 +2,10 @@
 
     python tools/platforms.py [--demo MODEL]
 
-Builds the engine without Python for AArch64 (cross compiler, run by qemu-user), for AVX-VNNI in
-its AVX-512 encoding where the CPU has that, with clang, and with sanitizers; replays tiny random
-models of every format and, if given, the demo model; compares every logit with this machine's.
+Builds the engine without Python for AArch64 (cross compiler, run by qemu-user), for AVX-512 and VNNI
+(their intrinsics in plain C++), for AVX-VNNI in its AVX-512 encoding where the CPU has that, with
+clang, and with sanitizers; replays tiny random models of every format and, if given, the demo
+model; compares every logit with this machine's.
 Fails where a compiler or the emulator is missing.
 """
 
@@ -59,6 +60,12 @@ def platforms() -> list[Platform]:
     found = [
         Platform("aarch64", cross, AARCH64_RUNNER, ("neon_dot", "scalar")),
         Platform("clang", ["-DCMAKE_CXX_COMPILER=clang++-14"], demo=False),
+        Platform(
+            "x86-64 with emulated AVX-512 and VNNI",
+            ["-DABOARD_EMULATED_X86=ON"],
+            isas=("avx512vnni", "avxvnni"),
+            demo=False,
+        ),
         Platform(
             "address and undefined-behaviour sanitizers",
             ["-DABOARD_SANITIZE=address,undefined", *quick],
