@@ -31,7 +31,7 @@ from replay import write_flat  # noqa: E402
 from tiny import FORMATS, tiny_llama  # noqa: E402
 
 AARCH64_RUNNER = ("qemu-aarch64-static",)
-N_TOKENS = 70  # more than one chunk of 64 keys
+N_TOKENS = 135  # more than two chunks of 64 keys
 DEMO_TEXT = "The same tokens on every CPU, provable by hash: that is what"
 
 
@@ -72,7 +72,13 @@ def platforms() -> list[Platform]:
             environment={"UBSAN_OPTIONS": "halt_on_error=1"},
             demo=False,
         ),
-        Platform("thread sanitizer", ["-DABOARD_SANITIZE=thread", *quick], demo=False),
+        Platform(
+            "thread sanitizer",
+            ["-DABOARD_SANITIZE=thread", *quick],
+            # A forked child starts a team of its own, which the sanitizer has to be told to allow.
+            environment={"TSAN_OPTIONS": "halt_on_error=1 die_after_fork=0"},
+            demo=False,
+        ),
     ]
     if "avx512vnni" in supported_isas() and "avxvnni" not in supported_isas():
         options = ["-DABOARD_AVXVNNI_AS_EVEX=ON"]

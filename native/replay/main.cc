@@ -1,5 +1,6 @@
 // Runs a model from a flat file without Python: the engine on machines that only an emulator has,
-// and under sanitizers. Usage: replay FILE THREADS [ISA] > logits
+// and under sanitizers. With several threads also what sequences, callers and processes do at once
+// (replay/together.h). Usage: replay FILE THREADS [ISA] > logits
 // Expects the file that tools/replay.py writes; a trusted file of our own, so errors just end it.
 // Exactness: the same engine; the logits must equal Python's, byte for byte.
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include "engine/packing.h"
 #include "engine/pages.h"
 #include "isa/kernels.h"
+#include "replay/together.h"
 
 namespace aboard {
 namespace {
@@ -130,6 +132,7 @@ void Replay(const char* path, size_t threads) {
 
   Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads);
   KvCache cache(decoder.kv_shape(), tokens.size());
+  std::vector<float> all;
   for (size_t first = 0; first < tokens.size(); first += chunk) {
     std::vector<BatchToken> batch;
     std::vector<size_t> wanted;
@@ -142,7 +145,16 @@ void Replay(const char* path, size_t threads) {
     if (std::fwrite(logits.data(), sizeof(float), logits.size(), stdout) != logits.size()) {
       Fail("can't write the logits");
     }
+    all.insert(all.end(), logits.begin(), logits.end());
   }
+  if (threads == 1) return;
+  const auto new_cache = [&] {
+    return std::make_unique<KvCache>(decoder.kv_shape(), tokens.size());
+  };
+  const Scenario scenario{decoder, new_cache, tokens, all, threads};
+  CheckTogether(scenario);
+  CheckCallers(scenario);
+  CheckFork(scenario);
 }
 
 }  // namespace
