@@ -3,11 +3,15 @@
 // Exactness: none to promise.
 #include "engine/pool.h"
 
+#include <algorithm>
 #include <new>
 #include <system_error>
 
 #include "engine/float_environment.h"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -29,6 +33,18 @@ constexpr int kSpins = 4000;
 constexpr int kPhaseSpins = 2000;
 
 constexpr uint32_t kOpen = uint32_t{1} << 31;
+
+std::atomic<size_t> assumed_cores{0};
+
+// Those that this process may run on.
+size_t UsableCores() {
+  if (const size_t assumed = assumed_cores.load()) return assumed;
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<size_t>(CPU_COUNT(&set));
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
 
 // Returns once `done(value of word)`.
 template <class Word, class F>
@@ -57,6 +73,8 @@ void Team::AwaitEnd() const {
 
 Pool::~Pool() { Stop(); }
 
+void Pool::AssumeCores(size_t cores) { assumed_cores.store(cores); }
+
 void Pool::Resize(size_t threads) {
   if (threads == threads_) return;
   Stop();
@@ -69,7 +87,8 @@ void Pool::Start() {
   state_ = std::make_unique<TeamState>(threads_ * Team::kMaxPartsPerThread);
   const uint32_t seen = job_.load(std::memory_order_relaxed);
   try {
-    for (size_t i = 1; i < threads_; ++i) workers_.emplace_back(&Pool::Work, this, i, seen);
+    const size_t working = std::min(threads_, UsableCores());
+    for (size_t i = 1; i < working; ++i) workers_.emplace_back(&Pool::Work, this, i, seen);
   } catch (const std::system_error&) {  // no more threads: the system is out of something
     Stop();
     throw std::bad_alloc();
@@ -77,12 +96,12 @@ void Pool::Start() {
 }
 
 void Pool::Stop() {
-  if (workers_.empty()) return;
   stopping_ = true;
   job_.fetch_add(1, std::memory_order_release);
   job_.notify_all();
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
+  state_.reset();
 }
 
 void Pool::RunErased(Erased call, const void* function) {
@@ -93,7 +112,7 @@ void Pool::RunErased(Erased call, const void* function) {
     first_phase_ = alone.phase();
     return;
   }
-  if (workers_.empty()) Start();
+  if (state_ == nullptr) Start();
   call_ = call;
   function_ = function;
   state_->phase.store(first_phase_ + 1, std::memory_order_relaxed);

@@ -130,6 +130,7 @@ void Replay(const char* path, size_t threads) {
   std::vector<Layer> layers(reader.Size());
   for (Layer& layer : layers) layer = ReadLayer(reader, matrices);
 
+  Pool::AssumeCores(2 * threads + 2);  // all threads begin, however few cores an emulator has
   Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads);
   KvCache cache(decoder.kv_shape(), tokens.size());
   std::vector<float> all;
