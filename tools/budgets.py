@@ -113,9 +113,13 @@ def main() -> None:
     tolerance = TOLERANCE
     if kept["compiler"] != name:
         tolerance = OTHER_COMPILER_TOLERANCE
-        print(f"the budgets are those of {kept['compiler']}, this is {name}: +{tolerance:.0%} passes")
+        print(
+            f"the budgets are those of {kept['compiler']}, this is {name}: +{tolerance:.0%} passes"
+        )
     if not compare(counts, kept["instructions_per_token"], tolerance):
-        sys.exit("instruction budgets are exceeded; if that is the price of something: `make budgets`")
+        sys.exit(
+            "instruction budgets are exceeded; if that is the price of something: `make budgets`"
+        )
     print(f"instruction budgets: {len(counts)} formats x {len(KINDS)}, none above +{tolerance:.0%}")
 
 
