@@ -2,9 +2,9 @@
 
     python tools/emulated.py [PYTEST_ARGUMENTS]
 
-Builds the native module with the intrinsics in plain C++ (native/isa/emulated-x86.h) and gives it to
-pytest in place of the installed one; without arguments pytest runs tests/kernels, which walk every
-instruction set. The tests of this process alone: programs that they start load the installed one.
+Builds the native module with the intrinsics in plain C++ (native/isa/emulated-x86.h) and gives it
+to pytest in place of the installed one; without arguments pytest runs tests/kernels, which walk
+every instruction set. Programs that tests start still load the installed one.
 """
 
 import importlib.util
@@ -35,7 +35,8 @@ def build() -> Path:
 
 def main() -> None:
     spec = importlib.util.spec_from_file_location("aboard._native", build())
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     native = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = native
     spec.loader.exec_module(native)

@@ -2,9 +2,9 @@
 
     python tools/platforms.py [--demo MODEL]
 
-Builds the engine without Python for AArch64 (cross compiler, run by qemu-user), for AVX-512 and VNNI
-(their intrinsics in plain C++), for AVX-VNNI in its AVX-512 encoding where the CPU has that, with
-clang, and with sanitizers; replays tiny random models of every format and, if given, the demo
+Builds the engine without Python for AArch64 (cross compiler, run by qemu-user), for AVX-512 and
+VNNI (their intrinsics in plain C++), for AVX-VNNI in its AVX-512 encoding where the CPU has that,
+with clang, and with sanitizers; replays tiny random models of every format and, if given, the demo
 model; compares every logit with this machine's.
 Fails where a compiler or the emulator is missing.
 """

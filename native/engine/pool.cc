@@ -46,6 +46,10 @@ size_t UsableCores() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+size_t WorthStarting(size_t threads) {
+  return threads == 1 ? threads : std::min(threads, UsableCores());
+}
+
 // Returns once `done(value of word)`.
 template <class Word, class F>
 void AwaitValue(const std::atomic<Word>& word, int spins, const F& done) {
@@ -71,11 +75,14 @@ void Team::AwaitEnd() const {
   AwaitValue(state_->phase, kPhaseSpins, [&](uint64_t phase) { return phase > phase_; });
 }
 
+Pool::Pool(size_t threads) : threads_(WorthStarting(threads)) {}
+
 Pool::~Pool() { Stop(); }
 
 void Pool::AssumeCores(size_t cores) { assumed_cores.store(cores); }
 
 void Pool::Resize(size_t threads) {
+  threads = WorthStarting(threads);
   if (threads == threads_) return;
   Stop();
   threads_ = threads;
@@ -87,8 +94,7 @@ void Pool::Start() {
   state_ = std::make_unique<TeamState>(threads_ * Team::kMaxPartsPerThread);
   const uint32_t seen = job_.load(std::memory_order_relaxed);
   try {
-    const size_t working = std::min(threads_, UsableCores());
-    for (size_t i = 1; i < working; ++i) workers_.emplace_back(&Pool::Work, this, i, seen);
+    for (size_t i = 1; i < threads_; ++i) workers_.emplace_back(&Pool::Work, this, i, seen);
   } catch (const std::system_error&) {  // no more threads: the system is out of something
     Stop();
     throw std::bad_alloc();
@@ -96,12 +102,12 @@ void Pool::Start() {
 }
 
 void Pool::Stop() {
+  if (workers_.empty()) return;
   stopping_ = true;
   job_.fetch_add(1, std::memory_order_release);
   job_.notify_all();
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
-  state_.reset();
 }
 
 void Pool::RunErased(Erased call, const void* function) {
@@ -112,7 +118,7 @@ void Pool::RunErased(Erased call, const void* function) {
     first_phase_ = alone.phase();
     return;
   }
-  if (state_ == nullptr) Start();
+  if (workers_.empty()) Start();
   call_ = call;
   function_ = function;
   state_->phase.store(first_phase_ + 1, std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-"""A model that nobody asks anything costs no CPU time: its threads sleep, and nothing wakes them."""
+"""A model that nobody asks anything costs no CPU time: its threads sleep, and none wakes up."""
 
 import subprocess
 import sys
