@@ -1,6 +1,6 @@
 // Runs a model from a flat file without Python: the engine on machines that only an emulator has,
-// and under sanitizers. With several threads also what sequences, callers and processes do at once
-// (replay/together.h). Usage: replay FILE THREADS [ISA] > logits
+// and under sanitizers. "together": also what sequences, callers and processes do at once, see
+// replay/together.h. Usage: replay FILE THREADS [ISA [together]] > logits
 // Expects the file that tools/replay.py writes; a trusted file of our own, so errors just end it.
 // Exactness: the same engine; the logits must equal Python's, byte for byte.
 #include <cstdint>
@@ -105,7 +105,7 @@ Layer ReadLayer(Reader& reader, const Matrices& matrices) {
   return layer;
 }
 
-void Replay(const char* path, size_t threads) {
+void Replay(const char* path, size_t threads, bool together) {
   Reader reader(path);
   DecoderShape shape;
   shape.width = reader.Size();
@@ -148,7 +148,7 @@ void Replay(const char* path, size_t threads) {
     }
     all.insert(all.end(), logits.begin(), logits.end());
   }
-  if (threads == 1) return;
+  if (!together) return;
   const auto new_cache = [&] {
     return std::make_unique<KvCache>(decoder.kv_shape(), tokens.size());
   };
@@ -162,9 +162,10 @@ void Replay(const char* path, size_t threads) {
 }  // namespace aboard
 
 int main(int argc, char** argv) {
-  if (argc < 3) aboard::Fail("usage: replay FILE THREADS [ISA] > logits");
+  if (argc < 3) aboard::Fail("usage: replay FILE THREADS [ISA [together]] > logits");
   if (argc > 3 && !aboard::ForceIsa(argv[3])) {
     aboard::Fail(std::string("the instruction set doesn't run here: ") + argv[3]);
   }
-  aboard::Replay(argv[1], std::strtoul(argv[2], nullptr, 10));
+  const bool together = argc > 4 && std::strcmp(argv[4], "together") == 0;
+  aboard::Replay(argv[1], std::strtoul(argv[2], nullptr, 10), together);
 }
