@@ -32,7 +32,7 @@ from tiny import FORMATS, tiny_llama  # noqa: E402
 
 AARCH64_RUNNER = ("qemu-aarch64-static",)
 N_TOKENS = 135  # more than two chunks of 64 keys
-# Whose sequences, callers and processes also run at once; what happens then is no matter of formats.
+# Whose sequences, callers and processes also run at once: a matter of threads, not of formats.
 TOGETHER = ("Q4_0", "F16", "ragged rows")
 DEMO_TEXT = "The same tokens on every CPU, provable by hash: that is what"
 
