@@ -3,6 +3,7 @@
 // never pick this code for an older CPU.
 // Exactness: vpdpbusd sums four products in int32 without saturation.
 #include <immintrin.h>
+#include "isa/emulated-x86.h"
 
 inline constexpr int kWidth = 8;
 #define ABOARD_OWN_BYTES
