@@ -129,7 +129,7 @@ void Replay(const char* path, size_t threads) {
   for (Layer& layer : layers) layer = ReadLayer(reader, matrices);
 
   Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads);
-  KvCache cache(decoder.kv_shape(), tokens.size());
+  KvCache cache = decoder.NewCache(tokens.size());
   for (size_t first = 0; first < tokens.size(); first += chunk) {
     std::vector<BatchToken> batch;
     std::vector<size_t> wanted;
