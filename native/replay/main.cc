@@ -103,6 +103,26 @@ Layer ReadLayer(Reader& reader, const Matrices& matrices) {
   return layer;
 }
 
+// The same tokens once more, beginning with the chunks of `donor`; ends the program where a logit
+// is another.
+void CheckSharing(Decoder& decoder, KvCache& donor, const std::vector<int32_t>& tokens,
+                  const std::vector<float>& last) {
+  KvCache cache = decoder.NewCache(tokens.size());
+  while (cache.size() + kKeyChunk < tokens.size()) {
+    cache.Append(donor.Share(cache.size() / kKeyChunk), kKeyChunk);
+  }
+  if (cache.size() == 0) return;
+  cache.Truncate(cache.size() - 1);  // into a shared chunk, which is to be copied
+  std::vector<BatchToken> batch;
+  for (size_t i = cache.size(); i < tokens.size(); ++i) batch.push_back({tokens[i], &cache, i});
+  const std::vector<size_t> wanted = {batch.size() - 1};
+  std::vector<float> logits(last.size());
+  decoder.Forward(batch, wanted, logits.data());
+  if (std::memcmp(logits.data(), last.data(), last.size() * sizeof(float)) != 0) {
+    Fail("a sequence that shares chunks computes other logits");
+  }
+}
+
 void Replay(const char* path, size_t threads) {
   Reader reader(path);
   DecoderShape shape;
@@ -130,6 +150,7 @@ void Replay(const char* path, size_t threads) {
 
   Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads);
   KvCache cache = decoder.NewCache(tokens.size());
+  std::vector<float> last;
   for (size_t first = 0; first < tokens.size(); first += chunk) {
     std::vector<BatchToken> batch;
     std::vector<size_t> wanted;
@@ -142,7 +163,9 @@ void Replay(const char* path, size_t threads) {
     if (std::fwrite(logits.data(), sizeof(float), logits.size(), stdout) != logits.size()) {
       Fail("can't write the logits");
     }
+    last.assign(logits.end() - static_cast<ptrdiff_t>(shape.vocabulary), logits.end());
   }
+  CheckSharing(decoder, cache, tokens, last);
 }
 
 }  // namespace

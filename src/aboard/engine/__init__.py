@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from aboard.engine.answer import Step, Timing
+from aboard.engine.answer_state import Step, Timing
 from aboard.engine.model import Model, load
 from aboard.engine.sampling import Sampling
 from aboard.engine.session import Session
