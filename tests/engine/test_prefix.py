@@ -47,7 +47,7 @@ def n_bytes(model: Model, n_chunks: int) -> int:
     ("prompt", "known"),
     [
         (SYSTEM, 149),  # all but the last, whose logits are wanted: two chunks and 21 of the third
-        (SYSTEM + [1, 2, 3], 150),
+        ([*SYSTEM, 1, 2, 3], 150),
         (SYSTEM[:129], 128),
         (SYSTEM[:128], 127),
         (SYSTEM[:65], 64),
@@ -56,7 +56,7 @@ def n_bytes(model: Model, n_chunks: int) -> int:
         (SYSTEM[:1], 0),
         (SYSTEM[:100] + [258] * 80, 100),  # diverges within a chunk
         (SYSTEM[:64] + [258] * 80, 64),
-        ([258] + SYSTEM, 0),
+        ([258, *SYSTEM], 0),
         (SYSTEM[1:], 0),
         (SYSTEM[64:], 0),  # the tokens of a chunk that is known after others
     ],

@@ -19,6 +19,8 @@ from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.prefix import PREFIX_CACHE_BYTES, PrefixCache
 from aboard.engine.sampling import Sampling
+from aboard.engine.scheduler import Scheduler
+from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE
 from aboard.engine.session import Session
 from aboard.engine.weights import Weights, load_weights
 from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageError
@@ -223,6 +225,48 @@ class Model:
         """
         return self._answer(self.tokenizer.encode(prompt), stream, options)
 
+    def generate_many(self, prompts: Iterable[str], **options: Any) -> list[str]:
+        """Continue each of `prompts`, all of them together; faster than one after the other.
+
+        Parameters
+        ----------
+        prompts : iterable of str
+            Texts that aren't empty.
+        **options
+            As for `generate`, the same for all.
+
+        Returns
+        -------
+        list of str
+            The very texts that `generate` would return for each.
+
+        Raises
+        ------
+        ContextOverflow, UsageError
+            As for `generate`.
+        """
+        if isinstance(prompts, str):
+            raise UsageError("prompts are a text, expected an iterable of texts")
+        chosen = _options(options)
+        with self.batch() as batch:
+            requests = [batch.submit(prompt, **chosen) for prompt in prompts]
+            return [request.text() for request in requests]
+
+    def batch(
+        self, *, max_sequences: int = MAX_SEQUENCES, prompt_slice: int = PROMPT_SLICE
+    ) -> Scheduler:
+        """A scheduler, which computes many answers together as they are asked for.
+
+        It is a context manager; leaving it cancels what is under way. The parameters are those of
+        `Scheduler`.
+
+        Raises
+        ------
+        UsageError
+            A number is out of its range.
+        """
+        return Scheduler(self, max_sequences=max_sequences, prompt_slice=prompt_slice)
+
     @overload
     def chat(
         self, messages: Sequence[Message], *, stream: Literal[False] = False, **options: Any
@@ -359,13 +403,9 @@ class Model:
     def _answer(
         self, tokens: list[int], stream: bool, options: dict[str, Any]
     ) -> str | Iterator[str]:
-        max_tokens = options.pop("max_tokens", 512)
-        stop = options.pop("stop", ())
-        sampling = _sampling(options)
+        chosen = _options(options)
         session = self.session(prefix_cache=True)
-        steps = session.generate(
-            tokens, sampling=sampling, max_tokens=max_tokens, stop=stop, logprobs=False
-        )
+        steps = session.generate(tokens, **chosen)
         texts = _texts(session, steps)
         return texts if stream else "".join(texts)
 
@@ -376,6 +416,18 @@ def _texts(session: Session, steps: Iterator[Step]) -> Iterator[str]:
         for step in steps:
             if step.text:
                 yield step.text
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    """What `Session.generate` and `Scheduler.submit` take, of the options of `generate`."""
+    max_tokens = options.pop("max_tokens", 512)
+    stop = options.pop("stop", ())
+    return {
+        "sampling": _sampling(options),
+        "max_tokens": max_tokens,
+        "stop": stop,
+        "logprobs": False,
+    }
 
 
 def _sampling(options: dict[str, Any]) -> Sampling:

@@ -140,8 +140,8 @@ class PrefixCache:
         return n_known - before
 
     def keep(self, cache: KvCache, tokens: Sequence[int]) -> None:
-        """Hold on to the full chunks of `cache`, which has the keys and values of `tokens`."""
-        n_chunks = len(tokens) // _chunk_tokens()
+        """Hold on to the full chunks of `cache`, which holds the first of `tokens`, or all."""
+        n_chunks = cache.size // _chunk_tokens()
         if not self.budget_bytes or not n_chunks:
             return
         key, step = _as_key(tokens), _chunk_tokens() * _TOKEN.itemsize
