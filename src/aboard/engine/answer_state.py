@@ -121,11 +121,6 @@ class AnswerState:
         """Whether `take` reads the tokens before it."""
         return self._sampling.looks_back
 
-    @property
-    def draws_long(self) -> bool:
-        """Whether `take` computes an exp for each token of the vocabulary."""
-        return self._sampling.temperature > 0 or self._logprobs
-
     def begin(self) -> None:
         """Note that the computation of the prompt begins."""
         self._began = time.perf_counter()
