@@ -21,8 +21,8 @@ using KvChunk = std::shared_ptr<uint8_t>;
 // ones gather at the end. Any thread may call; a fork waits until no call is under way.
 class KvPool : public std::enable_shared_from_this<KvPool> {
  public:
-  // Free memory that is kept for the next sequence even when nothing is in use. More is little use:
-  // fresh memory costs a chunk of 1.5 MB 0.1 to 0.2 ms (Zen 3), computing its 64 tokens 50 and more.
+  // Free memory that is kept for the next sequence even when nothing is in use. More is of
+  // little use: a chunk of 1.5 MB costs 0.1 to 0.2 ms more on fresh memory (Zen 3).
   static constexpr size_t kKeptBytes = size_t{16} << 20;
 
   static std::shared_ptr<KvPool> Make(size_t chunk_bytes);
