@@ -92,12 +92,18 @@ class PyDecoder {
   }
   size_t threads() { return Ready().threads(); }
 
-  // Bytes of keys and values of all caches, and of free chunks that are kept for the next.
+  // Bytes of keys and values of all caches, and of free chunks that are kept for the next; address
+  // and size of the address space that all of them lie in.
   nb::dict KvMemory() {
     const KvPool& pool = *Ready().kv_pool();
     nb::dict memory;
     memory["used_bytes"] = pool.used_bytes();
     memory["free_bytes"] = pool.free_bytes();
+    nb::list extents;
+    for (const auto& [address, size_bytes] : pool.Extents()) {
+      extents.append(nb::make_tuple(address, size_bytes));
+    }
+    memory["extents"] = extents;
     return memory;
   }
 

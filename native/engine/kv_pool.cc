@@ -64,6 +64,16 @@ size_t KvPool::free_bytes() const {
   return free_resident_ * chunk_bytes_;
 }
 
+std::vector<std::pair<uintptr_t, size_t>> KvPool::Extents() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::pair<uintptr_t, size_t>> extents;
+  for (const auto& segment : segments_) {
+    extents.emplace_back(reinterpret_cast<uintptr_t>(segment->pages.data()),
+                         segment->pages.size_bytes());
+  }
+  return extents;
+}
+
 KvChunk KvPool::Take() {
   size_t number;
   uint8_t* data;

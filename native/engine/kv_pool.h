@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "engine/pages.h"
@@ -37,6 +38,8 @@ class KvPool : public std::enable_shared_from_this<KvPool> {
   // Bytes of chunks in use, and of free ones that the system hasn't got back.
   size_t used_bytes() const;
   size_t free_bytes() const;
+  // Address and size of the address space that chunks lie in.
+  std::vector<std::pair<uintptr_t, size_t>> Extents() const;
 
  private:
   friend struct PoolsAtFork;

@@ -1,6 +1,7 @@
 """The engine, compiled from native/."""
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,11 @@ class KvCache:
     def share_chunk(self, chunk: int) -> SharedChunk: ...
     def append_chunk(self, chunk: SharedChunk, n_tokens: int) -> None: ...
 
+class KvMemory(TypedDict):
+    used_bytes: int
+    free_bytes: int
+    extents: list[tuple[int, int]]
+
 class Decoder:
     def __init__(
         self,
@@ -72,7 +78,7 @@ class Decoder:
         down: Matrix,
     ) -> None: ...
     def new_cache(self, capacity: int) -> KvCache: ...
-    def kv_memory(self) -> dict[str, int]: ...
+    def kv_memory(self) -> KvMemory: ...
     threads: int
     def forward(
         self, tokens: NDArray[np.int32], caches: Sequence[KvCache], wanted: Sequence[int]

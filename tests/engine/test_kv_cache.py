@@ -159,6 +159,9 @@ def test_memory_comes_as_tokens_come_and_shared_chunks_count_once(wide: Model) -
     other = heir(session, 64)
     used.append(wide.decoder.kv_memory()["used_bytes"] - before)
 
+    extents = wide.decoder.kv_memory()["extents"]
+    assert sum(size_bytes for _, size_bytes in extents) >= 2 << 20
+    assert all(address % (2 << 20) == 0 for address, _ in extents)
     assert session.cache.chunk_bytes == 1 << 20
     assert used == [0, 1 << 20, 2 << 20, 2 << 20]
     session.close()
