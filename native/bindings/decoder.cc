@@ -84,7 +84,7 @@ class PyDecoder {
 
   std::shared_ptr<KvCache> NewCache(size_t capacity) {
     if (capacity == 0 || capacity > (size_t{1} << 31)) Refuse("a context must have 1 to 2^31 tokens");
-    return std::make_shared<KvCache>(Ready().kv_shape(), capacity);
+    return std::make_shared<KvCache>(Ready().NewCache(capacity));
   }
 
   void SetThreads(size_t threads) {
@@ -92,6 +92,21 @@ class PyDecoder {
     Ready().set_threads(threads);  // from the next call on
   }
   size_t threads() { return Ready().threads(); }
+
+  // Bytes of keys and values of all caches, and of free chunks that are kept for the next; address
+  // and size of the address space that all of them lie in.
+  nb::dict KvMemory() {
+    const KvPool& pool = *Ready().kv_pool();
+    nb::dict memory;
+    memory["used_bytes"] = pool.used_bytes();
+    memory["free_bytes"] = pool.free_bytes();
+    nb::list extents;
+    for (const auto& [address, size_bytes] : pool.Extents()) {
+      extents.append(nb::make_tuple(address, size_bytes));
+    }
+    memory["extents"] = extents;
+    return memory;
+  }
 
   // tokens[i] continues caches[i]; several of one cache follow each other. `wanted`: whose logits.
   NumpyArray<float, 2> Forward(const Array<int32_t, 1>& tokens,
@@ -170,35 +185,58 @@ NumpyArray<uint8_t, 1> ExportChunk(const KvCache& cache, size_t chunk) {
   if (chunk * kKeyChunk >= cache.size()) Refuse("no such chunk");
   auto out = NewArray<uint8_t, 1>({shape.chunk_bytes()});
   std::memcpy(out.data(), cache.Chunk(chunk), shape.chunk_bytes());
-  const size_t used = std::min(kKeyChunk, cache.size() - chunk * kKeyChunk);
-  auto* halves = reinterpret_cast<uint16_t*>(out.data());
-  for (size_t plane = 0; plane < shape.layers * shape.heads * 2; ++plane) {
-    std::fill(halves + plane * shape.plane() + used * shape.padded_dim(),
-              halves + (plane + 1) * shape.plane(), uint16_t{0});
-  }
+  shape.ClearUnused(out.data(), std::min(kKeyChunk, cache.size() - chunk * kKeyChunk));
   return out;
+}
+
+void CheckNextChunk(const KvCache& cache, size_t n_tokens) {
+  if (cache.size() % kKeyChunk != 0 || n_tokens == 0 || n_tokens > kKeyChunk ||
+      cache.size() + n_tokens > cache.capacity()) {
+    Refuse("the chunk doesn't fit the KV cache");
+  }
 }
 
 // The next chunk, with the number of tokens it holds.
 void ImportChunk(KvCache& cache, const Array<uint8_t, 1>& bytes, size_t n_tokens) {
-  if (bytes.shape(0) != cache.shape().chunk_bytes() || cache.size() % kKeyChunk != 0 ||
-      n_tokens == 0 || n_tokens > kKeyChunk || cache.size() + n_tokens > cache.capacity()) {
-    Refuse("the chunk doesn't fit the KV cache");
-  }
-  std::memcpy(cache.Chunk(cache.size() / kKeyChunk), bytes.data(), bytes.shape(0));
+  if (bytes.shape(0) != cache.shape().chunk_bytes()) Refuse("no chunk of such a KV cache");
+  CheckNextChunk(cache, n_tokens);
+  cache.Reserve(cache.size() + n_tokens);
+  uint8_t* chunk = cache.Chunk(cache.size() / kKeyChunk);
+  std::memcpy(chunk, bytes.data(), bytes.shape(0));
+  cache.shape().ClearUnused(chunk, n_tokens);  // others may get this memory after it
   cache.set_size(cache.size() + n_tokens);
+}
+
+// A full chunk of a cache, which other caches of the same decoder may take over.
+struct SharedChunk {
+  std::shared_ptr<KvPool> pool;
+  KvChunk memory;
+};
+
+SharedChunk ShareChunk(KvCache& cache, size_t chunk) {
+  if (chunk >= cache.size() / kKeyChunk) Refuse("no such full chunk");
+  return {cache.pool(), cache.Share(chunk)};
+}
+
+void AppendChunk(KvCache& cache, const SharedChunk& chunk, size_t n_tokens) {
+  if (chunk.pool != cache.pool()) Refuse("a chunk of a foreign KV cache");
+  CheckNextChunk(cache, n_tokens);
+  cache.Append(chunk.memory, n_tokens);
 }
 
 }  // namespace
 
 void BindDecoder(nb::module_& m) {
+  nb::class_<SharedChunk>(m, "SharedChunk", "Keys and values of 64 tokens, for many sequences.");
   nb::class_<KvCache>(m, "KvCache", "Keys and values of one sequence, float16.")
       .def_prop_ro("size", &KvCache::size, "Tokens held.")
       .def_prop_ro("capacity", &KvCache::capacity)
       .def_prop_ro("chunk_bytes", [](const KvCache& self) { return self.shape().chunk_bytes(); })
       .def("truncate", &KvCache::Truncate, nb::arg("n_tokens"))
       .def("export_chunk", &ExportChunk, nb::arg("chunk"))
-      .def("import_chunk", &ImportChunk, nb::arg("bytes"), nb::arg("n_tokens"));
+      .def("import_chunk", &ImportChunk, nb::arg("bytes"), nb::arg("n_tokens"))
+      .def("share_chunk", &ShareChunk, nb::arg("chunk"))
+      .def("append_chunk", &AppendChunk, nb::arg("chunk"), nb::arg("n_tokens"));
   m.attr("KEY_CHUNK") = kKeyChunk;
   nb::class_<PyDecoder>(m, "Decoder", "A decoder-only transformer over packed matrices.")
       .def(nb::init<const Matrix&, const Array<float, 1>&, const Matrix&, size_t, size_t, size_t,
@@ -213,6 +251,7 @@ void BindDecoder(nb::module_& m) {
            nb::arg("ffn_norm"), nb::arg("gate"), nb::arg("up"), nb::arg("down"),
            nb::arg("window") = 0)
       .def("new_cache", &PyDecoder::NewCache, nb::arg("capacity"))
+      .def("kv_memory", &PyDecoder::KvMemory)
       .def_prop_rw("threads", &PyDecoder::threads, &PyDecoder::SetThreads)
       .def("forward", &PyDecoder::Forward, nb::arg("tokens"), nb::arg("caches"),
            nb::arg("wanted"), "(n, V) float32 logits of the wanted tokens. Frees the GIL.");

@@ -17,6 +17,7 @@ Decoder::Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix emb
       embedding_(embedding),
       final_norm_(std::move(final_norm)),
       head_(head),
+      kv_pool_(KvPool::Make(kv_shape().chunk_bytes())),
       threads_(threads),
       machine_(new Machine(threads)) {}
 
@@ -38,6 +39,7 @@ void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t>
   Machine& machine = OwnMachine();
   const std::lock_guard lock(machine.mutex);
   if (batch.empty()) return;
+  for (const BatchToken& each : batch) each.cache->Reserve(each.position + 1);
   Pool& pool = machine.pool;
   pool.Resize(threads_.load());
   machine.workspace.threads.resize(pool.threads());

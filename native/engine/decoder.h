@@ -67,6 +67,9 @@ class Decoder {
 
   const DecoderShape& shape() const { return shape_; }
   KvShape kv_shape() const { return {layers_.size(), shape_.kv_heads, shape_.head_dim}; }
+  // An empty cache; the chunks of all caches come from one pool.
+  KvCache NewCache(size_t capacity) const { return {kv_shape(), kv_pool_, capacity}; }
+  const std::shared_ptr<KvPool>& kv_pool() const { return kv_pool_; }
 
   // Processes the batch and writes the logits of tokens `wanted` (indices into it), (n, V).
   // One call at a time works; others wait.
@@ -82,6 +85,7 @@ class Decoder {
   PackedMatrix embedding_;
   std::vector<float> final_norm_;
   PackedMatrix head_;
+  std::shared_ptr<KvPool> kv_pool_;
 
   // What computes. A fork leaves its threads behind, and its mutex as it was: a child leaves the
   // whole to the parent and begins with its own.

@@ -34,14 +34,15 @@ Pages::Pages(size_t size_bytes) : size_(std::max(size_bytes, size_t{1})) {
 
 Pages::~Pages() { munmap(mapping_, mapped_); }
 
-void Pages::Release(size_t offset) const {
+void Pages::Release(size_t offset, size_t size_bytes) const {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t first = (offset + page - 1) / page * page;
-  if (first >= size_) return;
+  const size_t last = (offset + size_bytes) / page * page;
+  if (first >= last) return;
 #if defined(__linux__)
-  madvise(data_ + first, size_ - first, MADV_DONTNEED);
+  madvise(data_ + first, last - first, MADV_DONTNEED);
 #else
-  std::fill(data_ + first, data_ + size_, uint8_t{0});
+  std::fill(data_ + first, data_ + last, uint8_t{0});
 #endif
 }
 

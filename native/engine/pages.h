@@ -21,8 +21,8 @@ class Pages {
   uint8_t* data() const { return data_; }
   size_t size_bytes() const { return size_; }
 
-  // Gives the memory from `offset` on back to the system; it reads as zeros afterwards.
-  void Release(size_t offset) const;
+  // Gives whole pages of this memory back to the system; they read as zeros afterwards.
+  void Release(size_t offset, size_t size_bytes) const;
 
  private:
   uint8_t* data_ = nullptr;   // aligned to kHugePage

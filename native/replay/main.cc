@@ -105,6 +105,26 @@ Layer ReadLayer(Reader& reader, const Matrices& matrices) {
   return layer;
 }
 
+// The same tokens once more, beginning with the chunks of `donor`; ends the program where a logit
+// is another.
+void CheckSharing(Decoder& decoder, KvCache& donor, const std::vector<int32_t>& tokens,
+                  const std::vector<float>& last) {
+  KvCache cache = decoder.NewCache(tokens.size());
+  while (cache.size() + kKeyChunk < tokens.size()) {
+    cache.Append(donor.Share(cache.size() / kKeyChunk), kKeyChunk);
+  }
+  if (cache.size() == 0) return;
+  cache.Truncate(cache.size() - 1);  // into a shared chunk, which is to be copied
+  std::vector<BatchToken> batch;
+  for (size_t i = cache.size(); i < tokens.size(); ++i) batch.push_back({tokens[i], &cache, i});
+  const std::vector<size_t> wanted = {batch.size() - 1};
+  std::vector<float> logits(last.size());
+  decoder.Forward(batch, wanted, logits.data());
+  if (std::memcmp(logits.data(), last.data(), last.size() * sizeof(float)) != 0) {
+    Fail("a sequence that shares chunks computes other logits");
+  }
+}
+
 void Replay(const char* path, size_t threads, bool together) {
   Reader reader(path);
   DecoderShape shape;
@@ -132,7 +152,7 @@ void Replay(const char* path, size_t threads, bool together) {
 
   Pool::AssumeCores(2 * threads + 2);  // all threads begin, however few cores an emulator has
   Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads);
-  KvCache cache(decoder.kv_shape(), tokens.size());
+  KvCache cache = decoder.NewCache(tokens.size());
   std::vector<float> all;
   for (size_t first = 0; first < tokens.size(); first += chunk) {
     std::vector<BatchToken> batch;
@@ -148,9 +168,11 @@ void Replay(const char* path, size_t threads, bool together) {
     }
     all.insert(all.end(), logits.begin(), logits.end());
   }
+  const std::vector<float> last(all.end() - static_cast<ptrdiff_t>(shape.vocabulary), all.end());
+  CheckSharing(decoder, cache, tokens, last);
   if (!together) return;
   const auto new_cache = [&] {
-    return std::make_unique<KvCache>(decoder.kv_shape(), tokens.size());
+    return std::make_unique<KvCache>(decoder.NewCache(tokens.size()));
   };
   const Scenario scenario{decoder, new_cache, tokens, all, threads};
   CheckTogether(scenario);

@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
-from aboard.engine.answer import Step, Timing
+from aboard.engine.answer_state import Step, Timing
 from aboard.engine.model import Model, load
 from aboard.engine.sampling import Sampling
+from aboard.engine.scheduler import Scheduler
+from aboard.engine.scheduler_request import Request
 from aboard.engine.session import Session
 
-__all__ = ["Model", "Sampling", "Session", "Step", "Timing", "load"]
+__all__ = ["Model", "Request", "Sampling", "Scheduler", "Session", "Step", "Timing", "load"]

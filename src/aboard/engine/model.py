@@ -13,10 +13,14 @@ import numpy.typing as npt
 from aboard.checkpoint.chat_template import ChatTemplate
 from aboard.checkpoint.gguf import open_gguf
 from aboard.checkpoint.tokenizer import Tokenizer
+from aboard.engine.answer_state import Step
 from aboard.engine.arguments import checked_integer
 from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads, use_isa_of_environment
+from aboard.engine.prefix import PREFIX_CACHE_BYTES, PrefixCache
 from aboard.engine.sampling import Sampling
+from aboard.engine.scheduler import Scheduler
+from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE
 from aboard.engine.session import Session
 from aboard.engine.weights import Weights, load_weights
 from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageError
@@ -25,7 +29,13 @@ from aboard.models import DecoderModel, describe_model
 Message = Mapping[str, object]
 
 
-def load(path: str | Path, *, threads: int | None = None, context: int | None = None) -> Model:
+def load(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    context: int | None = None,
+    prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
+) -> Model:
     """The model in the GGUF file at `path`, ready to run.
 
     The file is read, hashed and packed in one pass and not needed afterwards.
@@ -40,6 +50,10 @@ def load(path: str | Path, *, threads: int | None = None, context: int | None = 
     context : int, optional
         Tokens a session may hold, up to what the model was made for, which is the default. Memory
         is taken as tokens come.
+    prefix_cache_bytes : int
+        How much memory may keep beginnings of prompts that were computed, for prompts that begin
+        alike; it changes no answer. `generate`, `chat` and `batch` use it, sessions that ask for
+        it, too. 0 switches it off.
 
     Raises
     ------
@@ -50,11 +64,13 @@ def load(path: str | Path, *, threads: int | None = None, context: int | None = 
     TokenizerError
         Its tokenizer is unknown or contradictory.
     UsageError
-        `threads` or `context` is out of range, or `ABOARD_ISA` names what doesn't run here.
+        `threads`, `context` or `prefix_cache_bytes` is out of range, or `ABOARD_ISA` names what
+        doesn't run here.
     """
     from aboard import _native
 
     n_threads = checked_threads(threads)
+    prefix_cache = PrefixCache(prefix_cache_bytes)
     use_isa_of_environment()
     # The tokenizer is built while the weights are read: it needs one thread, and it is made before
     # the weights are all there, so that its scratch memory doesn't add to the peak.
@@ -67,7 +83,9 @@ def load(path: str | Path, *, threads: int | None = None, context: int | None = 
         _native.release_free_memory()  # 6 of the 30 MiB that building a tokenizer takes
         template = ChatTemplate.from_gguf(file.metadata)
         weights = reading.result()
-    return Model(Path(path), config, weights, tokenizer, template, context_length, n_threads)
+    return Model(
+        Path(path), config, weights, tokenizer, template, context_length, n_threads, prefix_cache
+    )
 
 
 class Model:
@@ -91,6 +109,8 @@ class Model:
         Those that decoding one token reads: all but an embedding that is not the head, too.
     decoder : Decoder
         The native model.
+    prefix_cache : PrefixCache
+        Beginnings of prompts whose keys and values are kept.
     """
 
     def __init__(
@@ -102,8 +122,10 @@ class Model:
         chat_template: ChatTemplate | None,
         context_length: int,
         threads: int,
+        prefix_cache: PrefixCache,
     ) -> None:
         self.path = path
+        self.prefix_cache = prefix_cache
         self.config = config
         self.chat_template = chat_template
         self.context_length = context_length
@@ -148,8 +170,14 @@ class Model:
     def threads(self, threads: int) -> None:
         self.decoder.threads = checked_threads(threads)
 
-    def session(self) -> Session:
+    def session(self, *, prefix_cache: bool = False) -> Session:
         """A new session: an empty KV cache on this model.
+
+        Parameters
+        ----------
+        prefix_cache : bool
+            Whether its first prompt takes over what the model's prefix cache knows of it, and what
+            it computes is kept there. No answer depends on it.
 
         Raises
         ------
@@ -157,12 +185,13 @@ class Model:
             The system doesn't grant address space for the context.
         """
         try:
-            return Session(self, self.decoder.new_cache(self.context_length))
+            cache = self.decoder.new_cache(self.context_length)
         except MemoryError:
             raise NotEnoughMemory(
                 f"the system grants no memory for a context of {self.context_length} tokens",
                 hint="Load the model with a shorter context.",
             ) from None
+        return Session(self, cache, self.prefix_cache if prefix_cache else None)
 
     @overload
     def generate(self, prompt: str, *, stream: Literal[False] = False, **options: Any) -> str: ...
@@ -195,6 +224,48 @@ class Model:
             An option is unknown or out of its range.
         """
         return self._answer(self.tokenizer.encode(prompt), stream, options)
+
+    def generate_many(self, prompts: Iterable[str], **options: Any) -> list[str]:
+        """Continue each of `prompts`, all of them together; faster than one after the other.
+
+        Parameters
+        ----------
+        prompts : iterable of str
+            Texts that aren't empty.
+        **options
+            As for `generate`, the same for all.
+
+        Returns
+        -------
+        list of str
+            The very texts that `generate` would return for each.
+
+        Raises
+        ------
+        ContextOverflow, UsageError
+            As for `generate`.
+        """
+        if isinstance(prompts, str):
+            raise UsageError("prompts are a text, expected an iterable of texts")
+        chosen = _options(options)
+        with self.batch() as batch:
+            requests = [batch.submit(prompt, **chosen) for prompt in prompts]
+            return [request.text() for request in requests]
+
+    def batch(
+        self, *, max_sequences: int = MAX_SEQUENCES, prompt_slice: int = PROMPT_SLICE
+    ) -> Scheduler:
+        """A scheduler, which computes many answers together as they are asked for.
+
+        It is a context manager; leaving it cancels what is under way. The parameters are those of
+        `Scheduler`.
+
+        Raises
+        ------
+        UsageError
+            A number is out of its range.
+        """
+        return Scheduler(self, max_sequences=max_sequences, prompt_slice=prompt_slice)
 
     @overload
     def chat(
@@ -332,14 +403,31 @@ class Model:
     def _answer(
         self, tokens: list[int], stream: bool, options: dict[str, Any]
     ) -> str | Iterator[str]:
-        max_tokens = options.pop("max_tokens", 512)
-        stop = options.pop("stop", ())
-        sampling = _sampling(options)
-        steps = self.session().generate(
-            tokens, sampling=sampling, max_tokens=max_tokens, stop=stop, logprobs=False
-        )
-        texts = (step.text for step in steps if step.text)
+        chosen = _options(options)
+        session = self.session(prefix_cache=True)
+        steps = session.generate(tokens, **chosen)
+        texts = _texts(session, steps)
         return texts if stream else "".join(texts)
+
+
+def _texts(session: Session, steps: Iterator[Step]) -> Iterator[str]:
+    """The texts of the steps that have one; the session is closed afterwards."""
+    with session:
+        for step in steps:
+            if step.text:
+                yield step.text
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    """What `Session.generate` and `Scheduler.submit` take, of the options of `generate`."""
+    max_tokens = options.pop("max_tokens", 512)
+    stop = options.pop("stop", ())
+    return {
+        "sampling": _sampling(options),
+        "max_tokens": max_tokens,
+        "stop": stop,
+        "logprobs": False,
+    }
 
 
 def _sampling(options: dict[str, Any]) -> Sampling:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from aboard.engine.answer import Step, Timing, answer
+from aboard.engine.answer import answer
+from aboard.engine.answer_state import AnswerState, FinishReason, Step, Timing
 from aboard.engine.arguments import is_integer
 from aboard.engine.sampling import Sampling
-from aboard.engine.stop import StopTexts
 from aboard.errors import ContextOverflow, NotEnoughMemory, NumericalError, UsageError
 
 if TYPE_CHECKING:
     from aboard._native import KvCache
     from aboard.engine.model import Model
+    from aboard.engine.prefix import PrefixCache
 
 PROMPT_CHUNK = 128
 """Tokens of a prompt that are processed together. It decides the speed and no bit of a result."""
@@ -41,13 +42,19 @@ class Session:
         end of the context); None while it is under way or was abandoned.
     timing : Timing
         Of the last answer.
+    cached_tokens : int
+        Of the tokens that were last processed, those that came from the prefix cache.
     """
 
-    def __init__(self, model: Model, cache: KvCache) -> None:
+    def __init__(
+        self, model: Model, cache: KvCache, prefix_cache: PrefixCache | None = None
+    ) -> None:
         self.model = model
-        self.finish_reason: str | None = None
+        self.finish_reason: FinishReason | None = None
         self.timing = Timing()
+        self.cached_tokens = 0
         self._cache: KvCache | None = cache
+        self._prefix_cache = prefix_cache
         self._tokens: list[int] = []
         self._turn = 0
         self._busy = threading.RLock()
@@ -87,6 +94,8 @@ class Session:
 
     def close(self) -> None:
         """Give the KV cache's memory back; the session can't be used afterwards."""
+        if self._cache is not None:
+            self.remember()
         self._cache = None
         self._tokens = []
 
@@ -121,6 +130,11 @@ class Session:
             cache.truncate(int(n_tokens))
             self._turn += 1
 
+    def remember(self) -> None:
+        """Hand what is held to the prefix cache, if the session was made with it."""
+        if self._prefix_cache is not None:
+            self._prefix_cache.keep(self.cache, self._tokens)
+
     def prefill(
         self, tokens: Iterable[int], *, chunk: int = PROMPT_CHUNK
     ) -> npt.NDArray[np.float32]:
@@ -148,11 +162,13 @@ class Session:
             raise UsageError(f"chunk is {chunk!r}, expected an integer from 1")
         rows = np.empty((0, 0), np.float32)
         with self._alone():
-            pending = self._checked_new(tokens)
+            pending = self._beyond_known(self._checked_new(tokens))
             for first in range(0, pending.size, chunk):
                 part = pending[first : first + chunk]
                 wanted = [part.size - 1] if first + chunk >= pending.size else []
                 rows = self._forward(part, wanted)
+            if pending.size > 1:
+                self.remember()
         logits: npt.NDArray[np.float32] = rows[0]
         return logits
 
@@ -239,17 +255,17 @@ class Session:
         UsageError
             An argument is out of its range.
         """
-        if max_tokens is not None and (not is_integer(max_tokens) or max_tokens < 1):
-            raise UsageError(f"max_tokens is {max_tokens!r}, expected an integer from 1")
-        if sampling is not None and not isinstance(sampling, Sampling):
-            raise UsageError(f"sampling is a {type(sampling).__name__}, expected a Sampling")
         pending = self._checked_new(tokens)
-        text = self.model.tokenizer.stream(continues=True)
-        stops = StopTexts(stop)
+        state = AnswerState(
+            self.model.tokenizer,
+            sampling=sampling,
+            max_tokens=max_tokens,
+            stop=stop,
+            logprobs=logprobs,
+        )
         self.finish_reason, self.timing = None, Timing()
         self._turn += 1
-        turn, held, sampling = self._turn, self.n_tokens, sampling or Sampling()
-        return answer(self, turn, held, pending, sampling, max_tokens, text, stops, logprobs)
+        return answer(self, self._turn, self.n_tokens, pending, state)
 
     def save(self, path: str | Path) -> None:
         """Write tokens, keys and values to the file `path`, whole or not at all.
@@ -315,6 +331,14 @@ class Session:
         self._require_room(pending.size)
         return pending
 
+    def _beyond_known(self, pending: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """What of `pending` is to be computed; the rest came from the prefix cache."""
+        self.cached_tokens = 0
+        if self._prefix_cache is not None and not self._tokens:
+            self.cached_tokens = self._prefix_cache.adopt(self.cache, pending)
+            self._tokens = pending[: self.cached_tokens].tolist()
+        return pending[self.cached_tokens :]
+
     def _forward(
         self, tokens: npt.NDArray[np.int32], wanted: Sequence[int]
     ) -> npt.NDArray[np.float32]:
@@ -340,22 +364,47 @@ def compute(
 
     Raises
     ------
-    NumericalError
-        A logit is NaN or infinite.
+    NumericalError, NotEnoughMemory
+        As for `require_finite` and `compute_unchecked`.
+    """
+    logits = compute_unchecked(model, tokens, caches, wanted)
+    require_finite(model, logits)
+    return logits
+
+
+def compute_unchecked(
+    model: Model,
+    tokens: npt.NDArray[np.int32],
+    caches: Sequence[KvCache],
+    wanted: Sequence[int],
+) -> npt.NDArray[np.float32]:
+    """One forward pass: the logits of the wanted tokens, (n, V) float32, whatever they are.
+
+    Raises
+    ------
     NotEnoughMemory
         The system grants no memory or no threads for the pass.
     """
     try:
-        logits = model.decoder.forward(tokens, caches, wanted)
+        return model.decoder.forward(tokens, caches, wanted)
     except MemoryError:
         raise NotEnoughMemory(
             f"the system grants too little memory, or no {model.threads} threads, for "
             f"{tokens.size} tokens",
             hint="Free memory, or use fewer threads.",
         ) from None
+
+
+def require_finite(model: Model, logits: npt.NDArray[np.float32]) -> None:
+    """Refuse logits that are none.
+
+    Raises
+    ------
+    NumericalError
+        One is NaN or infinite.
+    """
     if not np.isfinite(logits).all():
         raise NumericalError(
             f"{model.path}: the model computes NaN or infinity instead of logits",
             hint="Its weights are damaged or beyond float32: get or convert the file again.",
         )
-    return logits

@@ -1,0 +1,174 @@
+"""Many answers at once on one model: requests come and go at any time, in any thread.
+
+Sequences that are computed together read the weights once for all of them, so that eight of them
+take far less than eight times as long as one; each gets the very tokens it would get alone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable
+from numbers import Real
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from aboard.engine.answer_state import AnswerState
+from aboard.engine.arguments import checked_integer
+from aboard.engine.sampling import Sampling
+from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE, Batch
+from aboard.engine.scheduler_request import Request
+from aboard.errors import ContextOverflow, UsageError
+
+if TYPE_CHECKING:
+    from aboard.engine.model import Model
+
+_MOST = 2**31 - 1
+
+
+class Scheduler:
+    """Computes the answers of all its requests together; also a context manager.
+
+    A thread of its own computes while there are requests, and sleeps else. What a request gets
+    depends on nothing but itself: not on others, on when they come, or on how prompts are cut.
+    Any thread may submit.
+
+    Parameters
+    ----------
+    model : Model
+        The model that answers.
+    max_sequences : int
+        How many are computed together, from 1; further ones wait for their turn.
+    prompt_slice : int
+        Tokens of prompts that are processed beside the next tokens of the answers under way, from
+        1. More make prompts faster, and the others' gap between two tokens longer.
+
+    Raises
+    ------
+    UsageError
+        A number is out of its range.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_sequences: int = MAX_SEQUENCES,
+        prompt_slice: int = PROMPT_SLICE,
+    ) -> None:
+        self._model = model
+        self._batch = Batch(
+            model,
+            max_sequences=checked_integer("max_sequences", max_sequences, 1, _MOST),
+            prompt_slice=checked_integer("prompt_slice", prompt_slice, 1, _MOST),
+        )
+        self._arrived = threading.Condition()
+        self._new: deque[Request] = deque()
+        self._closed = False
+        self._process = os.getpid()
+        self._thread = threading.Thread(target=self._work, name="aboard-batch", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self,
+        prompt: str | Iterable[int],
+        *,
+        sampling: Sampling | None = None,
+        max_tokens: int | None = None,
+        stop: Iterable[str] = (),
+        logprobs: bool = False,
+        timeout_s: float | None = None,
+    ) -> Request:
+        """Ask for an answer; it is computed whether anybody iterates over it or not.
+
+        Parameters
+        ----------
+        prompt : str or iterable of int
+            A text to continue, or token ids (`Model.chat_tokens` gives those of a conversation).
+        sampling : Sampling, optional
+            Greedy by default.
+        max_tokens : int, optional
+            At least 1; by default as many as the context holds.
+        stop : iterable of str
+            Texts that end the answer; they are not part of it.
+        logprobs : bool
+            Whether steps carry a log-probability.
+        timeout_s : float, optional
+            Seconds from now, above 0, after which the answer ends where it is.
+
+        Raises
+        ------
+        ContextOverflow
+            The prompt doesn't fit the context.
+        TokenizerError
+            The model has no tokenizer.
+        UsageError
+            An argument is out of its range, or the scheduler is closed.
+        """
+        if timeout_s is not None:
+            sound = isinstance(timeout_s, Real) and not isinstance(timeout_s, bool)
+            if not sound or not timeout_s > 0:
+                raise UsageError(f"timeout_s is {timeout_s!r}, expected seconds above 0")
+        tokenizer, room = self._model.tokenizer, self._model.context_length
+        tokens = tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+        checked = self._model.checked_tokens(tokens)
+        if not checked.size:
+            raise UsageError("there are no tokens to process")
+        if checked.size > room:
+            raise ContextOverflow(
+                f"{checked.size} tokens, the context holds {room}",
+                hint="Shorten the text, or load the model with a longer context if it has one.",
+            )
+        state = AnswerState(
+            tokenizer, sampling=sampling, max_tokens=max_tokens, stop=stop, logprobs=logprobs
+        )
+        request = Request(checked, state, timeout_s)
+        if os.getpid() != self._process:
+            raise UsageError(
+                "the scheduler belongs to the process that forked this one",
+                hint="Make another in this process: `model.batch()`.",
+            )
+        with self._arrived:
+            if self._closed:
+                raise UsageError("the scheduler is closed", hint="Make another: `model.batch()`.")
+            self._new.append(request)
+            self._arrived.notify()
+        return request
+
+    def close(self) -> None:
+        """Cancel what is under way; nothing can be submitted afterwards."""
+        if os.getpid() != self._process:
+            return  # the thread is the parent's
+        with self._arrived:
+            self._closed = True
+            self._arrived.notify()
+        self._thread.join()
+
+    def __enter__(self) -> Scheduler:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        while self._collect():
+            try:
+                self._batch.step()
+            except Exception as error:
+                self._batch.end_all(error)
+        self._batch.end_all()
+
+    def _collect(self) -> bool:
+        """Take on new requests, waiting for one where there is nothing to do; False to end."""
+        with self._arrived:
+            while self._batch.idle and not self._new and not self._closed:
+                self._arrived.wait()
+            while self._new:
+                self._batch.add(self._new.popleft())
+            return not self._closed
