@@ -46,7 +46,7 @@ class StringIndex:
         self._bits = max(2 * len(strings), 2).bit_length()
         table = np.full(1 << self._bits, -1, np.int32)
         self._hashes = _hashes(strings.octets, starts, ends)
-        self._table = memoryview(table)
+        self._table = table.data
         if not self._fill(table):
             self._use_dict()
 

@@ -56,8 +56,9 @@ _CONVERT_AGAIN = "The file is damaged or was made by a faulty converter: get or 
 class TokenizerMetadata:
     """The checked metadata of one tokenizer.
 
-    `ids` finds the id of a token's text, `merges` the rank of "left right". `control`, `user_defined`: ids that only special
-    parsing, or any parsing, finds in a text. `byte_ids`: byte value -> id of its `<0xXX>` token.
+    `ids` finds the id of a token's text, `merges` the rank of "left right". `control`,
+    `user_defined`: ids that only special parsing, or any parsing, finds in a text. `byte_ids`:
+    byte value -> id of its `<0xXX>` token.
     """
 
     model: str
@@ -116,7 +117,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     special = frozenset(np.flatnonzero((types == CONTROL) | (types == USER_DEFINED)).tolist())
     control = frozenset(np.flatnonzero((types == CONTROL) | (types == UNKNOWN)).tolist())
     stop_ids = _stop_ids(ids, special, roles)
-    stop_ids |= {ids.find(_END_IF_CONTROL)} & control
+    stop_ids |= control & {ids.find(_END_IF_CONTROL)}
     # A user-defined token is found in any text. One that ends a turn or begins one must not be.
     named_roles = {roles[name] for name in ("bos", "eos", "eot", "eom")}
     control |= special & (stop_ids | named_roles)

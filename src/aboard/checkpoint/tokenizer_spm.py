@@ -35,7 +35,7 @@ class SentencePieceEncoder:
             )
         assert meta.scores is not None  # read_tokenizer_metadata saw to it
         self._tokens = meta.tokens
-        self._scores = memoryview(meta.scores)
+        self._scores = meta.scores.data
         self._all_ids = meta.ids
         self._hidden = meta.control | frozenset(meta.byte_ids.values())
         self._byte_ids = meta.byte_ids
