@@ -77,6 +77,10 @@ class StringIndex:
         Eight bytes from each start must be readable. By hash alone: one string in 2**64 may be
         taken for another, and so may one that was made to.
         """
+        if self._dict is not None:
+            spans = zip(starts.tolist(), ends.tolist(), strict=True)
+            texts = (str(octets[a:b].data, "utf-8", "surrogateescape") for a, b in spans)
+            return np.array([self._dict.get(text, -1) for text in texts], np.int32)
         wanted = _hashes(octets, starts, ends)
         slots = (wanted >> np.uint64(64 - self._bits)).astype(np.int64)
         table, hashes = np.asarray(self._table), self._hashes
@@ -84,9 +88,10 @@ class StringIndex:
         asked = np.arange(wanted.size)
         for _ in range(_MAX_PROBES):
             found = table[slots[asked]]
-            same = (found >= 0) & (hashes[found] == wanted[asked])
+            asked, found = asked[found >= 0], found[found >= 0]
+            same = hashes[found] == wanted[asked]
             indices[asked[same]] = found[same]
-            asked = asked[(found >= 0) & ~same]
+            asked = asked[~same]
             if not asked.size:
                 break
             slots[asked] = self._next(slots[asked], wanted[asked])
