@@ -1,8 +1,8 @@
 """Finding a string among a quarter of a million, without a Python object for each.
 
-A dict of a vocabulary of 262,144 tokens takes 0.2 s and 45 MiB to make, before the first of them is
-looked for (docs/experiments.md). Here NumPy hashes all strings at once into an open-addressed table
-of four bytes an entry, and what is found is compared byte by byte.
+To make dicts of a vocabulary was most of a start (docs/experiments.md). Here NumPy hashes all
+strings at once into an open-addressed table of four bytes a slot, and what is found is compared
+byte by byte.
 """
 
 from __future__ import annotations
