@@ -19,7 +19,7 @@ _MASKS = [(1 << 8 * n) - 1 for n in range(_WORD + 1)]
 _AT_ONCE = 1 << 15
 # SmolLM2's vocabulary needs 11, Gemma 3's 12; one that was made to need more gets a dict.
 _MAX_PROBES = 48
-# A dict finds a string in a 25th of the time; so many look-ups for each string it would hold pay for making it.
+# A dict finds a string in a 25th of the time; so many look-ups for each string pay for making it.
 _MANY = 1 / 8
 
 _UInt64s = npt.NDArray[np.uint64]
