@@ -92,6 +92,12 @@ class PyDecoder {
   }
   size_t threads() { return Ready().threads(); }
 
+  nb::list WeightMemory() const {
+    nb::list extents;
+    for (const auto& arena : arenas_) extents.append(ExtentOf(arena->pages()));
+    return extents;
+  }
+
   // tokens[i] continues caches[i]; several of one cache follow each other. `wanted`: whose logits.
   NumpyArray<float, 2> Forward(const Array<int32_t, 1>& tokens,
                                const std::vector<std::shared_ptr<KvCache>>& caches,
@@ -195,6 +201,8 @@ void BindDecoder(nb::module_& m) {
       .def_prop_ro("size", &KvCache::size, "Tokens held.")
       .def_prop_ro("capacity", &KvCache::capacity)
       .def_prop_ro("chunk_bytes", [](const KvCache& self) { return self.shape().chunk_bytes(); })
+      .def_prop_ro("memory", [](const KvCache& self) { return ExtentOf(self.pages()); },
+                   "Its address and size in bytes.")
       .def("truncate", &KvCache::Truncate, nb::arg("n_tokens"))
       .def("export_chunk", &ExportChunk, nb::arg("chunk"))
       .def("import_chunk", &ImportChunk, nb::arg("bytes"), nb::arg("n_tokens"));
@@ -212,6 +220,8 @@ void BindDecoder(nb::module_& m) {
            nb::arg("ffn_norm"), nb::arg("gate"), nb::arg("up"), nb::arg("down"))
       .def("new_cache", &PyDecoder::NewCache, nb::arg("capacity"))
       .def_prop_rw("threads", &PyDecoder::threads, &PyDecoder::SetThreads)
+      .def_prop_ro("weight_memory", &PyDecoder::WeightMemory,
+                   "Address and size in bytes of each piece of memory the matrices lie in.")
       .def("forward", &PyDecoder::Forward, nb::arg("tokens"), nb::arg("caches"),
            nb::arg("wanted"), "(n, V) float32 logits of the wanted tokens. Frees the GIL.");
 }

@@ -34,6 +34,7 @@ class KvCache {
   const KvShape& shape() const { return shape_; }
   size_t capacity() const { return capacity_; }
   size_t size() const { return size_; }
+  const Pages& pages() const { return pages_; }
   void set_size(size_t n_tokens) { size_ = n_tokens; }
 
   uint16_t* Keys(size_t layer, size_t head, size_t chunk) const {
