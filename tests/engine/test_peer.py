@@ -91,19 +91,23 @@ def test_a_peer_that_fails_is_an_error_not_a_hang(
 ) -> None:
     monkeypatch.setenv("FAKE_FATE", fate)
     timeout_s = 1.0 if fate == "hangs" else 60.0
-    spec = llama_cpp(home)
+    work = Work(kind="decode", threads=1, context=0, n_tokens=1)
 
-    with pytest.raises(PeerError) as failure, Peer(spec, model, context=100) as peer:
-        peer._timeout_s = timeout_s
-        Variant(peer, ON).seconds(Work(kind="decode", threads=1, context=0, n_tokens=1))
+    with Peer(llama_cpp(home), model, context=100) as peer:
+        peer.timeout_s = timeout_s
+        with pytest.raises(PeerError) as failure:
+            Variant(peer, ON).seconds(work)
 
     assert str(failure.value).startswith(message)
 
 
 def test_more_than_the_context_holds_is_an_error(home: Path, model: Path) -> None:
+    work = Work(kind="prompt", threads=1, context=0, n_tokens=11)
+
     with Peer(llama_cpp(home), model, context=10) as peer:
+        variant = Variant(peer, ON)
         with pytest.raises(PeerError, match="llama_decode failed with 1: no room"):
-            Variant(peer, ON).seconds(Work(kind="prompt", threads=1, context=0, n_tokens=11))
+            variant.seconds(work)
 
 
 def test_a_model_that_the_peer_cant_load_is_an_error(home: Path, tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ class Peer:
         The ways it can do the same work; the fastest counts.
     load_s : float
         To load the model.
+    timeout_s : float
+        After so many seconds without an answer it is ended.
 
     Raises
     ------
@@ -137,7 +139,7 @@ class Peer:
         self, spec: PeerSpec, model: str | Path, *, context: int, timeout_s: float = _TIMEOUT_S
     ) -> None:
         self.spec = spec
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._late = False
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
         command = [str(spec.python), "-I", str(spec.worker), str(model), "--context", str(context)]
@@ -201,7 +203,7 @@ class Peer:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         # Killing it ends whatever this side waits for, to write or to read.
-        timer = threading.Timer(self._timeout_s, self._give_up)
+        timer = threading.Timer(self.timeout_s, self._give_up)
         timer.start()
         try:
             self._process.stdin.write(request)
@@ -227,7 +229,7 @@ class Peer:
 
     def _death(self) -> PeerError:
         if self._late:
-            return PeerError(f"{self.spec.name}: no answer within {self._timeout_s:.0f} s")
+            return PeerError(f"{self.spec.name}: no answer within {self.timeout_s:.0f} s")
         code = self._process.wait()
         self._said.seek(0)
         said = self._said.read().decode(errors="replace").strip().splitlines()
