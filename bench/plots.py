@@ -38,6 +38,8 @@ STYLE = {
 
 def draw(small: Sequence[Line], large: Sequence[Line], contexts: Line | None, folder: Path) -> None:
     """Draws what there is data for into `folder`, as SVG."""
+    if not small and contexts is None:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         if small:
@@ -270,7 +272,7 @@ def bound(lines: Sequence[Line]) -> Figure:
         for kind, values in share.items()
         if values
     ]
-    title = f"What the machine allows is used: {', '.join(reached)}"
+    title = f"Of what the machine allows: {', '.join(reached)}"
     height = 1.35 + 0.32 * len(lines)
     n_threads = found["decode"][0][1]["threads"]
     subtitle = f"{n_threads} threads; median and range; the bound is measured in the same rounds"

@@ -85,6 +85,11 @@ def speeds_table(lines: Iterable[Line]) -> str:
     return table([*head, *(f"times {PEERS[name]}" for name in peers)], rows)
 
 
+def picture(text: str, name: str) -> str:
+    """A plot, in Markdown."""
+    return f"![{text}](plots/{name}.svg)\n\n"
+
+
 def machine_text(runs: dict[str, Line]) -> str:
     """What was measured on what, and what the machine allowed."""
     line = list(runs.values())[-1]
@@ -177,11 +182,15 @@ def sections(runs: dict[str, Line], busy: Line | None) -> dict[str, Callable[[],
     if runs:
         found["machine"] = lambda: machine_text(runs)
     if small:
-        found["formats"] = lambda: speeds_table(small)
+        formats = picture("Speed by format, beside other engines", "formats")
+        formats += picture("Speed by number of threads", "threads")
+        found["formats"] = lambda: formats + speeds_table(small)
     if large:
-        found["large"] = lambda: speeds_table(large)
+        bound = picture("How much of what the machine allows was reached, by file", "bound")
+        found["large"] = lambda: bound + speeds_table(large)
     if "contexts" in runs:
-        found["contexts"] = lambda: speeds_table([runs["contexts"]])
+        contexts = picture("Speed by tokens of context, beside llama.cpp", "contexts")
+        found["contexts"] = lambda: contexts + speeds_table([runs["contexts"]])
     if "together" in runs:
         found["together"] = lambda: together_text(runs["together"])
     if "more threads" in runs:
@@ -196,9 +205,8 @@ def rewritten(page: str, found: dict[str, Callable[[], str]]) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         write = found.get(match[2])
-        return f"{match[1]}{write() if write else 'Not measured yet.'}\n{match[3]}".replace(
-            "\n\n<!-- end", "\n<!-- end"
-        )
+        text = write().rstrip() if write else "Not measured yet."
+        return f"{match[1]}{text}\n{match[3]}"
 
     return _SECTION.sub(replaced, page)
 
