@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aboard.engine.speculation import Speculation
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from aboard.checkpoint.tokenizer import StreamDecoder
     from aboard.engine.sampling import Sampling
     from aboard.engine.session import Session
+    from aboard.engine.speculation import Drafter
     from aboard.engine.stop import StopTexts
 
 
@@ -42,6 +44,10 @@ class Timing:
     """From the first generated token to the last."""
     first_token_s: float = 0.0
     """From the start of the prompt to the first generated token."""
+    drafted_tokens: int = 0
+    """Tokens that speculation guessed."""
+    accepted_tokens: int = 0
+    """Those of them that were right and so needed no pass of their own."""
 
     @property
     def prompt_tokens_per_s(self) -> float | None:
@@ -64,6 +70,7 @@ def answer(
     text: StreamDecoder,
     stops: StopTexts,
     logprobs: bool,
+    drafter: Drafter | None,
 ) -> Iterator[Step]:
     """Yield the answer to `prompt`; what `Session.generate` does, its arguments checked.
 
@@ -77,6 +84,7 @@ def answer(
     n_prompt = session.n_tokens
     first = 0.0
     generated = 0
+    speculation: Speculation | None = None
     while True:
         context = session.tokens if sampling.looks_back else ()
         drawn = sampling.draw(
@@ -87,7 +95,13 @@ def answer(
         ended = drawn.token in stop_ids
         generated += not ended
         session.timing = Timing(
-            prompt.size, prompted - began, generated, now - first, first - began
+            prompt.size,
+            prompted - began,
+            generated,
+            now - first,
+            first - began,
+            speculation.drafted if speculation else 0,
+            speculation.accepted if speculation else 0,
         )
         if ended:
             session.finish_reason = "stop"
@@ -96,7 +110,7 @@ def answer(
                 yield Step(drawn.token, rest, drawn.logprob)
             return
         shown = stops.push(text.push(drawn.token))
-        full = generated == max_tokens or session.n_tokens == session.cache.capacity
+        full = generated == max_tokens or session.n_tokens == session.capacity
         if stops.found or full:
             session.finish_reason = "stop" if stops.found else "length"
             if not stops.found:
@@ -106,7 +120,12 @@ def answer(
         held = session.n_tokens
         yield Step(drawn.token, shown, drawn.logprob)
         _require_own(session, turn, held)
-        logits = session.decode(drawn.token)
+        if drafter is None:
+            logits = session.decode(drawn.token)
+            continue
+        speculation = speculation or Speculation(session, drafter, sampling)
+        room = session.capacity if max_tokens is None else max_tokens - generated
+        logits = speculation.decode(drawn.token, room)
 
 
 def _require_own(session: Session, turn: int, n_tokens: int) -> None:

@@ -179,7 +179,7 @@ class Model:
             Return the answer piece by piece.
         **options
             `max_tokens` (int, 512 by default; None: as many as the context holds), `stop`
-            (iterable of str), and either `sampling` (a `Sampling`) or its fields: `temperature`,
+            (iterable of str), `speculate` (as for `Session.generate`), and either `sampling` (a `Sampling`) or its fields: `temperature`,
             `top_k`, `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`,
             `frequency_penalty`, `seed`, `logit_bias`. Greedy by default.
 
@@ -334,9 +334,15 @@ class Model:
     ) -> str | Iterator[str]:
         max_tokens = options.pop("max_tokens", 512)
         stop = options.pop("stop", ())
+        speculate = options.pop("speculate", None)
         sampling = _sampling(options)
         steps = self.session().generate(
-            tokens, sampling=sampling, max_tokens=max_tokens, stop=stop, logprobs=False
+            tokens,
+            sampling=sampling,
+            max_tokens=max_tokens,
+            stop=stop,
+            logprobs=False,
+            speculate=speculate,
         )
         texts = (step.text for step in steps if step.text)
         return texts if stream else "".join(texts)
@@ -348,7 +354,7 @@ def _sampling(options: dict[str, Any]) -> Sampling:
     if unknown:
         raise UsageError(
             f"unknown options: {', '.join(unknown)}",
-            hint="There are max_tokens, stop, stream, sampling and the fields of Sampling.",
+            hint="There are max_tokens, stop, stream, speculate, sampling and the fields of Sampling.",
         )
     if sampling is None:
         return Sampling(**options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,12 +16,14 @@ import numpy.typing as npt
 from aboard.engine.answer import Step, Timing, answer
 from aboard.engine.arguments import is_integer
 from aboard.engine.sampling import Sampling
+from aboard.engine.speculation_choice import checked_drafter
 from aboard.engine.stop import StopTexts
 from aboard.errors import ContextOverflow, NotEnoughMemory, NumericalError, UsageError
 
 if TYPE_CHECKING:
     from aboard._native import KvCache
     from aboard.engine.model import Model
+    from aboard.engine.speculation import Drafter
 
 PROMPT_CHUNK = 128
 """Tokens of a prompt that are processed together. It decides the speed and no bit of a result."""
@@ -41,6 +44,8 @@ class Session:
         end of the context); None while it is under way or was abandoned.
     timing : Timing
         Of the last answer.
+    capacity : int
+        Tokens it can hold.
     """
 
     def __init__(self, model: Model, cache: KvCache) -> None:
@@ -48,7 +53,10 @@ class Session:
         self.finish_reason: str | None = None
         self.timing = Timing()
         self._cache: KvCache | None = cache
+        self.capacity = cache.capacity
         self._tokens: list[int] = []
+        # What the cache holds beyond `_tokens`: a guess of `decode`, with the logits after each.
+        self._ahead: deque[tuple[int, npt.NDArray[np.float32]]] = deque()
         self._turn = 0
         self._busy = threading.RLock()
 
@@ -82,6 +90,7 @@ class Session:
         if self._cache is None:
             raise UsageError("the session is closed", hint="Make another: `model.session()`.")
         # Ctrl-C arrives as soon as a computation is over, before its tokens are noted down here.
+        self._ahead.clear()
         self._cache.truncate(len(self._tokens))
         return self._cache
 
@@ -89,6 +98,7 @@ class Session:
         """Give the KV cache's memory back; the session can't be used afterwards."""
         self._cache = None
         self._tokens = []
+        self._ahead.clear()
 
     def __enter__(self) -> Session:
         return self
@@ -156,17 +166,48 @@ class Session:
         logits: npt.NDArray[np.float32] = rows[0]
         return logits
 
-    def decode(self, token: int) -> npt.NDArray[np.float32]:
+    def decode(self, token: int, *, draft: Sequence[int] = ()) -> npt.NDArray[np.float32]:
         """Process one token and return the logits after it, (V,) float32.
+
+        Parameters
+        ----------
+        token : int
+            What comes after `tokens`.
+        draft : sequence of int
+            A guess of what comes after it, processed in the same pass; what is beyond the context
+            is left out. Calls that follow the guess need no pass. No result depends on it.
 
         Raises
         ------
         ContextOverflow
             The context is full.
         UsageError
-            The token is not in the vocabulary.
+            A token is not in the vocabulary.
         """
-        return self.prefill((token,))
+        with self._alone():
+            if self.foresees(token):
+                return self._follow()
+            room = max(self.capacity - self.n_tokens - 1, 0)
+            pending = self._checked_new((token, *draft[:room]))
+            rows = run_pass(self.model, pending, [self.cache], range(pending.size))
+            check_finite(self.model, rows[0])
+            self._tokens.append(int(pending[0]))
+            self._ahead.extend(zip(pending[1:].tolist(), rows[1:], strict=True))
+        first: npt.NDArray[np.float32] = rows[0]
+        return first
+
+    def foresees(self, token: int) -> bool:
+        """Whether `decode(token)` needs no pass, for it was processed as a draft."""
+        return bool(self._ahead) and is_integer(token) and self._ahead[0][0] == token
+
+    def _follow(self) -> npt.NDArray[np.float32]:
+        """Note down the first token that is ahead; its logits."""
+        ahead, self._ahead = self._ahead, deque()  # none, should the next line raise
+        check_finite(self.model, ahead[0][1])
+        token, logits = ahead.popleft()
+        self._tokens.append(token)
+        self._ahead = ahead
+        return logits
 
     def logits(self, tokens: Iterable[int]) -> npt.NDArray[np.float32]:
         """Process `tokens` and return the logits after each, (T, V) float32.
@@ -207,6 +248,7 @@ class Session:
         max_tokens: int | None = None,
         stop: Iterable[str] = (),
         logprobs: bool = True,
+        speculate: Drafter | Model | str | None = None,
     ) -> Iterator[Step]:
         """Process `tokens`, then yield an answer token by token.
 
@@ -223,6 +265,11 @@ class Session:
             Texts that end the answer; they are not part of it.
         logprobs : bool
             Whether steps carry a log-probability.
+        speculate : "prompt", Model or Drafter, optional
+            Guess tokens ahead and verify several in one pass; the answer is the same, and comes
+            sooner where guesses are right. "prompt" guesses that the text goes on as it did where
+            its last tokens occurred before, a smaller model of the same vocabulary guesses what
+            it would say itself. `DraftModel` keeps that model's session between answers.
 
         Yields
         ------
@@ -243,13 +290,16 @@ class Session:
             raise UsageError(f"max_tokens is {max_tokens!r}, expected an integer from 1")
         if sampling is not None and not isinstance(sampling, Sampling):
             raise UsageError(f"sampling is a {type(sampling).__name__}, expected a Sampling")
+        drafter = checked_drafter(speculate, self.model)
         pending = self._checked_new(tokens)
         text = self.model.tokenizer.stream(continues=True)
         stops = StopTexts(stop)
         self.finish_reason, self.timing = None, Timing()
         self._turn += 1
         turn, held, sampling = self._turn, self.n_tokens, sampling or Sampling()
-        return answer(self, turn, held, pending, sampling, max_tokens, text, stops, logprobs)
+        return answer(
+            self, turn, held, pending, sampling, max_tokens, text, stops, logprobs, drafter
+        )
 
     def save(self, path: str | Path) -> None:
         """Write tokens, keys and values to the file `path`, whole or not at all.
@@ -345,17 +395,32 @@ def compute(
     NotEnoughMemory
         The system grants no memory or no threads for the pass.
     """
+    logits = run_pass(model, tokens, caches, wanted)
+    check_finite(model, logits)
+    return logits
+
+
+def run_pass(
+    model: Model,
+    tokens: npt.NDArray[np.int32],
+    caches: Sequence[KvCache],
+    wanted: Sequence[int],
+) -> npt.NDArray[np.float32]:
+    """`compute` without the check that the logits are finite."""
     try:
-        logits = model.decoder.forward(tokens, caches, wanted)
+        return model.decoder.forward(tokens, caches, wanted)
     except MemoryError:
         raise NotEnoughMemory(
             f"the system grants too little memory, or no {model.threads} threads, for "
             f"{tokens.size} tokens",
             hint="Free memory, or use fewer threads.",
         ) from None
+
+
+def check_finite(model: Model, logits: npt.NDArray[np.float32]) -> None:
+    """Raise `NumericalError` where a logit is NaN or infinite."""
     if not np.isfinite(logits).all():
         raise NumericalError(
             f"{model.path}: the model computes NaN or infinity instead of logits",
             hint="Its weights are damaged or beyond float32: get or convert the file again.",
         )
-    return logits
