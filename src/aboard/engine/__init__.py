@@ -11,5 +11,16 @@ from aboard.engine.answer import Step, Timing
 from aboard.engine.model import Model, load
 from aboard.engine.sampling import Sampling
 from aboard.engine.session import Session
+from aboard.engine.speculation_draft import DraftModel
+from aboard.engine.speculation_lookup import PromptLookup
 
-__all__ = ["Model", "Sampling", "Session", "Step", "Timing", "load"]
+__all__ = [
+    "DraftModel",
+    "Model",
+    "PromptLookup",
+    "Sampling",
+    "Session",
+    "Step",
+    "Timing",
+    "load",
+]

@@ -179,9 +179,10 @@ class Model:
             Return the answer piece by piece.
         **options
             `max_tokens` (int, 512 by default; None: as many as the context holds), `stop`
-            (iterable of str), `speculate` (as for `Session.generate`), and either `sampling` (a `Sampling`) or its fields: `temperature`,
-            `top_k`, `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`,
-            `frequency_penalty`, `seed`, `logit_bias`. Greedy by default.
+            (iterable of str), `speculate` (as for `Session.generate`), and either `sampling`
+            (a `Sampling`) or its fields: `temperature`, `top_k`, `top_p`, `min_p`,
+            `repetition_penalty`, `presence_penalty`, `frequency_penalty`, `seed`, `logit_bias`.
+            Greedy by default.
 
         Returns
         -------
@@ -354,7 +355,7 @@ def _sampling(options: dict[str, Any]) -> Sampling:
     if unknown:
         raise UsageError(
             f"unknown options: {', '.join(unknown)}",
-            hint="There are max_tokens, stop, stream, speculate, sampling and the fields of Sampling.",
+            hint="There are max_tokens, stop, stream, speculate, sampling and fields of Sampling.",
         )
     if sampling is None:
         return Sampling(**options)

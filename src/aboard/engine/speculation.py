@@ -23,7 +23,7 @@ MAX_DRAFT = 15
 """Tokens guessed at most: with the token before them a pass of 16, two tiles of the kernels."""
 
 DRAFT_TOKEN_COST = 0.3
-"""What a guessed token adds to a pass, as a fraction of a pass of one token, until it is measured."""
+"""What a guessed token adds to a pass, until measured, as a fraction of a pass of one token."""
 
 _WORTH = 1.05
 """Times faster a guess must promise to be; below, what is expected is within the noise."""

@@ -30,8 +30,6 @@ def checked_drafter(speculate: Drafter | Model | str | None, model: Model) -> Dr
     drafter = DraftModel(speculate) if isinstance(speculate, Model) else speculate
     if isinstance(drafter, DraftModel):
         drafter.check_fits(model)
-    if not isinstance(drafter, Drafter):
-        raise UsageError(
-            f"speculate is {speculate!r:.80}, expected 'prompt', a model or a drafter"
-        )
+    if isinstance(drafter, type) or not isinstance(drafter, Drafter):
+        raise UsageError(f"speculate is {speculate!r:.80}, expected 'prompt', a model or a drafter")
     return drafter

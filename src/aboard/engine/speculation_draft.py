@@ -1,7 +1,7 @@
 """A drafter that asks a smaller model of the same vocabulary (arXiv:2211.17192).
 
-It draws with the answer's own sampling, whose random number is a function of seed and position: where
-both models find the same tokens likely, they draw the same one, at any temperature.
+It draws with the answer's own sampling, whose random number is a function of seed and position:
+where both models find the same tokens likely, they draw the same one, at any temperature.
 """
 
 from __future__ import annotations

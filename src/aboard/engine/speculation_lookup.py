@@ -3,8 +3,8 @@
 Where the last tokens occurred earlier in the prompt or in the answer, what followed there is the
 guess: of all occurrences the one that agrees longest, and of those the latest. They are found as
 compressors find them: a table of pairs of tokens leads to the latest place, and each place to the
-one before it. A token costs a table's look-up, and eight bytes; while a quotation goes on, its place
-moves along without any search.
+one before it. A token costs a table's look-up and eight bytes; while a quotation goes on, its
+place moves along without any search.
 
 Every guess is scored, those that were not worth a pass as well: how often a match of some length is
 right decides how far the next one of that length is followed. So text that quotes nothing is not
