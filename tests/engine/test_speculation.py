@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aboard.engine import DraftModel, Model, PromptLookup, Sampling, Session, load
+from aboard.engine import (
+    DraftModel,
+    Model,
+    PromptLookup,
+    Sampling,
+    Session,
+    load,
+    speculation_draft,
+    speculation_lookup,
+)
 from aboard.engine.speculation import MAX_DRAFT, _DraftCost, worthwhile
 from aboard.errors import NumericalError, UsageError
 from engine.made import SMALL, made, with_value
@@ -75,6 +84,13 @@ def relative(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load(tiny_llama(folder / "tiny.gguf", fmt="F32", seed=4), threads=1)
 
 
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guesses as long as they may be, worth it or not."""
+    for module in (speculation_lookup, speculation_draft):
+        monkeypatch.setattr(module, "worthwhile", lambda chances, cost: len(list(chances)))
+
+
 def answered(model: Model, tokens: Sequence[int], **options: object) -> tuple[Session, str]:
     """The session after an answer, and the hash of all it gave."""
     session = model.session()
@@ -91,6 +107,7 @@ def tokens_of(model: Model, tokens: Sequence[int], **options: object) -> list[in
 # The answer.
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
 @pytest.mark.parametrize("kind", ["prompt", "relative", "itself"])
@@ -100,9 +117,10 @@ def test_an_answer_has_the_hash_of_plain_decoding(
     speculate = {"prompt": "prompt", "relative": relative, "itself": model}[kind]
     _, plain = answered(model, prompt, sampling=sampling)
 
-    _, got = answered(model, prompt, sampling=sampling, speculate=speculate)
+    session, got = answered(model, prompt, sampling=sampling, speculate=speculate)
 
     assert got == plain
+    assert kind == "prompt" or session.timing.drafted_tokens > 0
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -237,6 +255,7 @@ def test_threads_change_nothing_in_a_verified_guess(model: Model, threads: int) 
     assert got == plain
 
 
+@pytest.mark.usefixtures("eager")
 def test_text_comes_the_same_through_generate_and_chat(model: Model, relative: Model) -> None:
     messages = [{"role": "user", "content": "hi hi hi"}]
 
@@ -497,7 +516,7 @@ def test_matches_that_prove_wrong_are_no_longer_followed() -> None:
     for i in range(300):
         for token in (1, 2, 100 + i):
             drafter.push(token)
-            guesses.append(len(drafter.propose(8, 0.1)))
+            guesses.append(len(drafter.propose(8, 0.05)))
 
     assert max(guesses[:60]) > 0
     assert sum(guesses[-60:]) == 0
@@ -530,28 +549,30 @@ def test_the_memory_of_a_lookup_is_a_few_bytes_for_a_token() -> None:
 # A draft model.
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_draft_model_keeps_its_session_in_step(model: Model, relative: Model) -> None:
     drafter = DraftModel(relative)
     session = model.session()
 
     for prompt in (PROMPTS["any"][:40], PROMPTS["letters"]):  # the second continues the first
         list(session.generate(prompt, max_tokens=20, speculate=drafter))
-        expected = session.timing
-        assert expected.drafted_tokens >= expected.accepted_tokens
 
     held = drafter._session.tokens
-    assert held[:60] == session.tokens[:60]
+    assert held[:78] == session.tokens[:78]
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_model_guesses_its_own_answer_right_at_any_temperature(model: Model) -> None:
     session = model.session()
     sampling = Sampling(temperature=1.3, top_p=0.95, repetition_penalty=1.2, seed=11)
 
     list(session.generate(PROMPTS["any"], sampling=sampling, max_tokens=60, speculate=model))
 
+    assert session.timing.drafted_tokens > 40
     assert session.timing.accepted_tokens == session.timing.drafted_tokens
 
 
+@pytest.mark.usefixtures("eager")
 def test_beyond_the_draft_models_context_nothing_is_guessed(path: Path, model: Model) -> None:
     short = load(path, threads=1, context=30)
     _, plain = answered(model, PROMPTS["letters"], max_tokens=60)
@@ -559,4 +580,4 @@ def test_beyond_the_draft_models_context_nothing_is_guessed(path: Path, model: M
     session, got = answered(model, PROMPTS["letters"], max_tokens=60, speculate=short)
 
     assert got == plain
-    assert session.timing.drafted_tokens <= 30
+    assert 0 < session.timing.drafted_tokens <= 30

@@ -331,6 +331,36 @@ class Session:
         with self._alone():
             restore_session(self, Path(path))
 
+    def resume(self, path: str | Path, tokens: Iterable[int]) -> npt.NDArray[np.int32]:
+        """`restore` the state in `path` for a prompt; the tokens of it that are still to process.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written by `save`.
+        tokens : iterable of int
+            The whole prompt. It must begin with the tokens that were saved.
+
+        Returns
+        -------
+        (T,) int32
+            For `generate` or `prefill`; at least one, for its logits begin the answer.
+
+        Raises
+        ------
+        SessionMismatch
+            The prompt begins with other tokens, or as for `restore`. The session is empty then.
+        ContextOverflow, UsageError
+            As for `restore`.
+        """
+        from aboard.engine.snapshot import require_prefix
+
+        pending = self._checked_new(tokens)
+        self.restore(path)
+        require_prefix(self, pending.tolist(), path)
+        self.rewind(min(self.n_tokens, pending.size - 1))
+        return pending[self.n_tokens :]
+
     def adopt(self, tokens: Sequence[int]) -> None:
         """Take `tokens` for those whose keys and values the cache already holds.
 
