@@ -58,7 +58,7 @@ class Knows:
     def push(self, token: int) -> None:
         self.drawn += 1
 
-    def propose(self, limit: int, cost: float) -> Sequence[int]:
+    def propose(self, limit: int, cost: object) -> Sequence[int]:
         self.limits.append(limit)
         guess = self.answer[self.drawn : self.drawn + self.length]
         return [
@@ -464,16 +464,20 @@ def test_a_draft_model_of_another_tokenizer_is_refused(
     ],
 )
 def test_a_guess_is_as_long_as_it_pays(chances: list[float], cost: float, length: int) -> None:
-    assert worthwhile(chances, cost) == length
+    assert worthwhile(chances, lambda n: cost * n) == length
 
 
 # Prompt lookup.
 
 
+def cheap(n_drafted: int) -> float:
+    return 0.0
+
+
 def proposed(tokens: Sequence[int], limit: int = 6) -> list[int]:
     drafter = PromptLookup()
     drafter.begin(tokens, Sampling())
-    return list(drafter.propose(limit, 0.0))
+    return list(drafter.propose(limit, cheap))
 
 
 @pytest.mark.parametrize(
@@ -505,7 +509,7 @@ def test_tokens_pushed_one_by_one_are_looked_up_like_a_prompt() -> None:
     for token in text[3:]:
         grown.push(token)
 
-    assert bytes(grown.propose(6, 0.0)) == bytes(proposed(list(text))) == b"to be,"
+    assert bytes(grown.propose(6, cheap)) == bytes(proposed(list(text))) == b"to be,"
 
 
 def test_matches_that_prove_wrong_are_no_longer_followed() -> None:
@@ -516,7 +520,7 @@ def test_matches_that_prove_wrong_are_no_longer_followed() -> None:
     for i in range(300):
         for token in (1, 2, 100 + i):
             drafter.push(token)
-            guesses.append(len(drafter.propose(8, 0.05)))
+            guesses.append(len(drafter.propose(8, lambda n: 0.05 * n)))
 
     assert max(guesses[:60]) > 0
     assert sum(guesses[-60:]) == 0
@@ -530,7 +534,7 @@ def test_a_quotation_is_followed_further_and_further() -> None:
 
     for token in text[:100]:
         drafter.push(token)
-        guesses.append(len(drafter.propose(MAX_DRAFT, 0.3)))
+        guesses.append(len(drafter.propose(MAX_DRAFT, lambda n: 0.3 * n)))
 
     assert guesses[-1] == MAX_DRAFT
 

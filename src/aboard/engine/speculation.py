@@ -9,7 +9,7 @@ contract makes needless: the logits of a token don't depend on what shares its p
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -22,11 +22,20 @@ if TYPE_CHECKING:
 MAX_DRAFT = 15
 """Tokens guessed at most: with the token before them a pass of 16, two tiles of the kernels."""
 
-DRAFT_TOKEN_COST = 0.3
-"""What a guessed token adds to a pass, until measured, as a fraction of a pass of one token."""
+DRAFT_COST = (0.4, 0.3)
+"""What a guess adds to a pass, until measured, and what each of its tokens: in passes of one token.
+
+SmolLM2-135M as shipped, AVX2 (Zen 3), 2 threads: a pass of 2 tokens takes 1.7 times as long as one
+of 1 token, of 4 2.2, of 8 3.3, of 16 5.9, of 32 10.5 (bench/speculation.py --cost). Where memory is
+what limits a pass, on faster arithmetic or with larger models, it is less.
+"""
 
 _WORTH = 1.05
 """Times faster a guess must promise to be; below, what is expected is within the noise."""
+
+
+Cost = Callable[[int], float]
+"""What verifying a guess of so many tokens adds to a pass, in passes of one token."""
 
 
 @runtime_checkable
@@ -39,27 +48,23 @@ class Drafter(Protocol):
     def push(self, token: int) -> None:
         """`token` was drawn and is the next of the sequence."""
 
-    def propose(self, limit: int, cost: float) -> Sequence[int]:
-        """Up to `limit` tokens that may come next; none where a guess isn't worth its cost.
-
-        `cost`: what verifying one more token takes, as a fraction of a pass of one token.
-        """
+    def propose(self, limit: int, cost: Cost) -> Sequence[int]:
+        """Up to `limit` tokens that may come next; none where a guess isn't worth its cost."""
 
 
-def worthwhile(chances: Iterable[float], cost: float) -> int:
+def worthwhile(chances: Iterable[float], cost: Cost) -> int:
     """How many tokens to guess for the highest speed; 0 where guessing isn't worth it.
 
-    `chances`: for each token, that it is right if those before it are. `cost`: of one more token,
-    as a fraction of a pass of one.
+    `chances`: for each token, that it is right if those before it are.
     """
-    reached, tokens, price = 1.0, 1.0, 1.0
+    reached, tokens = 1.0, 1.0
     best, best_speed = 0, _WORTH
     for n, chance in enumerate(chances, start=1):
         reached *= chance
         tokens += reached
-        price += cost
-        if tokens > best_speed * price:
-            best, best_speed = n, tokens / price
+        speed = tokens / (1.0 + cost(n))
+        if speed > best_speed:
+            best, best_speed = n, speed
     return best
 
 
@@ -98,7 +103,7 @@ class Speculation:
         draft: Sequence[int] = ()
         limit = min(room - 1, MAX_DRAFT, self._session.capacity - self._session.n_tokens - 1)
         if limit > 0:
-            draft = self._drafter.propose(limit, self._cost.fraction)[:limit]
+            draft = self._drafter.propose(limit, self._cost.of)[:limit]
             self.drafted += len(draft)
         began = time.perf_counter()
         logits = self._session.decode(token, draft=draft)
@@ -107,20 +112,25 @@ class Speculation:
 
 
 class _DraftCost:
-    """What a guessed token adds to a pass here: it depends on the CPU, the model and the threads.
+    """What a guess adds to a pass here: it depends on the CPU, the model and the threads.
 
     A pass disturbed by other programs must not end all guessing, so what was measured fades.
     """
 
     def __init__(self) -> None:
-        self.fraction = DRAFT_TOKEN_COST
+        self._scale = 1.0
         self._alone_s = 0.0
+
+    def of(self, n_drafted: int) -> float:
+        """See `Cost`."""
+        return self._scale * (DRAFT_COST[0] + DRAFT_COST[1] * n_drafted)
 
     def learn(self, n_drafted: int, pass_s: float) -> None:
         """A pass of one token and `n_drafted` others took `pass_s` seconds."""
         if not n_drafted:
             self._alone_s += (pass_s - self._alone_s) * (0.125 if self._alone_s else 1.0)
-            self.fraction += (DRAFT_TOKEN_COST - self.fraction) / 64
+            self._scale += (1.0 - self._scale) / 64
         elif self._alone_s:
-            measured = (pass_s / self._alone_s - 1) / n_drafted
-            self.fraction += (min(max(measured, 0.0), 2.0) - self.fraction) / 4
+            usual = DRAFT_COST[0] + DRAFT_COST[1] * n_drafted
+            measured = (pass_s / self._alone_s - 1) / usual
+            self._scale += (min(max(measured, 0.1), 4.0) - self._scale) / 4

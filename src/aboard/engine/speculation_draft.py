@@ -15,6 +15,7 @@ from aboard.errors import UsageError
 if TYPE_CHECKING:
     from aboard.engine.model import Model
     from aboard.engine.sampling import Sampling
+    from aboard.engine.speculation import Cost
 
 _FIRST_CHANCE = 0.7
 _RATE = 1 / 16
@@ -81,10 +82,10 @@ class DraftModel:
             if not hit:
                 self._draft = []
 
-    def propose(self, limit: int, cost: float) -> Sequence[int]:
+    def propose(self, limit: int, cost: Cost) -> Sequence[int]:
         """See `Drafter`."""
         limit = min(limit, self._session.capacity - len(self._known) + 1)
-        length = worthwhile([self._chance] * limit, cost + self._cost)
+        length = worthwhile([self._chance] * limit, lambda n: cost(n) + n * self._cost)
         if not length and self._skipped >= _PROBE_EVERY:
             length = min(1, limit)
         self._skipped = 0 if length > 0 else self._skipped + 1

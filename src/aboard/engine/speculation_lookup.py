@@ -22,6 +22,7 @@ from aboard.engine.speculation import worthwhile
 
 if TYPE_CHECKING:
     from aboard.engine.sampling import Sampling
+    from aboard.engine.speculation import Cost
 
 SHORTEST_MATCH = 2
 LONGEST_MATCH = 32
@@ -70,7 +71,7 @@ class PromptLookup:
         else:
             self._search()
 
-    def propose(self, limit: int, cost: float) -> Sequence[int]:
+    def propose(self, limit: int, cost: Cost) -> Sequence[int]:
         """See `Drafter`."""
         if self._next < 0:
             return ()
