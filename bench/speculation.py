@@ -4,8 +4,8 @@
 
 The baseline is plain decoding by the same process; both take turns in every round. The tasks: a
 text to repeat and to correct and a program to change, which the answer quotes, and two questions
-whose answers quote nothing. `--text` replaces the text. The tokens of both ways must be equal, or the
-script ends with an error; their hash is printed. Speeds are of decoding, without the prompt.
+whose answers quote nothing. `--text` replaces the text. The tokens of both ways must be equal, or
+the script ends with an error; their hash is printed. Speeds are of decoding, without the prompt.
 
 `--cost` measures passes of 1 to 32 tokens instead: what a guessed token adds to a pass.
 """
