@@ -129,7 +129,7 @@ def test_a_draft_model_gives_the_answer_without_it_and_is_told(
     target = str(tiny_llama(tmp_path / "tiny.gguf"))
     draft = str(tiny_llama(tmp_path / "draft.gguf", width=32, ffn=64, layers=1))
     prompt = ["-"] if command == "run" else []
-    arguments = [command, target, *prompt, "--max-tokens", "20", "--json"]
+    arguments = [command, target, *prompt, "--max-tokens", "90", "--json"]
     plain = json.loads(call(*arguments, stdin="Why?\n").stdout)
 
     got = json.loads(call(*arguments, "--draft", draft, stdin="Why?\n").stdout)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aboard.engine.sampling import Sampling
     from aboard.engine.speculation import Cost
 
-_FIRST_CHANCE = 0.7
+_FIRST_CHANCE = 0.8
 _RATE = 1 / 16
 _PROBE_EVERY = 32
 """Tokens between two tries while guessing isn't worth it, so that it may become so again."""
