@@ -189,8 +189,8 @@ class Session:
                 return self._follow()
             room = max(self.capacity - self.n_tokens - 1, 0)
             pending = self._checked_new((token, *draft[:room]))
-            rows = run_pass(self.model, pending, [self.cache], range(pending.size))
-            check_finite(self.model, rows[0])
+            rows = compute_unchecked(self.model, pending, [self.cache], range(pending.size))
+            require_finite(self.model, rows[0])
             self._tokens.append(int(pending[0]))
             self._ahead.extend(zip(pending[1:].tolist(), rows[1:], strict=True))
         first: npt.NDArray[np.float32] = rows[0]
@@ -203,7 +203,7 @@ class Session:
     def _follow(self) -> npt.NDArray[np.float32]:
         """Note down the first token that is ahead; its logits."""
         ahead, self._ahead = self._ahead, deque()  # none, should the next line raise
-        check_finite(self.model, ahead[0][1])
+        require_finite(self.model, ahead[0][1])
         token, logits = ahead.popleft()
         self._tokens.append(token)
         self._ahead = ahead
@@ -425,12 +425,12 @@ def compute(
     NotEnoughMemory
         The system grants no memory or no threads for the pass.
     """
-    logits = run_pass(model, tokens, caches, wanted)
-    check_finite(model, logits)
+    logits = compute_unchecked(model, tokens, caches, wanted)
+    require_finite(model, logits)
     return logits
 
 
-def run_pass(
+def compute_unchecked(
     model: Model,
     tokens: npt.NDArray[np.int32],
     caches: Sequence[KvCache],
@@ -447,7 +447,7 @@ def run_pass(
         ) from None
 
 
-def check_finite(model: Model, logits: npt.NDArray[np.float32]) -> None:
+def require_finite(model: Model, logits: npt.NDArray[np.float32]) -> None:
     """Raise `NumericalError` where a logit is NaN or infinite."""
     if not np.isfinite(logits).all():
         raise NumericalError(
