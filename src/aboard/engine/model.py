@@ -208,9 +208,11 @@ class Model:
             Return the answer piece by piece.
         **options
             `max_tokens` (int, 512 by default; None: as many as the context holds), `stop`
-            (iterable of str), and either `sampling` (a `Sampling`) or its fields: `temperature`,
-            `top_k`, `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`,
-            `frequency_penalty`, `seed`, `logit_bias`. Greedy by default.
+            (iterable of str), `speculate` (as for `Session.generate`), `state` (a file that
+            `Session.save` wrote: the prompt must begin with its tokens, which are not processed
+            again), and either `sampling` (a `Sampling`) or its fields: `temperature`, `top_k`,
+            `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`, `frequency_penalty`,
+            `seed`, `logit_bias`. Greedy by default.
 
         Returns
         -------
@@ -220,6 +222,8 @@ class Model:
         ------
         ContextOverflow
             The prompt doesn't fit the context.
+        SessionMismatch
+            `state` is damaged, of other weights, or of another prompt.
         UsageError
             An option is unknown or out of its range.
         """
@@ -291,7 +295,7 @@ class Model:
         ------
         TemplateError
             The model has no chat template, or it refuses the conversation.
-        ContextOverflow, UsageError
+        ContextOverflow, SessionMismatch, UsageError
             As for `generate`.
         """
         return self._answer(self.chat_tokens(messages), stream, options)
@@ -403,9 +407,15 @@ class Model:
     def _answer(
         self, tokens: list[int], stream: bool, options: dict[str, Any]
     ) -> str | Iterator[str]:
+        speculate = options.pop("speculate", None)
+        state = options.pop("state", None)
         chosen = _options(options)
         session = self.session(prefix_cache=True)
-        steps = session.generate(tokens, **chosen)
+        steps = session.generate(
+            tokens if state is None else session.resume(state, tokens),
+            speculate=speculate,
+            **chosen,
+        )
         texts = _texts(session, steps)
         return texts if stream else "".join(texts)
 
@@ -436,7 +446,7 @@ def _sampling(options: dict[str, Any]) -> Sampling:
     if unknown:
         raise UsageError(
             f"unknown options: {', '.join(unknown)}",
-            hint="There are max_tokens, stop, stream, sampling and the fields of Sampling.",
+            hint="There are max_tokens, stop, stream, speculate, state, sampling and its fields.",
         )
     if sampling is None:
         return Sampling(**options)
