@@ -69,6 +69,15 @@ check-golden: $(ORACLE)/.built ## derive the golden files again and compare
 platforms: $(VENV)/.test ## replay models on AArch64 (emulated), with clang, under sanitizers
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python tools/platforms.py --demo "$$($(BIN)/aboard pull smollm2-135m)"
 
+test-emulated: $(VENV)/.test ## test the kernels of AVX-512 and VNNI, emulated
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python tools/emulated.py $(TESTS)
+
+budgets: $(VENV)/.test ## count the instructions of a token anew, by format (valgrind)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python tools/budgets.py --write
+
+check-budgets: $(VENV)/.test ## compare the instructions of a token with their budgets
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python tools/budgets.py
+
 $(LLAMA)/.built: $(BIN)/python
 	@echo "aboard: building llama.cpp in $(LLAMA), to measure against (about 10 minutes)"
 	@$(PYTHON) -m venv $(LLAMA)
@@ -87,4 +96,5 @@ fix: $(VENV)/.lint ## format the sources and apply safe fixes
 clean: ## remove what was built
 	@rm -rf build dist $(VENV) $(ORACLE) $(LLAMA)
 
-.PHONY: help setup demo test lint golden check-golden platforms bench fix clean
+.PHONY: help setup demo test lint golden check-golden platforms \
+  test-emulated budgets check-budgets bench fix clean

@@ -59,14 +59,15 @@ class PyDecoder {
 
   void AddLayer(const Array<float, 1>& attention_norm, const Matrix& query, const Matrix& key,
                 const Matrix& value, const Matrix& output, const Array<float, 1>& ffn_norm,
-                const Matrix& gate, const Matrix& up, const Matrix& down) {
+                const Matrix& gate, const Matrix& up, const Matrix& down, size_t window) {
     if (decoder_) Refuse("the decoder is in use: no more layers");
     const size_t width = shape_.width, ffn = shape_.ffn_width;
     const size_t heads = shape_.query_heads * shape_.head_dim;
     const size_t kv = shape_.kv_heads * shape_.head_dim;
     layers_.push_back({{CheckedVector(attention_norm, width, "attention norm"),
                         Keep(query, heads, width, "query"), Keep(key, kv, width, "key"),
-                        Keep(value, kv, width, "value"), Keep(output, width, heads, "output")},
+                        Keep(value, kv, width, "value"), Keep(output, width, heads, "output"),
+                        window},
                        {CheckedVector(ffn_norm, width, "feed-forward norm"),
                         Keep(gate, ffn, width, "gate"), Keep(up, ffn, width, "up"),
                         Keep(down, width, ffn, "down")}});
@@ -247,7 +248,8 @@ void BindDecoder(nb::module_& m) {
            nb::arg("rope_frequencies"), nb::arg("threads"))
       .def("add_layer", &PyDecoder::AddLayer, nb::kw_only(), nb::arg("attention_norm"),
            nb::arg("query"), nb::arg("key"), nb::arg("value"), nb::arg("output"),
-           nb::arg("ffn_norm"), nb::arg("gate"), nb::arg("up"), nb::arg("down"))
+           nb::arg("ffn_norm"), nb::arg("gate"), nb::arg("up"), nb::arg("down"),
+           nb::arg("window") = 0)
       .def("new_cache", &PyDecoder::NewCache, nb::arg("capacity"))
       .def("kv_memory", &PyDecoder::KvMemory)
       .def_prop_rw("threads", &PyDecoder::threads, &PyDecoder::SetThreads)

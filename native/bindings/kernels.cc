@@ -50,7 +50,7 @@ NumpyArray<float, 2> Multiply(const Matrix& matrix, const Array<float, 2>& x) {
   QuantizedBuffer quantized;
   FloatRows y;
   ThreadSpace own;
-  quantized.Reserve(n_tokens, w.cols);
+  quantized.Reserve(n_tokens, w.cols, kernels.tile_tokens);
   y.Reserve(n_tokens, w.rows);
   own.linear.resize(kLinearScratchBytes + 64);
   const nb::gil_scoped_release unlocked;
@@ -58,7 +58,7 @@ NumpyArray<float, 2> Multiply(const Matrix& matrix, const Array<float, 2>& x) {
     kernels.quantize(x.data() + t * w.cols, w.cols, quantized.rows(), t, 0);
   }
   if (n_tokens > 0) {
-    kernels.linear(w, 0, y.stride() / kPanelRows, quantized.rows(), 0, n_tokens, y.Row(0),
+    kernels.linear(w, 0, y.stride() / kPanelRows, quantized.rows(), n_tokens, y.Row(0),
                    y.stride(), own.LinearScratch());
   }
   for (size_t t = 0; t < n_tokens; ++t) {
@@ -71,7 +71,7 @@ NumpyArray<float, 2> Multiply(const Matrix& matrix, const Array<float, 2>& x) {
 nb::tuple QuantizeRow(const Array<float, 1>& x) {
   const DefaultFloats floats;
   QuantizedBuffer quantized;
-  quantized.Reserve(1, x.shape(0));
+  quantized.Reserve(1, x.shape(0), ActiveKernels().tile_tokens);
   const QuantizedRows& rows = quantized.rows();
   ActiveKernels().quantize(x.data(), x.shape(0), rows, 0, 0);
   auto codes = NewArray<int8_t, 1>({rows.blocks * kBlock});
@@ -120,37 +120,57 @@ NumpyArray<float, 1> FloatsOf(const Array<uint16_t, 1>& x) {
   return out;
 }
 
-// One query against (n, d) keys and values, chunk by chunk: softmax(scale * keys q) values.
+// Copies of one query against (n, d) keys and values, chunk by chunk: softmax(scale * keys q) values.
+// The query sees the last `window` keys (0: all); `halves`: keys and values become float16 first.
 NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2>& keys,
-                              const Array<float, 2>& values, float scale) {
+                              const Array<float, 2>& values, float scale, size_t window,
+                              size_t copies, bool halves) {
   const DefaultFloats floats;
   const size_t d = query.shape(0), n = keys.shape(0);
-  if (d == 0 || n == 0 || keys.shape(1) != d || values.shape(1) != d || values.shape(0) != n) {
+  if (d == 0 || n == 0 || copies == 0 || keys.shape(1) != d || values.shape(1) != d ||
+      values.shape(0) != n) {
     Refuse("query, keys and values don't fit together");
   }
   const Kernels& kernels = ActiveKernels();
   const size_t padded = RoundUp(d, 16);
-  FloatRows rows;
-  rows.Reserve(2 * kKeyChunk + 3, padded);
-  const auto partial = [&](size_t row) {
-    float* own = rows.Row(2 * kKeyChunk + 2) + 2 * row;
-    return AttentionPartial{own, own + 1, rows.Row(2 * kKeyChunk + row)};
-  };
+  const size_t first_key = window != 0 && window < n ? n - window : 0;
+  FloatRows rows, states;
+  rows.Reserve(2 * kKeyChunk, padded);
+  states.Reserve(2 * copies, 16 + padded);
+  std::vector<uint16_t> half_rows(2 * kKeyChunk * padded);
   std::vector<float> padded_query(padded);
   std::copy_n(query.data(), d, padded_query.data());
-  for (size_t first = 0; first < n; first += kKeyChunk) {
-    const size_t count = std::min(kKeyChunk, n - first);
+  const auto partial = [&](size_t row) {
+    float* own = states.Row(row);
+    return AttentionPartial{own, own + 1, own + 16};
+  };
+  for (size_t begin = first_key / kKeyChunk * kKeyChunk; begin < n; begin += kKeyChunk) {
+    const size_t count = std::min(kKeyChunk, n - begin);
+    const bool begins = begin <= first_key;
     for (size_t j = 0; j < count; ++j) {
-      std::copy_n(keys.data() + (first + j) * d, d, rows.Row(j));
-      std::copy_n(values.data() + (first + j) * d, d, rows.Row(kKeyChunk + j));
+      std::copy_n(keys.data() + (begin + j) * d, d, rows.Row(j));
+      std::copy_n(values.data() + (begin + j) * d, d, rows.Row(kKeyChunk + j));
     }
-    const AttentionPartial to = partial(first == 0 ? 0 : 1);
-    kernels.attend(padded_query.data(), rows.Row(0), rows.Row(kKeyChunk), count, padded, scale,
-                   to);
-    if (first > 0) kernels.merge(partial(0), to, padded);
+    std::vector<ChunkQuery> queries;
+    for (size_t q = 0; q < copies; ++q) {
+      queries.push_back({.query = padded_query.data(),
+                         .first = static_cast<int32_t>(std::max(first_key, begin) - begin),
+                         .last = static_cast<int32_t>(count),
+                         .out = partial(begins ? q : copies + q)});
+    }
+    if (halves) {
+      kernels.floats_to_halves(rows.Row(0), half_rows.size(), half_rows.data());
+      kernels.attend_halves(queries.data(), copies, half_rows.data(),
+                            half_rows.data() + kKeyChunk * padded, padded, scale);
+    } else {
+      kernels.attend(queries.data(), copies, rows.Row(0), rows.Row(kKeyChunk), padded, scale);
+    }
+    for (size_t q = 0; q < copies && !begins; ++q) {
+      kernels.merge(partial(q), partial(copies + q), padded);
+    }
   }
   auto out = NewArray<float, 1>({d});
-  kernels.divide(partial(0).out, *partial(0).sum, d, out.data());
+  kernels.divide(partial(copies - 1).out, *partial(copies - 1).sum, d, out.data());
   return out;
 }
 
@@ -179,7 +199,8 @@ void BindKernels(nb::module_& m) {
   m.def("to_halves", &HalvesOf, nb::arg("x"), "float32 -> float16 bits.");
   m.def("from_halves", &FloatsOf, nb::arg("x"), "float16 bits -> float32.");
   m.def("attend", &AttendTo, nb::arg("query"), nb::arg("keys"), nb::arg("values"),
-        nb::arg("scale"), "(d,) attention of one query over (n, d) keys and values, float32.");
+        nb::arg("scale"), nb::arg("window") = 0, nb::arg("copies") = 1, nb::arg("halves") = false,
+        "(d,) attention over (n, d) keys and values, float32, of the last of `copies` of a query.");
   m.def("read_bytes_per_s", &ReadBytesPerSecond, nb::arg("threads"), nb::arg("size_bytes"),
         nb::call_guard<nb::gil_scoped_release>(),
         "Bytes a second that the threads read from a buffer of this size on 2 MiB pages.");

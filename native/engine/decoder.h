@@ -26,6 +26,7 @@ struct AttentionBlock {
   std::vector<float> norm;             // (D,)
   PackedMatrix query, key, value;      // (H * d, D), (K * d, D), (K * d, D)
   PackedMatrix output;                 // (D, H * d)
+  size_t window = 0;                   // tokens that a token sees, itself included; 0: all
 };
 
 struct FeedForwardBlock {

@@ -49,20 +49,21 @@ void ForwardPass::Reserve(size_t n_logits) {
   space_.up.Reserve(n_tokens_, shape_.ffn_width);
   space_.angles.Reserve(n_tokens_, 2 * shape_.rope_frequencies.size());
   space_.logits.Reserve(shape_.vocabulary % kPanelRows == 0 ? 0 : n_logits, shape_.vocabulary);
-  space_.width.Reserve(std::max(n_tokens_, n_logits), shape_.width);
-  space_.heads.Reserve(n_tokens_, heads_width);
-  space_.ffn.Reserve(n_tokens_, shape_.ffn_width);
+  const size_t tile = kernels_.tile_tokens;
+  space_.width.Reserve(std::max(n_tokens_, n_logits), shape_.width, tile);
+  space_.heads.Reserve(n_tokens_, heads_width, tile);
+  space_.ffn.Reserve(n_tokens_, shape_.ffn_width, tile);
   if (by_chunk_) {
     const size_t needed = n_tokens_ * shape_.query_heads * max_chunks_ * PartialSize();
     if (space_.partials.size() < needed) space_.partials.resize(needed);
   }
   for (ThreadSpace& own : space_.threads) {
     own.normed.Reserve(1, shape_.width);
-    own.width.Reserve(1, shape_.width);
-    own.heads.Reserve(1, heads_width);
+    own.width.Reserve(1, shape_.width, tile);
+    own.heads.Reserve(1, heads_width, tile);
     own.linear.resize(kLinearScratchBytes + 64);
     own.chunk.Reserve(2 * kKeyChunk, padded_);
-    own.states.resize((kTileQueries * group_ + 1) * PartialSize());
+    own.states.resize(2 * kTileQueries * group_ * PartialSize());
   }
 }
 
@@ -143,7 +144,7 @@ void ForwardPass::Project(Team& team, std::span<const Projection> projections,
 
 void ForwardPass::Linear(const Team& team, const PackedMatrix& matrix, size_t first_panel,
                          size_t last_panel, const QuantizedRows& x, FloatRows& out) {
-  kernels_.linear(matrix, first_panel, last_panel, x, 0, n_tokens_, out.Row(0), out.stride(),
+  kernels_.linear(matrix, first_panel, last_panel, x, n_tokens_, out.Row(0), out.stride(),
                   space_.threads[team.thread()].LinearScratch());
 }
 
@@ -161,6 +162,7 @@ void ForwardPass::AddToResidual(Team& team, const PackedMatrix& matrix, const Ro
 }
 
 void ForwardPass::Attend(Team& team, const AttentionBlock& block, size_t layer) {
+  const LayerView view{layer, block.window};
   const Projection projections[] = {
       {block.query, space_.query}, {block.key, space_.key}, {block.value, space_.value}};
   NormAndQuantize(team, block.norm);
@@ -170,13 +172,12 @@ void ForwardPass::Attend(Team& team, const AttentionBlock& block, size_t layer) 
     const size_t heads = shape_.kv_heads;
     team.Phase(n_tokens_ * heads * max_chunks_, parts_, [&](size_t first, size_t last) {
       for (size_t i = first; i < last; ++i) {
-        AttendChunk(team, i / (heads * max_chunks_), i / max_chunks_ % heads, i % max_chunks_,
-                    layer);
+        AttendChunk(team, i / (heads * max_chunks_), i / max_chunks_ % heads, i % max_chunks_, view);
       }
     });
     team.Phase(n_tokens_ * shape_.query_heads, 1, [&](size_t first, size_t last) {
       for (size_t i = first; i < last; ++i) {
-        JoinChunks(i / shape_.query_heads, i % shape_.query_heads);
+        JoinChunks(i / shape_.query_heads, i % shape_.query_heads, view);
       }
     });
   } else {
@@ -186,7 +187,7 @@ void ForwardPass::Attend(Team& team, const AttentionBlock& block, size_t layer) 
     team.Phase(parts, parts_, [&](size_t first, size_t last) {
       for (size_t part = first; part < last; ++part) {
         for (size_t i = part; i < items; i += parts) {
-          AttendTile(team, tiles_[i / shape_.kv_heads], i % shape_.kv_heads, layer);
+          AttendTile(team, tiles_[i / shape_.kv_heads], i % shape_.kv_heads, view);
         }
       }
     });
@@ -240,38 +241,49 @@ void ForwardPass::LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer
 
 // All chunks in order, each decoded once for the queries of the tile and of the head's group.
 void ForwardPass::AttendTile(const Team& team, const QueryTile& tile, size_t kv_head,
-                             size_t layer) {
+                             const LayerView& view) {
   ThreadSpace& own = space_.threads[team.thread()];
   const size_t last_position = batch_[tile.first + tile.count - 1].position;
-  const AttentionPartial next = PartialAt(own.states.data() + kTileQueries * group_ * PartialSize());
-  for (size_t chunk = 0; chunk * kKeyChunk <= last_position; ++chunk) {
-    LoadChunk(own, *batch_[tile.first].cache, layer, kv_head, chunk,
+  const size_t n_queries = tile.count * group_;
+  const auto state = [&](size_t index) {
+    return PartialAt(own.states.data() + index * PartialSize());
+  };
+  const size_t first_chunk = view.FirstChunk(batch_[tile.first].position);
+  for (size_t chunk = first_chunk; chunk * kKeyChunk <= last_position; ++chunk) {
+    LoadChunk(own, *batch_[tile.first].cache, view.layer, kv_head, chunk,
               std::min(kKeyChunk, last_position + 1 - chunk * kKeyChunk));
-    for (size_t t = 0; t < tile.count; ++t) {
-      const size_t position = batch_[tile.first + t].position;
-      if (position < chunk * kKeyChunk) continue;
-      const size_t n_keys = std::min(kKeyChunk, position + 1 - chunk * kKeyChunk);
-      for (size_t g = 0; g < group_; ++g) {
-        const size_t head = kv_head * group_ + g;
-        const AttentionPartial running =
-            PartialAt(own.states.data() + (t * group_ + g) * PartialSize());
-        const AttentionPartial& to = chunk == 0 ? running : next;
-        kernels_.attend(space_.rotated.Row((tile.first + t) * shape_.query_heads + head),
-                        own.chunk.Row(0), own.chunk.Row(kKeyChunk), n_keys, padded_,
-                        shape_.score_scale, to);
-        if (chunk > 0) kernels_.merge(running, next, padded_);
-      }
+    own.queries.clear();
+    for (size_t i = 0; i < n_queries; ++i) {
+      const size_t token = tile.first + i / group_;
+      if (!view.Sees(batch_[token].position, chunk)) continue;
+      const bool begins = chunk == view.FirstChunk(batch_[token].position);
+      own.queries.push_back(QueryOf(token, kv_head * group_ + i % group_, chunk, view,
+                                    state(begins ? i : n_queries + i)));
+    }
+    kernels_.attend(own.queries.data(), own.queries.size(), own.chunk.Row(0),
+                    own.chunk.Row(kKeyChunk), padded_, shape_.score_scale);
+    for (size_t i = 0; i < n_queries; ++i) {
+      const size_t token = tile.first + i / group_;
+      if (!view.Sees(batch_[token].position, chunk) || chunk == view.FirstChunk(batch_[token].position)) continue;
+      kernels_.merge(state(i), state(n_queries + i), padded_);
     }
   }
-  for (size_t t = 0; t < tile.count; ++t) {
-    for (size_t g = 0; g < group_; ++g) {
-      const AttentionPartial done =
-          PartialAt(own.states.data() + (t * group_ + g) * PartialSize());
-      kernels_.divide(done.out, *done.sum, shape_.head_dim,
-                      space_.attended.Row(tile.first + t) +
-                          (kv_head * group_ + g) * shape_.head_dim);
-    }
+  for (size_t i = 0; i < n_queries; ++i) {
+    kernels_.divide(state(i).out, *state(i).sum, shape_.head_dim,
+                    space_.attended.Row(tile.first + i / group_) +
+                        (kv_head * group_ + i % group_) * shape_.head_dim);
   }
+}
+
+ChunkQuery ForwardPass::QueryOf(size_t token, size_t head, size_t chunk, const LayerView& view,
+                                const AttentionPartial& out) {
+  const size_t position = batch_[token].position, begin = chunk * kKeyChunk;
+  const size_t first = std::max(view.FirstKey(position), begin);
+  const size_t last = std::min(kKeyChunk, position + 1 - begin);
+  return {.query = space_.rotated.Row(token * shape_.query_heads + head),
+          .first = static_cast<int32_t>(first - begin),
+          .last = static_cast<int32_t>(last),
+          .out = out};
 }
 
 float* ForwardPass::StoredPartial(size_t token, size_t head, size_t chunk) {
@@ -280,23 +292,31 @@ float* ForwardPass::StoredPartial(size_t token, size_t head, size_t chunk) {
 }
 
 void ForwardPass::AttendChunk(const Team& team, size_t token, size_t kv_head, size_t chunk,
-                              size_t layer) {
-  const size_t position = batch_[token].position;
-  if (position < chunk * kKeyChunk) return;
+                              const LayerView& view) {
+  if (!view.Sees(batch_[token].position, chunk)) return;
   ThreadSpace& own = space_.threads[team.thread()];
-  const size_t n_keys = std::min(kKeyChunk, position + 1 - chunk * kKeyChunk);
-  LoadChunk(own, *batch_[token].cache, layer, kv_head, chunk, n_keys);
+  const KvCache& cache = *batch_[token].cache;
+  own.queries.clear();
   for (size_t g = 0; g < group_; ++g) {
     const size_t head = kv_head * group_ + g;
-    kernels_.attend(space_.rotated.Row(token * shape_.query_heads + head), own.chunk.Row(0),
-                    own.chunk.Row(kKeyChunk), n_keys, padded_, shape_.score_scale,
-                    PartialAt(StoredPartial(token, head, chunk)));
+    own.queries.push_back(
+        QueryOf(token, head, chunk, view, PartialAt(StoredPartial(token, head, chunk))));
   }
+  if (group_ <= kAttendTogether) {  // each key is converted once
+    kernels_.attend_halves(own.queries.data(), group_, cache.Keys(view.layer, kv_head, chunk),
+                           cache.Values(view.layer, kv_head, chunk), padded_, shape_.score_scale);
+    return;
+  }
+  LoadChunk(own, cache, view.layer, kv_head, chunk,
+            std::min(kKeyChunk, batch_[token].position + 1 - chunk * kKeyChunk));
+  kernels_.attend(own.queries.data(), group_, own.chunk.Row(0), own.chunk.Row(kKeyChunk), padded_,
+                  shape_.score_scale);
 }
 
-void ForwardPass::JoinChunks(size_t token, size_t head) {
-  const AttentionPartial running = PartialAt(StoredPartial(token, head, 0));
-  for (size_t chunk = 1; chunk * kKeyChunk <= batch_[token].position; ++chunk) {
+void ForwardPass::JoinChunks(size_t token, size_t head, const LayerView& view) {
+  const size_t first = view.FirstChunk(batch_[token].position);
+  const AttentionPartial running = PartialAt(StoredPartial(token, head, first));
+  for (size_t chunk = first + 1; chunk * kKeyChunk <= batch_[token].position; ++chunk) {
     kernels_.merge(running, PartialAt(StoredPartial(token, head, chunk)), padded_);
   }
   kernels_.divide(running.out, *running.sum, shape_.head_dim,
@@ -336,7 +356,7 @@ void ForwardPass::Head(Team& team, const std::vector<float>& norm, const PackedM
   const bool direct = vocabulary % kPanelRows == 0;
   team.Phase(PanelsOf(vocabulary), parts_, [&](size_t first, size_t last) {
     float* out = direct ? logits : space_.logits.Row(0);
-    kernels_.linear(head, first, last, space_.width.rows(), 0, wanted.size(), out,
+    kernels_.linear(head, first, last, space_.width.rows(), wanted.size(), out,
                     direct ? vocabulary : space_.logits.stride(),
                     space_.threads[team.thread()].LinearScratch());
   });

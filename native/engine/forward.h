@@ -17,6 +17,20 @@ struct QueryTile {
 };
 inline constexpr size_t kTileQueries = 16;
 
+// What attention must know of a layer.
+struct LayerView {
+  size_t layer;
+  size_t window;  // a token sees itself and window - 1 before it; 0: all
+
+  size_t FirstKey(size_t position) const {
+    return window != 0 && position >= window ? position + 1 - window : 0;
+  }
+  size_t FirstChunk(size_t position) const { return FirstKey(position) / kKeyChunk; }
+  bool Sees(size_t position, size_t chunk) const {
+    return FirstChunk(position) <= chunk && chunk * kKeyChunk <= position;
+  }
+};
+
 class ForwardPass {
  public:
   ForwardPass(const DecoderShape& shape, std::span<const BatchToken> batch, Workspace& workspace,
@@ -53,9 +67,13 @@ class ForwardPass {
   void RotateAndStore(Team& team, size_t layer);
   void RotateQuery(size_t token, size_t head);
   void StoreKeyAndValue(size_t token, size_t kv_head, size_t layer);
-  void AttendTile(const Team& team, const QueryTile& tile, size_t kv_head, size_t layer);
-  void AttendChunk(const Team& team, size_t token, size_t kv_head, size_t chunk, size_t layer);
-  void JoinChunks(size_t token, size_t head);
+  void AttendTile(const Team& team, const QueryTile& tile, size_t kv_head,
+                  const LayerView& view);
+  void AttendChunk(const Team& team, size_t token, size_t kv_head, size_t chunk,
+                   const LayerView& view);
+  void JoinChunks(size_t token, size_t head, const LayerView& view);
+  ChunkQuery QueryOf(size_t token, size_t head, size_t chunk, const LayerView& view,
+                     const AttentionPartial& out);
   void LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
                  size_t chunk, size_t n_keys);
   AttentionPartial PartialAt(float* at) const { return {at, at + 1, at + 16}; }

@@ -40,7 +40,11 @@ bool IsFiniteHalf(const uint8_t* p) { return (p[1] & 0x7c) != 0x7c; }
 class Lane {
  public:
   Lane(uint8_t* panel, const FormatTraits& traits, size_t scales_offset, size_t lane)
-      : codes_(panel), scales_(panel + scales_offset), traits_(traits), lane_(lane) {}
+      : codes_(panel),
+        scales_(panel + scales_offset),
+        code_bytes_(traits.code_bytes),
+        scale_bytes_(traits.scale_bytes),
+        lane_(lane) {}
 
   // The low bits of 32 codes, quads 2v and 2v+1 sharing bytes; more bits of each in further pieces.
   void Nibbles(size_t block, const uint8_t* codes) const {
@@ -50,6 +54,22 @@ class Lane {
       StorePiece(block, v, even | odd << 4);
     }
   }
+  // The same of codes that lie as nibbles already, weights i and i + 16 sharing byte i.
+  void SharedNibbles(size_t block, const uint8_t* p) const {
+    for (size_t half = 0; half < 2; ++half) {
+      const uint32_t even = Load32(p + 8 * half), odd = Load32(p + 8 * half + 4);
+      StorePiece(block, half, (even & 0x0f0f0f0f) | (odd & 0x0f0f0f0f) << 4);
+      StorePiece(block, half + 2, (even >> 4 & 0x0f0f0f0f) | (odd & 0xf0f0f0f0));
+    }
+  }
+  // Two blocks' codes, weights i of both sharing byte i.
+  void NibblesOfTwo(size_t block, const uint8_t* p) const {
+    for (size_t v = 0; v < 4; ++v) {
+      const uint32_t even = Load32(p + 8 * v), odd = Load32(p + 8 * v + 4);
+      StorePiece(block, v, (even & 0x0f0f0f0f) | (odd & 0x0f0f0f0f) << 4);
+      StorePiece(block + 1, v, (even >> 4 & 0x0f0f0f0f) | (odd & 0xf0f0f0f0));
+    }
+  }
   // Bit `bit` of all eight quads in one piece.
   void OneBit(size_t block, size_t piece, int bit, const uint8_t* codes) const {
     uint32_t packed = 0;
@@ -57,6 +77,16 @@ class Lane {
       packed |= (Load32(codes + 4 * q) >> bit & 0x01010101) << q;
     }
     StorePiece(block, piece, packed);
+  }
+  // Bit 4 of all eight quads in piece 4; bit i of the word at `p` is that of weight i.
+  void FifthBits(size_t block, const uint8_t* p) const {
+    const uint32_t bits = Load32(p);
+    uint32_t packed = 0;
+    for (size_t q = 0; q < kQuads; ++q) {
+      // The product spreads the four bits over four bytes; none meets another.
+      packed |= ((bits >> 4 * q & 15) * 0x00204081 & 0x01010101) << q;
+    }
+    StorePiece(block, 4, packed);
   }
   // Bits `bit` and `bit` + 1, four quads a piece.
   void TwoBits(size_t block, size_t piece, int bit, const uint8_t* codes) const {
@@ -74,44 +104,29 @@ class Lane {
 
   // `size` bytes of a scale at `offset` of group `group`; the rows lie side by side.
   void Scale(size_t group, size_t offset, const uint8_t* p, size_t size) const {
-    std::memcpy(scales_ + group * traits_.scale_bytes + offset + lane_ * size, p, size);
+    std::memcpy(scales_ + group * scale_bytes_ + offset + lane_ * size, p, size);
   }
   void Scale(size_t group, size_t offset, uint8_t byte) const { Scale(group, offset, &byte, 1); }
 
  private:
   void StorePiece(size_t block, size_t piece, uint32_t packed) const {
-    std::memcpy(codes_ + block * traits_.code_bytes + piece * kQuadBytes + 4 * lane_, &packed, 4);
+    std::memcpy(codes_ + block * code_bytes_ + piece * kQuadBytes + 4 * lane_, &packed, 4);
   }
 
   uint8_t* codes_;
   uint8_t* scales_;
-  const FormatTraits& traits_;
+  size_t code_bytes_, scale_bytes_;
   size_t lane_;
 };
 
 // Each packer takes one block of a row and says whether its scales are finite. `block` counts the
 // format's own blocks.
 
-// Weights i and i + 16 share byte i.
-void SplitNibbles(const uint8_t* p, uint8_t (&codes)[kBlock]) {
-  for (size_t i = 0; i < 16; ++i) {
-    codes[i] = p[i] & 15;
-    codes[i + 16] = p[i] >> 4;
-  }
-}
-void JoinFifthBits(const uint8_t* p, uint8_t (&codes)[kBlock]) {
-  const uint32_t bits = Load32(p);
-  for (size_t i = 0; i < kBlock; ++i) codes[i] |= (bits >> i & 1) << 4;
-}
-
 template <bool kMinimum, bool kFive>
 bool PackSimple(const uint8_t* p, size_t block, const Lane& lane) {
   const uint8_t* at = p + (kMinimum ? 4 : 2);
-  uint8_t codes[kBlock];
-  SplitNibbles(at + (kFive ? 4 : 0), codes);
-  if (kFive) JoinFifthBits(at, codes);
-  lane.Nibbles(block, codes);
-  if (kFive) lane.OneBit(block, 4, 4, codes);
+  lane.SharedNibbles(block, at + (kFive ? 4 : 0));
+  if (kFive) lane.FifthBits(block, at);
   lane.Scale(block, 0, p, 2);
   if (kMinimum) lane.Scale(block, 32, p + 2, 2);
   return IsFiniteHalf(p) && (!kMinimum || IsFiniteHalf(p + 2));
@@ -124,9 +139,7 @@ bool PackQ8_0(const uint8_t* p, size_t block, const Lane& lane) {
 }
 
 bool PackMXFP4(const uint8_t* p, size_t block, const Lane& lane) {
-  uint8_t codes[kBlock];
-  SplitNibbles(p + 1, codes);
-  lane.Nibbles(block, codes);
+  lane.SharedNibbles(block, p + 1);
   lane.Scale(block, 0, p[0]);
   return p[0] < 253;  // 255 is NaN; 253 and 254 times 12 lead beyond float32
 }
@@ -186,15 +199,8 @@ void StoreFactors(const uint8_t* p, size_t super, const Lane& lane) {
 template <bool kFive>
 bool PackQ4_KOrQ5_K(const uint8_t* p, size_t super, const Lane& lane) {
   const uint8_t *high = p + 16, *nibbles = p + (kFive ? 48 : 16);
-  for (size_t b = 0; b < 8; ++b) {
-    uint8_t codes[kBlock];
-    for (size_t i = 0; i < kBlock; ++i) {
-      codes[i] = nibbles[32 * (b / 2) + i] >> 4 * (b % 2) & 15;
-      if (kFive) codes[i] |= (high[i] >> b & 1) << 4;
-    }
-    lane.Nibbles(super * 8 + b, codes);
-    if (kFive) lane.OneBit(super * 8 + b, 4, 4, codes);
-  }
+  for (size_t b = 0; b < 8; b += 2) lane.NibblesOfTwo(super * 8 + b, nibbles + 16 * b);
+  for (int b = 0; kFive && b < 8; ++b) lane.OneBit(super * 8 + b, 4, b, high);
   StoreFactors(p + 4, super, lane);
   lane.Scale(super, 0, p, 2);
   lane.Scale(super, 32, p + 2, 2);
@@ -222,9 +228,7 @@ bool PackIQ4_XS(const uint8_t* p, size_t super, const Lane& lane) {
   const uint8_t *low = p + 4, *nibbles = p + 8;
   const unsigned high = p[2] | p[3] << 8;
   for (size_t b = 0; b < 8; ++b) {
-    uint8_t codes[kBlock];
-    SplitNibbles(nibbles + 16 * b, codes);
-    lane.Nibbles(super * 8 + b, codes);
+    lane.SharedNibbles(super * 8 + b, nibbles + 16 * b);
     const unsigned factor = (low[b / 2] >> 4 * (b % 2) & 15) | (high >> 2 * b & 3) << 4;
     lane.Scale(super, 32 + b * 16, static_cast<uint8_t>(factor - 32));
   }
@@ -232,26 +236,34 @@ bool PackIQ4_XS(const uint8_t* p, size_t super, const Lane& lane) {
   return IsFiniteHalf(p);
 }
 
-using BlockPacker = bool (*)(const uint8_t*, size_t, const Lane&);
+// All blocks of a row. The lane is a copy: through a reference every store might change it.
+template <bool kPack(const uint8_t*, size_t, const Lane&)>
+bool PackRow(const uint8_t* raw, size_t n_blocks, size_t block_bytes, Lane lane) {
+  bool finite = true;
+  for (size_t b = 0; b < n_blocks; ++b) finite &= kPack(raw + b * block_bytes, b, lane);
+  return finite;
+}
+
+using RowPacker = bool (*)(const uint8_t*, size_t, size_t, Lane);
 
 // In the order of Format; float formats have none.
-constexpr BlockPacker kPackers[kFormats] = {
+constexpr RowPacker kPackers[kFormats] = {
     nullptr,
     nullptr,
     nullptr,
-    PackSimple<false, false>,
-    PackSimple<true, false>,
-    PackSimple<false, true>,
-    PackSimple<true, true>,
-    PackQ8_0,
-    PackQ2_K,
-    PackQ3_K,
-    PackQ4_KOrQ5_K<false>,
-    PackQ4_KOrQ5_K<true>,
-    PackQ6_K,
-    PackSimple<false, false>,
-    PackIQ4_XS,
-    PackMXFP4,
+    PackRow<PackSimple<false, false>>,
+    PackRow<PackSimple<true, false>>,
+    PackRow<PackSimple<false, true>>,
+    PackRow<PackSimple<true, true>>,
+    PackRow<PackQ8_0>,
+    PackRow<PackQ2_K>,
+    PackRow<PackQ3_K>,
+    PackRow<PackQ4_KOrQ5_K<false>>,
+    PackRow<PackQ4_KOrQ5_K<true>>,
+    PackRow<PackQ6_K>,
+    PackRow<PackSimple<false, false>>,
+    PackRow<PackIQ4_XS>,
+    PackRow<PackMXFP4>,
 };
 
 template <class Word>
@@ -296,15 +308,11 @@ size_t PackPanel(Format format, const uint8_t* raw, size_t n_rows, size_t cols, 
   if (format == Format::kF16) return PackFloats<uint16_t>(raw, n_rows, cols, 0x7c00, out);
   if (format == Format::kBF16) return PackFloats<uint16_t>(raw, n_rows, cols, 0x7f80, out);
   const FormatTraits& traits = TraitsOf(format);
-  const BlockPacker pack = kPackers[static_cast<size_t>(format)];
+  const RowPacker pack = kPackers[static_cast<size_t>(format)];
+  const size_t n_blocks = cols / traits.block_cols;
   for (size_t r = 0; r < n_rows; ++r) {
     const Lane lane(out, traits, ScalesOffset(format, cols), r);
-    bool finite = true;
-    for (size_t b = 0; b < cols / traits.block_cols; ++b) {
-      finite &= pack(raw, b, lane);
-      raw += traits.block_bytes;
-    }
-    if (!finite) return r;
+    if (!pack(raw + r * n_blocks * traits.block_bytes, n_blocks, traits.block_bytes, lane)) return r;
   }
   return n_rows;
 }

@@ -3,11 +3,15 @@
 // Exactness: none to promise.
 #include "engine/pool.h"
 
+#include <algorithm>
 #include <new>
 #include <system_error>
 
 #include "engine/float_environment.h"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -29,6 +33,22 @@ constexpr int kSpins = 4000;
 constexpr int kPhaseSpins = 2000;
 
 constexpr uint32_t kOpen = uint32_t{1} << 31;
+
+std::atomic<size_t> assumed_cores{0};
+
+// Those that this process may run on.
+size_t UsableCores() {
+  if (const size_t assumed = assumed_cores.load()) return assumed;
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<size_t>(CPU_COUNT(&set));
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+size_t WorthStarting(size_t threads) {
+  return threads == 1 ? threads : std::min(threads, UsableCores());
+}
 
 // Returns once `done(value of word)`.
 template <class Word, class F>
@@ -55,9 +75,14 @@ void Team::AwaitEnd() const {
   AwaitValue(state_->phase, kPhaseSpins, [&](uint64_t phase) { return phase > phase_; });
 }
 
+Pool::Pool(size_t threads) : threads_(WorthStarting(threads)) {}
+
 Pool::~Pool() { Stop(); }
 
+void Pool::AssumeCores(size_t cores) { assumed_cores.store(cores); }
+
 void Pool::Resize(size_t threads) {
+  threads = WorthStarting(threads);
   if (threads == threads_) return;
   Stop();
   threads_ = threads;

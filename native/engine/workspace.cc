@@ -5,21 +5,23 @@
 
 namespace aboard {
 
-void QuantizedBuffer::Reserve(size_t rows, size_t cols) {
+void QuantizedBuffer::Reserve(size_t rows, size_t cols, size_t tile) {
+  if (rows <= 1) tile = 1;
   const size_t blocks = (cols + kBlock - 1) / kBlock;
-  if (codes_.size() < rows * blocks * kBlock) {
-    codes_.resize(rows * blocks * kBlock);
-    floats_.resize(rows * blocks * 4);
-    sums_.resize(rows * blocks * 3);
+  const size_t n = RoundUp(rows, tile) * blocks;
+  if (codes_.size() < n * kBlock) {
+    codes_.resize(n * kBlock);
+    floats_.resize(n * 4);
+    sums_.resize(n * 3);
   }
-  const size_t n = rows * blocks;
   rows_ = {.codes = codes_.data(),
            .scales = floats_.data(),
            .sums = sums_.data(),
            .sums16 = sums_.data() + n,
            .weighted = floats_.data() + n,
            .weighted16 = floats_.data() + 2 * n,
-           .blocks = blocks};
+           .blocks = blocks,
+           .tile = tile};
 }
 
 uint8_t* ThreadSpace::LinearScratch() {

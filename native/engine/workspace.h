@@ -31,7 +31,8 @@ class FloatRows {
 // Owns what a QuantizedRows points to.
 class QuantizedBuffer {
  public:
-  void Reserve(size_t rows, size_t cols);
+  // tile: of the kernels in use; a row alone lies by itself.
+  void Reserve(size_t rows, size_t cols, size_t tile);
   const QuantizedRows& rows() const { return rows_; }
 
  private:
@@ -47,7 +48,8 @@ struct ThreadSpace {
   QuantizedBuffer width, heads;       // (1, D), (1, H * d): a single token, quantised by each
   std::vector<uint8_t> linear;        // see Kernels::linear
   FloatRows chunk;                    // (128, d_padded): keys, then values, of one chunk
-  std::vector<float> states;          // of a tile of queries
+  std::vector<float> states;          // of a tile of queries: so far, then of the chunk at hand
+  std::vector<ChunkQuery> queries;
   uint64_t prepared_for = 0;          // the phase for which width or heads was quantised
   uint8_t* LinearScratch();
 };

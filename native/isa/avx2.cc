@@ -2,15 +2,18 @@
 // Compiled with its own -m flags: C headers and anonymous namespaces only, so that the linker can
 // never pick this code for an older CPU.
 // Exactness: vpmaddubsw saturates above 32767. Codes of at most 63 give at most 2 * 63 * 127, and
-// |signed code| of at most 128 gives at most 2 * 128 * 127: neither can.
+// |signed code| of at most 128 gives at most 2 * 128 * 127: neither can. Sums of its int16 are
+// widened before they could pass 32767.
 #include <immintrin.h>
 
 inline constexpr int kWidth = 8;
+#define ABOARD_OWN_BYTES
 #define ABOARD_OWN_HALVES
 #define ABOARD_OWN_SUM_TREES
+#define ABOARD_NARROW_SUMS
 #include "isa/lanes-inl.h"
-#include "isa/portable-inl.h"
 #include "isa/x86-256-inl.h"
+#include "isa/portable-inl.h"
 
 namespace aboard {
 namespace {
@@ -19,6 +22,28 @@ constexpr int kTileTokens = 4;
 constexpr int kSignedOffset = 0;
 
 ABOARD_INLINE U8x64 PrepareSigned(U8x64 w) { return w; }
+
+// Products of small codes, summed in int16 for kNarrowLimit / kMaxCode steps: half of the
+// multiplications of going to int32 at each.
+constexpr int kNarrowLimit = 32767 / (2 * 127);
+struct NarrowSums {
+  __m256i v[2];
+};
+ABOARD_INLINE NarrowSums NarrowProducts(U8x64 w, int32_t four) {
+  const __m256i x = _mm256_set1_epi32(four);
+  return {{_mm256_maddubs_epi16((__m256i)w.v[0], x), _mm256_maddubs_epi16((__m256i)w.v[1], x)}};
+}
+ABOARD_INLINE NarrowSums Plus(NarrowSums a, NarrowSums b) {
+  for (int i = 0; i < 2; ++i) a.v[i] = _mm256_add_epi16(a.v[i], b.v[i]);
+  return a;
+}
+ABOARD_INLINE I32x16 Widened(NarrowSums a) {
+  I32x16 r;
+  for (int i = 0; i < 2; ++i) {
+    r.v[i] = (NativeI32)_mm256_madd_epi16(a.v[i], _mm256_set1_epi16(1));
+  }
+  return r;
+}
 
 ABOARD_INLINE NativeI32 AddProducts(__m256i w, __m256i x, NativeI32 acc) {
   return acc + (NativeI32)_mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1));

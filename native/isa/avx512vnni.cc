@@ -3,6 +3,7 @@
 // never pick this code for an older CPU.
 // Exactness: vpdpbusd sums four products in int32 without saturation; SumTrees keeps the one tree.
 #include <immintrin.h>
+#include "isa/emulated-x86.h"
 
 inline constexpr int kWidth = 16;
 #define ABOARD_OWN_HALVES

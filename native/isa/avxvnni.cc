@@ -3,13 +3,15 @@
 // never pick this code for an older CPU.
 // Exactness: vpdpbusd sums four products in int32 without saturation.
 #include <immintrin.h>
+#include "isa/emulated-x86.h"
 
 inline constexpr int kWidth = 8;
+#define ABOARD_OWN_BYTES
 #define ABOARD_OWN_HALVES
 #define ABOARD_OWN_SUM_TREES
 #include "isa/lanes-inl.h"
-#include "isa/portable-inl.h"
 #include "isa/x86-256-inl.h"
+#include "isa/portable-inl.h"
 
 namespace aboard {
 namespace {

@@ -44,6 +44,10 @@ bool HasAvx2() {
   const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
   return __builtin_cpu_supports("avx2") && f16c;
 }
+#ifdef ABOARD_EMULATED_X86  // in plain C++, but for AVX2
+bool HasAvx512Vnni() { return HasAvx2(); }
+bool HasAvxVnni() { return HasAvx2(); }
+#else
 bool HasAvx512Vnni() {
   return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -57,6 +61,7 @@ bool HasAvxVnni() {
   return HasAvx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 #endif
 }
+#endif
 #endif
 
 #ifdef ABOARD_ARM64

@@ -10,12 +10,15 @@ namespace aboard {
 struct Kernels {
   const char* name;
 
-  // y[t * y_stride + r] = sum over columns of w[r] * x[first_token + t], for the rows r of panels
-  // [first_panel, last_panel). Writes whole panels: y holds room for rows rounded up to 16.
-  // scratch: kLinearScratchBytes, aligned, one per thread.
+  // Rows of activations that lie side by side where there are several: QuantizedRows::tile.
+  size_t tile_tokens;
+
+  // y[t * y_stride + r] = sum over columns of w[r] * x[t], for the rows r of panels [first_panel,
+  // last_panel) and the tokens t < n_tokens. Writes whole panels: y holds room for rows rounded up
+  // to 16. scratch: kLinearScratchBytes, aligned, one per thread.
   void (*linear)(const PackedMatrix& w, size_t first_panel, size_t last_panel,
-                 const QuantizedRows& x, size_t first_token, size_t n_tokens, float* y,
-                 size_t y_stride, uint8_t* scratch);
+                 const QuantizedRows& x, size_t n_tokens, float* y, size_t y_stride,
+                 uint8_t* scratch);
 
   // Quantises n values into blocks [first_block, ...) of row `token` of `out`.
   void (*quantize)(const float* x, size_t n, const QuantizedRows& out, size_t token,
@@ -34,10 +37,12 @@ struct Kernels {
   void (*halves_to_floats)(const uint16_t* x, size_t n, float* out);
   void (*floats_to_halves)(const float* x, size_t n, uint16_t* out);
 
-  // One query (d_padded,) against the first n_keys <= 64 of a chunk: keys and values are
-  // (64, d_padded) float32, d_padded a multiple of 16.
-  void (*attend)(const float* query, const float* keys, const float* values, size_t n_keys,
-                 size_t d_padded, float scale, const AttentionPartial& out);
+  // Queries (d_padded,) against a chunk: keys and values are (64, d_padded), float32 or float16,
+  // d_padded a multiple of 16. Beyond the keys that a query sees they may hold anything.
+  void (*attend)(const ChunkQuery* queries, size_t n_queries, const float* keys,
+                 const float* values, size_t d_padded, float scale);
+  void (*attend_halves)(const ChunkQuery* queries, size_t n_queries, const uint16_t* keys,
+                        const uint16_t* values, size_t d_padded, float scale);
 
   // Joins the partial result `next` of a later chunk to `running`.
   void (*merge)(const AttentionPartial& running, const AttentionPartial& next, size_t d_padded);

@@ -39,6 +39,27 @@ struct U8x64 {
   } while (0)
 
 #define ABOARD_INLINE inline __attribute__((always_inline))
+#define ABOARD_LAMBDA __attribute__((always_inline))
+
+// Computes `a` here. GCC else gathers the products of an unrolled loop before it sums them, and
+// keeps them in memory meanwhile.
+template <class Vector>
+ABOARD_INLINE void PinPart(Vector& part) {
+#if defined(__x86_64__)
+  asm("" : "+x"(part));
+#else
+  asm("" : "+w"(part));
+#endif
+}
+template <class Vectors>
+ABOARD_INLINE void Pin(Vectors& a) {
+  ABOARD_LANEWISE(PinPart(a.v[i]));
+}
+// sum = sum + a * b, in the machine vector `part` alone: several such sums need fewer registers.
+ABOARD_INLINE void AddProductPart(F32x16& sum, const F32x16& a, const F32x16& b, int part) {
+  sum.v[part] = sum.v[part] + a.v[part] * b.v[part];
+  PinPart(sum.v[part]);
+}
 
 ABOARD_INLINE F32x16 operator+(F32x16 a, F32x16 b) {
   ABOARD_LANEWISE(a.v[i] += b.v[i]);
@@ -79,23 +100,24 @@ ABOARD_INLINE I32x16 SplatI(int32_t x) {
   ABOARD_LANEWISE(a.v[i] = x + NativeI32{});
   return a;
 }
-ABOARD_INLINE F32x16 Load(const float* p) {
-  F32x16 a;
-  memcpy(&a, p, sizeof a);
+// One machine vector at a time: GCC copies a struct of several in pieces of 16 bytes, and a load that
+// spans two such pieces waits for both to reach the cache (AVX2: products four times slower).
+template <class Vectors, class T>
+ABOARD_INLINE Vectors LoadAs(const T* p) {
+  Vectors a;
+  ABOARD_LANEWISE(memcpy(&a.v[i], (const char*)p + i * sizeof a.v[i], sizeof a.v[i]));
   return a;
 }
-ABOARD_INLINE void Store(F32x16 a, float* p) { memcpy(p, &a, sizeof a); }
-ABOARD_INLINE I32x16 LoadI(const int32_t* p) {
-  I32x16 a;
-  memcpy(&a, p, sizeof a);
-  return a;
+template <class Vectors, class T>
+ABOARD_INLINE void StoreAs(const Vectors& a, T* p) {
+  ABOARD_LANEWISE(memcpy((char*)p + i * sizeof a.v[i], &a.v[i], sizeof a.v[i]));
 }
-ABOARD_INLINE U8x64 LoadBytes(const uint8_t* p) {
-  U8x64 a;
-  memcpy(&a, p, sizeof a);
-  return a;
-}
-ABOARD_INLINE void StoreBytes(U8x64 a, uint8_t* p) { memcpy(p, &a, sizeof a); }
+ABOARD_INLINE F32x16 Load(const float* p) { return LoadAs<F32x16>(p); }
+ABOARD_INLINE void Store(F32x16 a, float* p) { StoreAs(a, p); }
+ABOARD_INLINE I32x16 LoadI(const int32_t* p) { return LoadAs<I32x16>(p); }
+ABOARD_INLINE void StoreI(I32x16 a, int32_t* p) { StoreAs(a, p); }
+ABOARD_INLINE U8x64 LoadBytes(const uint8_t* p) { return LoadAs<U8x64>(p); }
+ABOARD_INLINE void StoreBytes(U8x64 a, uint8_t* p) { StoreAs(a, p); }
 
 ABOARD_INLINE F32x16 ToFloat(I32x16 a) {
   F32x16 r;
@@ -120,7 +142,9 @@ ABOARD_INLINE I32x16 Select(I32x16 mask, I32x16 a, I32x16 b) {
   return r;
 }
 ABOARD_INLINE F32x16 Select(I32x16 mask, F32x16 a, F32x16 b) {
-  return FromBits(Select(mask, Bits(a), Bits(b)));
+  F32x16 r;
+  ABOARD_LANEWISE(r.v[i] = mask.v[i] ? a.v[i] : b.v[i]);
+  return r;
 }
 ABOARD_INLINE I32x16 Less(F32x16 a, F32x16 b) {
   I32x16 r;
@@ -133,8 +157,14 @@ ABOARD_INLINE I32x16 Less(I32x16 a, I32x16 b) {
   return r;
 }
 // b where a < b, else a: a NaN in a stays.
-ABOARD_INLINE F32x16 Max(F32x16 a, F32x16 b) { return Select(Less(a, b), b, a); }
-ABOARD_INLINE F32x16 Min(F32x16 a, F32x16 b) { return Select(Less(b, a), b, a); }
+ABOARD_INLINE F32x16 Max(F32x16 a, F32x16 b) {
+  ABOARD_LANEWISE(a.v[i] = a.v[i] < b.v[i] ? b.v[i] : a.v[i]);
+  return a;
+}
+ABOARD_INLINE F32x16 Min(F32x16 a, F32x16 b) {
+  ABOARD_LANEWISE(a.v[i] = b.v[i] < a.v[i] ? b.v[i] : a.v[i]);
+  return a;
+}
 ABOARD_INLINE I32x16 MaxI(I32x16 a, I32x16 b) { return Select(Less(a, b), b, a); }
 
 template <int kBits>
@@ -193,7 +223,7 @@ ABOARD_INLINE float MaxLane(F32x16 a) {
 }
 ABOARD_INLINE int32_t SumExact(I32x16 a) {
   int32_t lane[16];
-  memcpy(lane, &a, sizeof lane);
+  StoreI(a, lane);
   int32_t sum = 0;
   for (int l = 0; l < 16; ++l) sum += lane[l];
   return sum;

@@ -6,6 +6,7 @@
 namespace aboard {
 namespace {
 
+#ifndef ABOARD_OWN_BYTES
 ABOARD_INLINE I32x16 WidenU8s(const uint8_t* p) {
   int32_t lane[16];
   for (int l = 0; l < 16; ++l) lane[l] = p[l];
@@ -23,14 +24,15 @@ ABOARD_INLINE I32x16 WidenU16s(const uint8_t* p) {
   for (int l = 0; l < 16; ++l) lane[l] = half[l];
   return LoadI(lane);
 }
-ABOARD_INLINE F32x16 LoadU8s(const uint8_t* p) { return ToFloat(WidenU8s(p)); }
-ABOARD_INLINE F32x16 LoadI8s(const uint8_t* p) { return ToFloat(WidenI8s(p)); }
-
 ABOARD_INLINE void StoreAsI8s(I32x16 a, int8_t* p) {
   int32_t lane[16];
-  memcpy(lane, &a, sizeof lane);
+  StoreI(a, lane);
   for (int l = 0; l < 16; ++l) p[l] = (int8_t)lane[l];
 }
+#endif
+
+ABOARD_INLINE F32x16 LoadU8s(const uint8_t* p) { return ToFloat(WidenU8s(p)); }
+ABOARD_INLINE F32x16 LoadI8s(const uint8_t* p) { return ToFloat(WidenI8s(p)); }
 
 #ifndef ABOARD_OWN_HALVES
 // The exponent and mantissa, moved to their place in a float32, times 2^112: exact, denormals too.
@@ -56,7 +58,7 @@ ABOARD_INLINE void StoreHalves(F32x16 a, uint16_t* p) {
   half = Select(large, SplatI(0x7c00), half);
   half = Select(nan, SplatI(0x7e00), half) + (ShiftRight<16>(bits) & SplatI(0x8000));
   int32_t lane[16];
-  memcpy(lane, &half, sizeof lane);
+  StoreI(half, lane);
   for (int l = 0; l < 16; ++l) p[l] = (uint16_t)lane[l];
 }
 #endif

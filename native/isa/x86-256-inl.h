@@ -6,6 +6,30 @@
 namespace aboard {
 namespace {
 
+ABOARD_INLINE I32x16 WidenU8s(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128((const __m128i*)p);
+  return {{(NativeI32)_mm256_cvtepu8_epi32(bytes),
+           (NativeI32)_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))}};
+}
+ABOARD_INLINE I32x16 WidenI8s(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128((const __m128i*)p);
+  return {{(NativeI32)_mm256_cvtepi8_epi32(bytes),
+           (NativeI32)_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))}};
+}
+ABOARD_INLINE I32x16 WidenU16s(const uint8_t* p) {
+  return {{(NativeI32)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)),
+           (NativeI32)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)(p + 16)))}};
+}
+// In range: saturation changes nothing.
+ABOARD_INLINE void StoreAsI8s(I32x16 a, int8_t* p) {
+  const __m256i words = _mm256_packs_epi32((__m256i)a.v[0], (__m256i)a.v[1]);
+  const __m256i bytes = _mm256_packs_epi16(words, words);
+  // In each half: four of the first vector, four of the second.
+  const __m128i low = _mm256_castsi256_si128(bytes), high = _mm256_extracti128_si256(bytes, 1);
+  const __m128i pairs = _mm_unpacklo_epi32(low, high);
+  _mm_storeu_si128((__m128i*)p, pairs);
+}
+
 ABOARD_INLINE F32x16 LoadHalves(const uint8_t* p) {
   F32x16 r;
   for (int i = 0; i < 2; ++i) {

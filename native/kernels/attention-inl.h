@@ -1,5 +1,6 @@
-// One query against one chunk of at most 64 keys, and the joining of chunks.
-// Expects keys and values as (64, d) float32, d a multiple of 16, zeros beyond the head's size.
+// Queries against one chunk of at most 64 keys, and the joining of chunks.
+// Expects keys and values as (64, d) float32 or float16, d a multiple of 16, zeros beyond the head's
+// size; what lies beyond the visible keys may be anything.
 // Exactness: scores and sums of weights by sixteen lanes and one tree, values in order of the keys;
 // chunks are joined in order. Nothing depends on how the work was spread.
 #pragma once
@@ -7,81 +8,215 @@
 namespace aboard {
 namespace {
 
-// Scores of sixteen keys: lane j = tree sum of query * key j.
-ABOARD_INLINE F32x16 ScoresOf16(const float* query, const float* keys, size_t d) {
-  F32x16 products[16];
+// How sixteen elements of keys and values become float32, exactly.
+struct FloatElements {
+  using Element = float;
+  static ABOARD_INLINE F32x16 At(const float* p) { return Load(p); }
+};
+struct HalfElements {
+  using Element = uint16_t;
+  static ABOARD_INLINE F32x16 At(const uint16_t* p) { return LoadHalves((const uint8_t*)p); }
+};
+
+template <int kSize>
+struct Size {
+  static constexpr int kValue = kSize;
+};
+
+// Scores of sixteen keys for each of kQueries, lane j = tree sum of query * key j. Tiles of queries
+// and keys, so that both are loaded less often than they are multiplied.
+template <class Elements, int kQueries>
+ABOARD_INLINE void ScoresOf16(const ChunkQuery* queries, const typename Elements::Element* keys,
+                              size_t d, F32x16 (&scores)[kQueries]) {
+  constexpr int kKeys = kQueries >= 4 ? 1 : 2;
+  F32x16 products[kQueries][16];
 #pragma GCC unroll 1
-  for (int j = 0; j < 16; j += 4) {
-    F32x16 sums[4];
+  for (int j = 0; j < 16; j += kKeys) {
+    F32x16 sums[kQueries][kKeys];
 #pragma GCC unroll 4
-    for (int each = 0; each < 4; ++each) sums[each] = Splat(0.0f);
+    for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 2
+      for (int k = 0; k < kKeys; ++k) sums[q][k] = Splat(0.0f);
+    }
+#pragma GCC unroll 1
     for (size_t i = 0; i < d; i += 16) {
-      const F32x16 q = Load(query + i);
+      F32x16 key[kKeys];
+#pragma GCC unroll 2
+      for (int k = 0; k < kKeys; ++k) key[k] = Elements::At(keys + (j + k) * d + i);
 #pragma GCC unroll 4
-      for (int each = 0; each < 4; ++each) {
-        sums[each] = sums[each] + q * Load(keys + (j + each) * d + i);
+      for (int part = 0; part < kParts; ++part) {
+#pragma GCC unroll 4
+        for (int q = 0; q < kQueries; ++q) {
+          const F32x16 query = Load(queries[q].query + i);
+#pragma GCC unroll 2
+          for (int k = 0; k < kKeys; ++k) AddProductPart(sums[q][k], query, key[k], part);
+        }
       }
     }
 #pragma GCC unroll 4
-    for (int each = 0; each < 4; ++each) products[j + each] = sums[each];
+    for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 2
+      for (int k = 0; k < kKeys; ++k) products[q][j + k] = sums[q][k];
+    }
   }
-  return SumTrees(products);
+#pragma GCC unroll 4
+  for (int q = 0; q < kQueries; ++q) scores[q] = SumTrees(products[q]);
 }
 
-template <int kVectors>
-ABOARD_INLINE void WeighValues(const float* weights, const float* values, size_t n_keys, size_t d,
-                               float* out) {
-  F32x16 sums[kVectors];
-#pragma GCC unroll 8
-  for (int i = 0; i < kVectors; ++i) sums[i] = Splat(0.0f);
-  for (size_t j = 0; j < n_keys; ++j) {
-    const F32x16 weight = Splat(weights[j]);
-#pragma GCC unroll 8
-    for (int i = 0; i < kVectors; ++i) sums[i] = sums[i] + weight * Load(values + j * d + i * 16);
+// kVectors * 16 elements of the weighted values of kQueries, whose keys [first, last) are the same.
+template <class Elements, int kQueries, int kVectors>
+ABOARD_INLINE void WeighValues(const float (*weights)[kKeyChunk],
+                               const typename Elements::Element* values, size_t first, size_t last,
+                               size_t d, const ChunkQuery* queries, size_t at) {
+  F32x16 sums[kQueries][kVectors];
+#pragma GCC unroll 4
+  for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) sums[q][i] = Splat(0.0f);
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < kVectors; ++i) Store(sums[i], out + i * 16);
+#pragma GCC unroll 1
+  for (size_t j = first; j < last; ++j) {
+    F32x16 value[kVectors];
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) value[i] = Elements::At(values + j * d + at + i * 16);
+#pragma GCC unroll 4
+    for (int q = 0; q < kQueries; ++q) {
+      const F32x16 weight = Splat(weights[q][j]);
+#pragma GCC unroll 4
+      for (int i = 0; i < kVectors; ++i) {
+#pragma GCC unroll 4
+        for (int part = 0; part < kParts; ++part) {
+          AddProductPart(sums[q][i], weight, value[i], part);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) Store(sums[q][i], queries[q].out.out + at + i * 16);
+  }
 }
 
-void Attend(const float* query, const float* keys, const float* values, size_t n_keys, size_t d,
-            float scale, const AttentionPartial& out) {
-  const float lowest = -__builtin_inff();
+template <class Elements, int kQueries>
+ABOARD_INLINE void WeighAllValues(const float (*weights)[kKeyChunk],
+                                  const typename Elements::Element* values, size_t d,
+                                  const ChunkQuery* queries) {
+  constexpr int kVectors = kWidth == 16 ? 4 : kQueries >= 4 ? 1 : 2;
+  const size_t first = queries->first, last = queries->last;
+  size_t i = 0;
+  for (; i + kVectors * 16 <= d; i += kVectors * 16) {
+    WeighValues<Elements, kQueries, kVectors>(weights, values, first, last, d, queries, i);
+  }
+  for (; i < d; i += 16) {
+    WeighValues<Elements, kQueries, 1>(weights, values, first, last, d, queries, i);
+  }
+}
+
+// What the softmax of one query makes of the scores of groups [first_group, last_group) of sixteen
+// keys: weights, their sum, the highest score.
+ABOARD_INLINE void Soften(const ChunkQuery& query, size_t first_group, size_t last_group,
+                          F32x16* scores, float* weights) {
   constexpr int32_t kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  F32x16 scores[kKeyChunk / 16];
-  F32x16 highest = Splat(lowest);
-  const size_t groups = (n_keys + 15) / 16;
-  for (size_t g = 0; g < groups; ++g) {
-    const F32x16 all = ScoresOf16(query, keys + g * 16 * d, d) * Splat(scale);
-    const I32x16 visible = Less(LoadI(kLane), SplatI((int32_t)(n_keys - g * 16)));
-    scores[g] = Select(visible, all, Splat(lowest));
+  const F32x16 lowest = Splat(-__builtin_inff());
+  F32x16 highest = lowest;
+  for (size_t g = first_group; g < last_group; ++g) {
+    const I32x16 key = LoadI(kLane) + SplatI((int32_t)(g * 16));
+    const I32x16 visible =
+        Less(key, SplatI(query.last)) & Less(SplatI(query.first - 1), key);
+    scores[g] = Select(visible, scores[g], lowest);
     highest = Max(highest, scores[g]);
   }
   const float max = MaxLane(highest);
   F32x16 sum = Splat(0.0f);
-  float weights[kKeyChunk];
-  for (size_t g = 0; g < groups; ++g) {
+  for (size_t g = first_group; g < last_group; ++g) {
     const F32x16 weight = Exp(scores[g] - Splat(max));
     Store(weight, weights + g * 16);
     sum = sum + weight;
   }
-  *out.max = max;
-  *out.sum = SumTree(sum);
-  size_t i = 0;
-  for (; i + 64 <= d; i += 64) WeighValues<4>(weights, values + i, n_keys, d, out.out + i);
-  for (; i < d; i += 16) WeighValues<1>(weights, values + i, n_keys, d, out.out + i);
+  *query.out.max = max;
+  *query.out.sum = SumTree(sum);
 }
 
-// float32 exp of one non-positive difference, by the same arithmetic as the lanes'.
-ABOARD_INLINE float ExpOfOne(float x) {
+using Weights = float[kKeyChunk];
+
+template <class Elements, int kQueries>
+__attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
+                                         const typename Elements::Element* keys, size_t d,
+                                         float scale, Weights* weights) {
+  int32_t first = queries[0].first, last = queries[0].last;
+  for (int q = 1; q < kQueries; ++q) {
+    if (queries[q].first < first) first = queries[q].first;
+    if (queries[q].last > last) last = queries[q].last;
+  }
+  const size_t first_group = (size_t)first / 16, last_group = ((size_t)last + 15) / 16;
+  F32x16 scores[kQueries][kKeyChunk / 16];
+  for (size_t g = first_group; g < last_group; ++g) {
+    F32x16 all[kQueries];
+    ScoresOf16<Elements, kQueries>(queries, keys + g * 16 * d, d, all);
+#pragma GCC unroll 4
+    for (int q = 0; q < kQueries; ++q) scores[q][g] = all[q] * Splat(scale);
+  }
+  for (int q = 0; q < kQueries; ++q) {
+    Soften(queries[q], first_group, last_group, scores[q], weights[q]);
+  }
+}
+
+template <class Elements, int kQueries>
+__attribute__((noinline)) void WeighTile(const ChunkQuery* queries,
+                                         const typename Elements::Element* values, size_t d,
+                                         const Weights* weights) {
+  bool alike = true;
+  for (int q = 1; q < kQueries; ++q) {
+    alike = alike && queries[q].first == queries[0].first && queries[q].last == queries[0].last;
+  }
+  if (alike) return WeighAllValues<Elements, kQueries>(weights, values, d, queries);
+  for (int q = 0; q < kQueries; ++q) {
+    WeighAllValues<Elements, 1>(weights + q, values, d, queries + q);
+  }
+}
+
+// Calls step(size, first) for tiles of at most four of n queries.
+template <class F>
+ABOARD_INLINE void InTiles(size_t n, const F& step) {
+  size_t first = 0;
+  for (; n - first > 4 || n - first == 3; first += 3) step(Size<3>(), first);
+  if (n - first == 4) step(Size<4>(), first);
+  if (n - first == 2) step(Size<2>(), first);
+  if (n - first == 1) step(Size<1>(), first);
+}
+
+// Keys, then values: a chunk of one of them at a time fits the first-level cache.
+template <class Elements>
+void Attend(const ChunkQuery* queries, size_t n_queries, const typename Elements::Element* keys,
+            const typename Elements::Element* values, size_t d, float scale) {
+  constexpr size_t kTogether = 12;
+  Weights weights[kTogether];
+  for (; n_queries > 0; queries += kTogether) {
+    const size_t n = n_queries < kTogether ? n_queries : kTogether;
+    InTiles(n, [&](auto size, size_t first) {
+      ScoreTile<Elements, decltype(size)::kValue>(queries + first, keys, d, scale,
+                                                  weights + first);
+    });
+    InTiles(n, [&](auto size, size_t first) {
+      WeighTile<Elements, decltype(size)::kValue>(queries + first, values, d, weights + first);
+    });
+    n_queries -= n;
+  }
+}
+
+// e^(x - max), which is 1 for the higher of two.
+ABOARD_INLINE float ShareOf(float x, float max) {
+  if (x - max == 0.0f) return 1.0f;
   float lane[16];
-  Store(Exp(Splat(x)), lane);
+  Store(Exp(Splat(x - max)), lane);
   return lane[0];
 }
 
 void Merge(const AttentionPartial& running, const AttentionPartial& next, size_t d) {
   const float max = *running.max < *next.max ? *next.max : *running.max;
-  const float a = ExpOfOne(*running.max - max);
-  const float b = ExpOfOne(*next.max - max);
+  const float a = ShareOf(*running.max, max);
+  const float b = ShareOf(*next.max, max);
   *running.max = max;
   *running.sum = *running.sum * a + *next.sum * b;
   for (size_t i = 0; i < d; i += 16) {

@@ -1,13 +1,14 @@
 // How the integer codes of a block lie in a panel, and how they become eight quads of bytes.
 // Expects a block's code bytes as kernels/layout.h draws them.
-// Exactness: integers. A quad holds `code + kOffset` unsigned, or (kSigned) what PrepareSigned made.
+// Exactness: integers. A quad holds `code + kOffset` unsigned, or what PrepareSigned made of it.
 #pragma once
 
 namespace aboard {
 namespace {
 
 // Each type: kBytes a block; kOffset, taken off again through the sum of the activations' codes;
-// kSigned, whether the quads go to DotSigned (8 bits) or DotSmall (at most 63); and Expand.
+// kMaxCode, the largest code (at most 63), or kSigned for bytes that go to DotSigned; and Expand.
+constexpr int kSigned = 0;
 
 ABOARD_INLINE void ExpandNibbles(const uint8_t* p, U8x64 (&quads)[kQuads]) {
 #pragma GCC unroll 4
@@ -36,7 +37,7 @@ template <int kOffsetValue>
 struct Codes4 {
   static constexpr size_t kBytes = 4 * kQuadBytes;
   static constexpr int kOffset = kOffsetValue;
-  static constexpr bool kSigned = false;
+  static constexpr int kMaxCode = 15;
   static ABOARD_INLINE void Expand(const uint8_t* p, U8x64 (&quads)[kQuads]) {
     ExpandNibbles(p, quads);
   }
@@ -46,7 +47,7 @@ template <int kOffsetValue>
 struct Codes5 {
   static constexpr size_t kBytes = 5 * kQuadBytes;
   static constexpr int kOffset = kOffsetValue;
-  static constexpr bool kSigned = false;
+  static constexpr int kMaxCode = 31;
   static ABOARD_INLINE void Expand(const uint8_t* p, U8x64 (&quads)[kQuads]) {
     ExpandNibbles(p, quads);
     JoinBits<4>(LoadBytes(p + 4 * kQuadBytes), quads);
@@ -56,7 +57,7 @@ struct Codes5 {
 struct Codes6 {
   static constexpr size_t kBytes = 6 * kQuadBytes;
   static constexpr int kOffset = 32;
-  static constexpr bool kSigned = false;
+  static constexpr int kMaxCode = 63;
   static ABOARD_INLINE void Expand(const uint8_t* p, U8x64 (&quads)[kQuads]) {
     ExpandNibbles(p, quads);
     const U8x64 pieces[2] = {LoadBytes(p + 4 * kQuadBytes), LoadBytes(p + 5 * kQuadBytes)};
@@ -70,7 +71,7 @@ struct Codes6 {
 struct Codes2 {
   static constexpr size_t kBytes = 2 * kQuadBytes;
   static constexpr int kOffset = 0;
-  static constexpr bool kSigned = false;
+  static constexpr int kMaxCode = 3;
   static ABOARD_INLINE void Expand(const uint8_t* p, U8x64 (&quads)[kQuads]) {
     const U8x64 pieces[2] = {LoadBytes(p), LoadBytes(p + kQuadBytes)};
     ExpandPairs<0>(pieces, quads);
@@ -80,7 +81,7 @@ struct Codes2 {
 struct Codes3 {
   static constexpr size_t kBytes = 3 * kQuadBytes;
   static constexpr int kOffset = 4;
-  static constexpr bool kSigned = false;
+  static constexpr int kMaxCode = 7;
   static ABOARD_INLINE void Expand(const uint8_t* p, U8x64 (&quads)[kQuads]) {
     Codes2::Expand(p, quads);
     JoinBits<2>(LoadBytes(p + 2 * kQuadBytes), quads);
@@ -90,7 +91,7 @@ struct Codes3 {
 struct Codes8 {
   static constexpr size_t kBytes = kQuads * kQuadBytes;
   static constexpr int kOffset = kSignedOffset;
-  static constexpr bool kSigned = true;
+  static constexpr int kMaxCode = kSigned;
   static ABOARD_INLINE void Expand(const uint8_t* p, U8x64 (&quads)[kQuads]) {
 #pragma GCC unroll 8
     for (size_t q = 0; q < kQuads; ++q) quads[q] = PrepareSigned(LoadBytes(p + q * kQuadBytes));
@@ -101,7 +102,7 @@ template <const int8_t (&kValues)[16]>
 struct CodesOfTable {
   static constexpr size_t kBytes = 4 * kQuadBytes;
   static constexpr int kOffset = kSignedOffset;
-  static constexpr bool kSigned = true;
+  static constexpr int kMaxCode = kSigned;
   static ABOARD_INLINE void Expand(const uint8_t* p, U8x64 (&quads)[kQuads]) {
     ExpandNibbles(p, quads);
 #pragma GCC unroll 8

@@ -64,16 +64,18 @@ struct PackedMatrix {
   Format format;
 };
 
-// Rows of activations, quantised per block of 32 columns: value = scale * code, codes -127..127.
-// All arrays are row-major; a row has `blocks` blocks, the last one filled up with zeros.
+// Rows of activations, quantised per block of 32 columns: value = scale * code, codes -127..127. A
+// row has `blocks` blocks, the last one filled up with zeros. `tile` rows lie side by side, so that a
+// kernel walks one pointer for all of them; a row alone has a tile of its own.
 struct QuantizedRows {
-  int8_t* codes;      // (T, blocks * 32)
-  float* scales;      // (T, blocks)
-  int32_t* sums;      // (T, blocks)      sum of the codes of a block
-  int32_t* sums16;    // (T, blocks * 2)  of each half of it
-  float* weighted;    // (T, blocks)      scale * float(sum)
-  float* weighted16;  // (T, blocks * 2)
+  int8_t* codes;      // (T / tile, blocks, 8 quads, tile, 4)
+  float* scales;      // (T / tile, blocks, tile)
+  int32_t* sums;      // (T / tile, blocks, tile)      sum of the codes of a block
+  int32_t* sums16;    // (T / tile, blocks, 2, tile)   of each half of it
+  float* weighted;    // (T / tile, blocks, tile)      scale * float(sum)
+  float* weighted16;  // (T / tile, blocks, 2, tile)
   size_t blocks;
+  size_t tile;
 };
 
 // One attention head's share of one chunk of keys.
@@ -81,6 +83,16 @@ struct AttentionPartial {
   float* max;  // highest score
   float* sum;  // sum of exp(score - max)
   float* out;  // (d_padded,) sum of exp(score - max) * value
+};
+
+// Queries that attention takes at once, at most; converting keys pays off where there are more.
+inline constexpr size_t kAttendTogether = 4;
+
+// A query and the keys of the chunk that it sees: [first, last), at least one.
+struct ChunkQuery {
+  const float* query;  // (d_padded,)
+  int32_t first, last;
+  AttentionPartial out;
 };
 
 }  // namespace aboard

@@ -8,6 +8,8 @@
 #include "kernels/scales-inl.h"
 #include "kernels/codes-inl.h"
 #include "kernels/linear-inl.h"
+#include "kernels/float-linear-inl.h"
+#include "kernels/formats-inl.h"
 #include "kernels/vectors-inl.h"
 #include "kernels/attention-inl.h"
 #include "kernels/ceiling-inl.h"
@@ -17,6 +19,7 @@ namespace aboard {
 extern const Kernels ABOARD_ISA_TABLE;
 const Kernels ABOARD_ISA_TABLE = {
     .name = ABOARD_ISA_NAME,
+    .tile_tokens = kTileTokens,
     .linear = Linear,
     .quantize = Quantize,
     .rms_norm = RmsNorm,
@@ -24,7 +27,8 @@ const Kernels ABOARD_ISA_TABLE = {
     .add = Add,
     .halves_to_floats = HalvesToFloats,
     .floats_to_halves = FloatsToHalves,
-    .attend = Attend,
+    .attend = Attend<FloatElements>,
+    .attend_halves = Attend<HalfElements>,
     .merge = Merge,
     .divide = Divide,
     .exp = ExpOf,

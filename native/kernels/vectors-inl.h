@@ -22,7 +22,7 @@ ABOARD_INLINE void StoreUpTo16(F32x16 a, float* p, size_t n) {
 
 ABOARD_INLINE int32_t MaxLaneI(I32x16 a) {
   int32_t lane[16];
-  memcpy(lane, &a, sizeof lane);
+  StoreI(a, lane);
   int32_t max = lane[0];
   for (int l = 1; l < 16; ++l) max = lane[l] > max ? lane[l] : max;
   return max;
@@ -48,17 +48,23 @@ void Quantize(const float* x, size_t n, const QuantizedRows& out, size_t token,
     const float scale =
         BlockScale(MaxLaneI(MaxI(Bits(half[0]) & magnitude, Bits(half[1]) & magnitude)));
     const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-    const size_t at = token * out.blocks + first_block;
+    const size_t tile = out.tile, in_tile = token % tile;
+    const size_t block = token / tile * out.blocks + first_block;
+    const size_t at = block * tile + in_tile;
+    int8_t codes_of_row[kBlock];
     int32_t sums[2];
     for (int h = 0; h < 2; ++h) {
       // Half to even, by adding 1.5 * 2^23; a block that is not finite gets codes of 0.
       const F32x16 scaled = half[h] * Splat(inverse);
       I32x16 codes = Bits(scaled + rounder) - SplatI(0x4b400000);
       if (!(scale > 0.0f)) codes = SplatI(0);
-      StoreAsI8s(codes, out.codes + at * kBlock + h * 16);
+      StoreAsI8s(codes, codes_of_row + h * 16);
       sums[h] = SumExact(codes);
-      out.sums16[at * 2 + h] = sums[h];
-      out.weighted16[at * 2 + h] = scale * (float)sums[h];
+      out.sums16[(block * 2 + h) * tile + in_tile] = sums[h];
+      out.weighted16[(block * 2 + h) * tile + in_tile] = scale * (float)sums[h];
+    }
+    for (size_t q = 0; q < kQuads; ++q) {
+      memcpy(out.codes + ((block * kQuads + q) * tile + in_tile) * 4, codes_of_row + q * 4, 4);
     }
     out.scales[at] = scale;
     out.sums[at] = sums[0] + sums[1];

@@ -1,5 +1,6 @@
 // Runs a model from a flat file without Python: the engine on machines that only an emulator has,
-// and under sanitizers. Usage: replay FILE THREADS [ISA] > logits
+// and under sanitizers. "together": also what sequences, callers and processes do at once, see
+// replay/together.h. Usage: replay FILE THREADS [ISA [together]] > logits
 // Expects the file that tools/replay.py writes; a trusted file of our own, so errors just end it.
 // Exactness: the same engine; the logits must equal Python's, byte for byte.
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include "engine/packing.h"
 #include "engine/pages.h"
 #include "isa/kernels.h"
+#include "replay/together.h"
 
 namespace aboard {
 namespace {
@@ -123,7 +125,7 @@ void CheckSharing(Decoder& decoder, KvCache& donor, const std::vector<int32_t>& 
   }
 }
 
-void Replay(const char* path, size_t threads) {
+void Replay(const char* path, size_t threads, bool together) {
   Reader reader(path);
   DecoderShape shape;
   shape.width = reader.Size();
@@ -148,9 +150,10 @@ void Replay(const char* path, size_t threads) {
   std::vector<Layer> layers(reader.Size());
   for (Layer& layer : layers) layer = ReadLayer(reader, matrices);
 
+  Pool::AssumeCores(2 * threads + 2);  // all threads begin, however few cores an emulator has
   Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads);
   KvCache cache = decoder.NewCache(tokens.size());
-  std::vector<float> last;
+  std::vector<float> all;
   for (size_t first = 0; first < tokens.size(); first += chunk) {
     std::vector<BatchToken> batch;
     std::vector<size_t> wanted;
@@ -163,18 +166,28 @@ void Replay(const char* path, size_t threads) {
     if (std::fwrite(logits.data(), sizeof(float), logits.size(), stdout) != logits.size()) {
       Fail("can't write the logits");
     }
-    last.assign(logits.end() - static_cast<ptrdiff_t>(shape.vocabulary), logits.end());
+    all.insert(all.end(), logits.begin(), logits.end());
   }
+  const std::vector<float> last(all.end() - static_cast<ptrdiff_t>(shape.vocabulary), all.end());
   CheckSharing(decoder, cache, tokens, last);
+  if (!together) return;
+  const auto new_cache = [&] {
+    return std::make_unique<KvCache>(decoder.NewCache(tokens.size()));
+  };
+  const Scenario scenario{decoder, new_cache, tokens, all, threads};
+  CheckTogether(scenario);
+  CheckCallers(scenario);
+  CheckFork(scenario);
 }
 
 }  // namespace
 }  // namespace aboard
 
 int main(int argc, char** argv) {
-  if (argc < 3) aboard::Fail("usage: replay FILE THREADS [ISA] > logits");
+  if (argc < 3) aboard::Fail("usage: replay FILE THREADS [ISA [together]] > logits");
   if (argc > 3 && !aboard::ForceIsa(argv[3])) {
     aboard::Fail(std::string("the instruction set doesn't run here: ") + argv[3]);
   }
-  aboard::Replay(argv[1], std::strtoul(argv[2], nullptr, 10));
+  const bool together = argc > 4 && std::strcmp(argv[4], "together") == 0;
+  aboard::Replay(argv[1], std::strtoul(argv[2], nullptr, 10), together);
 }

@@ -98,13 +98,20 @@ def swiglu(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     return (gate / (np.float32(1) + _native.exp(np.float32(0) - gate))) * up
 
 
-def attend(query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: float) -> np.ndarray:
-    """Attention of `query` (d,) over `keys` and `values` (n, d): (d,) float32."""
-    top = total = out = np.float32(0)
-    for first in range(0, len(keys), KEY_CHUNK):
-        chunk = slice(first, first + KEY_CHUNK)
-        found = _attend_to_chunk(query, keys[chunk], values[chunk], np.float32(scale))
-        if first == 0:
+def attend(
+    query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: float, first: int = 0
+) -> np.ndarray:
+    """Attention of `query` (d,) over `keys` and `values` (n, d) from `first` on: (d,) float32.
+
+    Chunks and lanes are those of the key's index, whichever key is the first to be seen.
+    """
+    top = total = out = None
+    for begin in range(first // KEY_CHUNK * KEY_CHUNK, len(keys), KEY_CHUNK):
+        chunk = slice(begin, begin + KEY_CHUNK)
+        found = _attend_to_chunk(
+            query, keys[chunk], values[chunk], np.float32(scale), max(first - begin, 0)
+        )
+        if top is None:
             top, total, out = found
             continue
         high = max(top, found[0])
@@ -114,12 +121,13 @@ def attend(query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: float
 
 
 def _attend_to_chunk(
-    query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: np.float32
+    query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: np.float32, first: int
 ) -> tuple[np.float32, np.float32, np.ndarray]:
     scores = tree_sum(lane_sums(query * keys)) * scale
+    scores[:first] = -np.inf
     weights = _native.exp(scores - scores.max())
     out = np.zeros_like(query)
-    for weight, value in zip(weights, values, strict=True):
+    for weight, value in zip(weights[first:], values[first:], strict=True):
         out = out + weight * value
     return scores.max(), tree_sum(lane_sums(weights)), out
 

@@ -36,6 +36,49 @@ def test_attention_has_the_bits_of_the_reference(
     assert got.tobytes() == want.tobytes()
 
 
+@pytest.mark.parametrize("halves", [False, True], ids=["float32", "float16"])
+@pytest.mark.parametrize("copies", [2, 3, 4, 5, 7])
+@pytest.mark.parametrize(("n_keys", "d"), [(1, 8), (63, 80), (65, 64), (200, 40), (130, 128)])
+@pytest.mark.parametrize("isa", ISAS)
+def test_queries_taken_together_get_the_bits_of_one_alone(
+    isa: str, n_keys: int, d: int, copies: int, halves: bool
+) -> None:
+    query, *pair = inputs(n_keys, d)
+    keys, values = (each.astype(np.float16).astype(np.float32) for each in pair)
+
+    with force_isa(isa):
+        got = _native.attend(query, keys, values, d**-0.5, copies=copies, halves=halves)
+        want = reference.attend(query, keys, values, d**-0.5)
+
+    assert got.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("window", [1, 2, 16, 63, 64, 65, 100, 199, 200, 300])
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_window_hides_all_keys_before_it(isa: str, window: int) -> None:
+    query, keys, values = inputs(200, 64)
+    first = max(200 - window, 0)
+
+    with force_isa(isa):
+        got = _native.attend(query, keys, values, 0.125, window=window, copies=3)
+        want = reference.attend(query, keys, values, 0.125, first=first)
+
+    assert got.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_what_a_window_hides_may_be_no_number(isa: str) -> None:
+    query, keys, values = inputs(100, 16)
+    want = _native.attend(query, keys, values, 0.25, window=30)
+    keys[:70] = np.inf
+    values[:70] = np.nan
+
+    with force_isa(isa):
+        got = _native.attend(query, keys, values, 0.25, window=30, copies=2)
+
+    assert got.tobytes() == want.tobytes()
+
+
 @pytest.mark.parametrize("d", HEAD_SIZES)
 @pytest.mark.parametrize("n_keys", N_KEYS)
 def test_attention_is_close_to_the_softmax_of_all_scores(n_keys: int, d: int) -> None:

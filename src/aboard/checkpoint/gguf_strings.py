@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 
 # What stands before each string: its length in the file, NULs in memory. Between NULs, the UTF-8 of
-# many strings is valid only where that of each is, and `split` finds their borders.
+# many strings is valid only where that of each is, and `split` finds their borders. NULs stand
+# behind the last one too, so that eight bytes can be read wherever a string has one.
 _BEFORE = struct.Struct("<Q")
 _NULS = "\0" * _BEFORE.size
 _AT_ONCE = 4096
@@ -26,7 +28,7 @@ class StringArray(Sequence[str]):
     Parameters
     ----------
     content : bytes-like
-        The UTF-8 of all strings, with eight NULs before each.
+        The UTF-8 of all strings, with eight NULs before each and after the last.
     ends : array of unsigned integers
         Where each string ends in `content`.
     """
@@ -36,6 +38,38 @@ class StringArray(Sequence[str]):
     def __init__(self, content: bytes | bytearray, ends: array[int]) -> None:
         self._content = memoryview(content)
         self._ends = ends
+
+    @classmethod
+    def of(cls, strings: Sequence[str]) -> StringArray:
+        """An array of `strings`.
+
+        Raises
+        ------
+        UnicodeEncodeError
+            One holds half a surrogate pair.
+        """
+        collector = StringCollector()
+        for string in strings:
+            collector.append(string.encode())
+        return collector.collected()
+
+    @property
+    def octets(self) -> npt.NDArray[np.uint8]:
+        """The bytes between which `spans` tells where each string is; NULs lie around each."""
+        return np.frombuffer(self._content, np.uint8)
+
+    @property
+    def spans(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where each string begins in `octets`, and where it ends."""
+        ends = np.array(self._ends, np.int64)
+        starts = np.roll(ends, 1)
+        starts[:1] = 0
+        return starts + _BEFORE.size, ends
+
+    def holds(self, index: int, octets: bytes) -> bool:
+        """Whether the UTF-8 of string `index` is `octets`."""
+        start = (self._ends[index - 1] if index else 0) + _BEFORE.size
+        return self._content[start : self._ends[index]] == octets
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -88,7 +122,8 @@ class StringCollector:
         return len(self._ends)
 
     def collected(self) -> StringArray:
-        """All strings so far."""
+        """All strings, no more of which can be taken."""
+        self._content += bytes(_BEFORE.size)
         return StringArray(self._content, self._ends)
 
     def append(self, string: bytes) -> None:
@@ -101,10 +136,13 @@ class StringCollector:
 
     def scan(self, window: bytes, start: int, count: int) -> int:
         """Take at most `count` strings that lie whole in `window`; where the next one begins."""
-        first, at, whole = len(self), start, len(window)
+        first, whole = len(self), len(window)
         last, shift = whole - _BEFORE.size, len(self._content) - start
+        ends = _chained(np.frombuffer(window, np.uint8)[start:], count)
+        self._ends.frombytes((ends + len(self._content)).astype(np.uintc).tobytes())
+        at = start + (int(ends[-1]) if ends.size else 0)
         unpack, append = _BEFORE.unpack_from, self._ends.append
-        for _ in range(count):  # 40 % faster than to copy string by string
+        for _ in range(count - ends.size):  # 40 % faster than to copy string by string
             if at > last:
                 break
             end = at + _BEFORE.size + unpack(window, at)[0]
@@ -130,6 +168,25 @@ class StringCollector:
         except UnicodeDecodeError as error:
             raise InvalidString(first + int(np.searchsorted(ends, error.start, "right"))) from None
         self._content += piece
+
+
+def _chained(window: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.int64]:
+    """Where the first strings of `window` end, all found at once; at most `count`, maybe none.
+
+    A length below 256 is a byte before seven NULs. Where each such byte is as far from the next as
+    it says, they are the lengths. Strings that are long, empty or hold NULs end the chain.
+    """
+    nul = window[1:] == 0
+    two = nul[:-1] & nul[1:]
+    four = two[:-2] & two[2:]
+    starts = np.flatnonzero(four[:-3] & four[3:])[:count]
+    if not starts.size or starts[0] != 0:
+        return starts[:0]
+    ends = starts + _BEFORE.size + window[starts]
+    broken = np.flatnonzero(starts[1:] != ends[:-1])
+    if broken.size:
+        ends = ends[: broken[0] + 1]
+    return ends if ends[-1] <= window.size else ends[:-1]
 
 
 def _is_utf8(content: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Text to token ids and back, as a GGUF file's `tokenizer.ggml.*` metadata says.
 
-Two models of tokens are known: byte-level BPE ('gpt2', by the `tokenizers` library) and
-SentencePiece BPE ('llama'). What the metadata says and Aboard doesn't know is refused.
+Two models of tokens are known: byte-level BPE ('gpt2', its words cut by the `tokenizers` library)
+and SentencePiece BPE ('llama'). What the metadata says and Aboard doesn't know is refused.
 """
 
 from __future__ import annotations

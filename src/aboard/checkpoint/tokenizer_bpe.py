@@ -1,11 +1,17 @@
-"""Byte-level BPE (GGUF tokenizer model 'gpt2'), by the `tokenizers` library."""
+"""Byte-level BPE (GGUF tokenizer model 'gpt2').
+
+The `tokenizers` library cuts a text into words, as no other has its Unicode; they are merged here.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+
 from aboard.checkpoint.pretokenizers import build_pre_tokenizer, find_word_rule
-from aboard.checkpoint.tokenizer_metadata import TokenizerMetadata
+from aboard.checkpoint.tokenizer_merging import WordCache, merge
+from aboard.checkpoint.tokenizer_metadata import TokenizerMetadata, space_marks
 from aboard.errors import TokenizerError, UsageError
 
 
@@ -32,8 +38,6 @@ class ByteLevelEncoder:
     adds_space = False
 
     def __init__(self, meta: TokenizerMetadata) -> None:
-        import tokenizers
-        from tokenizers.models import BPE
         from tokenizers.normalizers import NFC
 
         rule = find_word_rule(meta.pre)
@@ -42,26 +46,21 @@ class ByteLevelEncoder:
                 "tokenizer.ggml.add_space_prefix is set for byte-level BPE",
                 hint="No known family does this: convert the model again.",
             )
-        vocabulary = meta.ids.copy()
-        for token_id in meta.control:
-            del vocabulary[meta.tokens[token_id]]
-        _check_merges(meta.merges, vocabulary)
-        try:
-            model = BPE(vocab=vocabulary, merges=meta.merges, ignore_merges=rule.whole_words_first)
-        except Exception as error:  # the library raises bare Exception
-            raise TokenizerError(
-                f"tokenizer.ggml.merges doesn't fit the vocabulary: {str(error)[:200]}",
-                hint="The file is damaged or was made by a faulty converter: get it again.",
-            ) from None
+        assert meta.merges is not None  # read_tokenizer_metadata saw to it
+        _check_merges(meta)
         self._tokens = meta.tokens
+        self._all_ids = meta.ids
+        self._control = meta.control
+        self._ranks = meta.merges
+        self._whole_words_first = rule.whole_words_first
         # The library's, not Python's: one Unicode version for all, whatever Python runs this.
         self._normalizer = NFC() if rule.nfc else None
+        self._pre_tokenizer = build_pre_tokenizer(rule)
         self.adds_bos = rule.add_bos
-        self._tokenizer = tokenizers.Tokenizer(model)
-        self._tokenizer.pre_tokenizer = build_pre_tokenizer(rule)
         self._known_bytes = bytes(
-            byte for byte, letter in enumerate(letter_of_byte()) if letter in vocabulary
+            byte for byte, letter in enumerate(letter_of_byte()) if self._find(letter) is not None
         )
+        self._words = WordCache(self._merge)
 
     def prepare(self, text: str) -> str:
         """`text` as special tokens are looked for in it: as it is."""
@@ -81,7 +80,31 @@ class ByteLevelEncoder:
                 f"the model has no token for byte 0x{unknown[0]:02X} of the text",
                 hint="Take the character out: the model can't read it.",
             )
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        ids: list[int] = []
+        for word, _ in self._pre_tokenizer.pre_tokenize_str(text):
+            ids += self._words.ids(word)
+        return ids
+
+    def _find(self, text: str) -> int | None:
+        """The id of a token that text may become."""
+        token_id = self._all_ids.find(text)
+        return None if token_id in self._control else token_id
+
+    def _rank(self, left: str, right: str) -> int | None:
+        return self._ranks.find(f"{left} {right}")
+
+    def _merge(self, word: str) -> list[int]:
+        if self._whole_words_first:
+            whole = self._find(word)
+            if whole is not None:
+                return [whole]
+        ids = []
+        for symbol in merge(word, self._rank):
+            token_id = self._find(symbol)
+            if token_id is None:  # the check is by hash, and a file can be made to pass it
+                raise _wrong_merges(f"makes {symbol[:80]!r}, which is no token")
+            ids.append(token_id)
+        return ids
 
     def piece(self, token_id: int) -> bytes:
         """The bytes of an ordinary token."""
@@ -93,14 +116,27 @@ class ByteLevelEncoder:
             return token.encode()
 
 
-def _check_merges(merges: list[tuple[str, str]], vocabulary: dict[str, int]) -> None:
-    """Refuse a merge whose result is no token: the library panics where it is a long one."""
-    results = map("".join, merges)
-    if all(map(vocabulary.__contains__, results)):
-        return
-    first = next(pair for pair in merges if "".join(pair) not in vocabulary)
-    raise TokenizerError(
-        f"tokenizer.ggml.merges joins {first[0][:40]!r} and {first[1][:40]!r}, "
-        "which gives no token of plain text",
+def _check_merges(meta: TokenizerMetadata) -> None:
+    """Refuse a merge whose result, or one of whose halves, is no token of plain text."""
+    assert meta.merges is not None
+    merges = meta.merges.strings
+    octets, (starts, ends), spaces = merges.octets, merges.spans, space_marks(merges)
+    is_plain = np.ones(len(meta.tokens) + 1, bool)
+    is_plain[[*meta.control, -1]] = False  # -1: no token at all
+    # One space goes in each, so each moves by as many bytes as there are others before it.
+    order = np.arange(len(merges))
+    joined = meta.ids.find_all(octets[octets != ord(" ")], starts - order, ends - order - 1)
+    for bad in np.flatnonzero(~is_plain[joined])[:1].tolist():
+        left, right = merges[bad].split(" ")
+        raise _wrong_merges(f"joins {left[:40]!r} and {right[:40]!r}, which gives no token")
+    for first, last in ((starts, spaces), (spaces + 1, ends)):
+        half = meta.ids.find_all(octets, first, last)
+        for bad in np.flatnonzero(~is_plain[half])[:1].tolist():
+            raise _wrong_merges(f"joins {merges[bad][:80]!r}, of which one half is no token")
+
+
+def _wrong_merges(what: str) -> TokenizerError:
+    return TokenizerError(
+        f"tokenizer.ggml.merges {what} of plain text",
         hint="The file is damaged or was made by a faulty converter: get it again.",
     )

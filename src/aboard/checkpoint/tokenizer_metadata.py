@@ -10,11 +10,13 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from aboard.checkpoint.gguf_strings import StringArray
+from aboard.checkpoint.string_index import StringIndex
 from aboard.errors import TokenizerError
 
 PREFIX = "tokenizer.ggml."
@@ -54,16 +56,17 @@ _CONVERT_AGAIN = "The file is damaged or was made by a faulty converter: get or 
 class TokenizerMetadata:
     """The checked metadata of one tokenizer.
 
-    `ids` maps each token's text to its id. `control`, `user_defined`: ids that only special
-    parsing, or any parsing, finds in a text. `byte_ids`: byte value -> id of its `<0xXX>` token.
+    `ids` finds the id of a token's text, `merges` the rank of "left right". `control`,
+    `user_defined`: ids that only special parsing, or any parsing, finds in a text. `byte_ids`:
+    byte value -> id of its `<0xXX>` token.
     """
 
     model: str
     pre: str | None
-    tokens: list[str]
-    ids: dict[str, int]
-    scores: list[float] | None
-    merges: list[tuple[str, str]]
+    tokens: StringArray
+    ids: StringIndex
+    scores: npt.NDArray[np.float64] | None
+    merges: StringIndex | None
     control: frozenset[int]
     user_defined: frozenset[int]
     byte_ids: dict[int, int]
@@ -114,12 +117,14 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     special = frozenset(np.flatnonzero((types == CONTROL) | (types == USER_DEFINED)).tolist())
     control = frozenset(np.flatnonzero((types == CONTROL) | (types == UNKNOWN)).tolist())
     stop_ids = _stop_ids(ids, special, roles)
-    stop_ids |= {i for i in control if tokens[i] == _END_IF_CONTROL}
+    stop_ids |= control & {ids.find(_END_IF_CONTROL)}
     # A user-defined token is found in any text. One that ends a turn or begins one must not be.
     named_roles = {roles[name] for name in ("bos", "eos", "eot", "eom")}
     control |= special & (stop_ids | named_roles)
     user_defined = special - control
-    for special_id in control | user_defined:
+    starts, ends = tokens.spans
+    long = set(np.flatnonzero(ends - starts > MAX_SPECIAL_CHARS).tolist())  # that many bytes
+    for special_id in sorted(long & (control | user_defined)):
         if len(tokens[special_id]) > MAX_SPECIAL_CHARS:
             raise TokenizerError(
                 f"special token {special_id} has {len(tokens[special_id])} characters, "
@@ -131,8 +136,8 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         pre=fields.optional_text("pre"),
         tokens=tokens,
         ids=ids,
-        scores=None if scores is None else scores.astype(np.float64).tolist(),
-        merges=_merges(fields.strings("merges")) if model == "gpt2" else [],
+        scores=None if scores is None else scores.astype(np.float64),
+        merges=_merges(fields.strings("merges")) if model == "gpt2" else None,
         control=control,
         user_defined=user_defined,
         byte_ids=_byte_ids(tokens, np.flatnonzero(types == BYTE).tolist()),
@@ -245,18 +250,19 @@ class _Fields:
             )
         return array
 
-    def strings(self, name: str) -> list[str]:
+    def strings(self, name: str) -> StringArray:
         value = self._metadata.get(PREFIX + name)
         if value is None:
             raise self.missing(name)
+        if isinstance(value, StringArray):
+            return value
         items = _as_list(value, PREFIX + name)
         if not set(map(type, items)) <= {str}:
             raise self._wrong(name, value, "an array of strings")
         try:
-            "".join(items).encode()
+            return StringArray.of(items)
         except UnicodeEncodeError:
             raise self._wrong(name, value, "an array of strings in UTF-8") from None
-        return items
 
     def refuse_unknown_switches(self) -> None:
         for key, value in self._metadata.items():
@@ -279,40 +285,43 @@ def _as_list(value: object, key: str) -> list[Any]:
     raise TokenizerError(f"{key} is {type(value).__name__}, expected an array", hint=_CONVERT_AGAIN)
 
 
-def _index(tokens: list[str]) -> dict[str, int]:
+def _index(tokens: StringArray) -> StringIndex:
     if not tokens:
         raise TokenizerError(f"{PREFIX}tokens is empty", hint=_CONVERT_AGAIN)
-    ids = dict(zip(tokens, range(len(tokens)), strict=True))
-    if len(ids) != len(tokens):
-        first = next(i for i, token in enumerate(tokens) if ids[token] != i)
+    ids = StringIndex(tokens)
+    if ids.repeated is not None:
+        first, last = ids.repeated
         raise TokenizerError(
-            f"token {tokens[first]!r} has two ids, {first} and {ids[tokens[first]]}",
-            hint=_CONVERT_AGAIN,
+            f"token {tokens[first]!r} has two ids, {first} and {last}", hint=_CONVERT_AGAIN
         )
     return ids
 
 
-def _merges(merges: list[str]) -> list[tuple[str, str]]:
-    if set(map(str.count, merges, repeat(" "))) - {1}:
-        first = next(i for i, merge in enumerate(merges) if merge.count(" ") != 1)
-        raise _bad_merge(merges, first)
-    halves = " ".join(merges).split(" ") if merges else []  # half the time of one split per merge
-    if "" in halves:
-        raise _bad_merge(merges, halves.index("") // 2)
-    if len(set(merges)) != len(merges):
+def _merges(merges: StringArray) -> StringIndex:
+    starts, ends = merges.spans
+    spaces = space_marks(merges)
+    first_space = np.searchsorted(spaces, starts)
+    n_spaces = np.searchsorted(spaces, ends) - first_space
+    at = np.append(spaces, -1)[first_space]
+    bad = np.flatnonzero((n_spaces != 1) | (at == starts) | (at == ends - 1))
+    if bad.size:
+        raise TokenizerError(
+            f"{PREFIX}merges[{bad[0]}] is {merges[int(bad[0])][:80]!r}, "
+            "expected two tokens and one space between",
+            hint=_CONVERT_AGAIN,
+        )
+    ranks = StringIndex(merges)
+    if ranks.repeated is not None:
         raise TokenizerError(f"{PREFIX}merges names a pair twice", hint=_CONVERT_AGAIN)
-    return list(zip(*[iter(halves)] * 2, strict=True))
+    return ranks
 
 
-def _bad_merge(merges: list[str], index: int) -> TokenizerError:
-    return TokenizerError(
-        f"{PREFIX}merges[{index}] is {merges[index][:80]!r}, "
-        "expected two tokens and one space between",
-        hint=_CONVERT_AGAIN,
-    )
+def space_marks(merges: StringArray) -> npt.NDArray[np.int64]:
+    """Where in its octets an array has spaces."""
+    return np.flatnonzero(merges.octets == ord(" "))
 
 
-def _byte_ids(tokens: list[str], byte_typed: list[int]) -> dict[int, int]:
+def _byte_ids(tokens: StringArray, byte_typed: list[int]) -> dict[int, int]:
     found = {}
     for token_id in byte_typed:
         match = _BYTE_TOKEN.match(tokens[token_id])
@@ -327,7 +336,7 @@ def _byte_ids(tokens: list[str], byte_typed: list[int]) -> dict[int, int]:
 
 
 def _stop_ids(
-    ids: dict[str, int], special: frozenset[int], roles: dict[str, int | None]
+    ids: StringIndex, special: frozenset[int], roles: dict[str, int | None]
 ) -> frozenset[int]:
     """The ids after which nothing more is generated.
 
@@ -336,7 +345,8 @@ def _stop_ids(
     ends a part of the answer.
     """
     stop = {roles[name] for name in ("eos", "eot", "eom")} - {None}
-    named = {name: ids[name] for name in END_OF_TURN if ids.get(name) in special}
+    found = {name: ids.find(name) for name in END_OF_TURN}
+    named = {name: token_id for name, token_id in found.items() if token_id in special}
     if "<|return|>" in named and "<|call|>" in named:
         named.pop("<|end|>", None)
     return frozenset(stop | set(named.values()))  # type: ignore[arg-type]  # None was taken out

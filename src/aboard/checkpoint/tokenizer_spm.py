@@ -1,21 +1,21 @@
 """SentencePiece BPE (GGUF tokenizer model 'llama'): the merge with the highest score goes first.
 
-Written here because a ranked list of merges can't say the same: where scores tie, the leftmost
-pair wins, and a pair may merge although one half isn't a token. It also starts in a fraction of
-the time, as no merge has to be derived (262,144 tokens: bench in the tokenizer's docstring).
+A ranked list of merges can't say the same: where scores tie, the leftmost pair wins, and a pair may
+merge although one half isn't a token.
 """
 
 from __future__ import annotations
 
 import re
-from heapq import heapify, heappop, heappush
 
+import numpy as np
+
+from aboard.checkpoint.gguf_strings import StringArray
+from aboard.checkpoint.tokenizer_merging import WordCache, merge
 from aboard.checkpoint.tokenizer_metadata import TokenizerMetadata
 from aboard.errors import TokenizerError, UsageError
 
 SPACE = "▁"
-_CACHED_WORDS = 16_384
-_CACHED_CHARS = 48
 
 
 class SentencePieceEncoder:
@@ -35,16 +35,15 @@ class SentencePieceEncoder:
             )
         assert meta.scores is not None  # read_tokenizer_metadata saw to it
         self._tokens = meta.tokens
-        self._scores = meta.scores
-        self._ids = meta.ids.copy()
-        for token_id in (*meta.control, *meta.byte_ids.values()):
-            del self._ids[meta.tokens[token_id]]
+        self._scores = meta.scores.data
+        self._all_ids = meta.ids
+        self._hidden = meta.control | frozenset(meta.byte_ids.values())
         self._byte_ids = meta.byte_ids
         self._byte_of = {token_id: byte for byte, token_id in meta.byte_ids.items()}
         self._unknown_id = meta.unknown_id
         self.adds_space = meta.add_space_prefix is not False
         self._cut = _word_boundary(meta.tokens)
-        self._cache: dict[str, list[int]] = {}
+        self._words = WordCache(self._merge)
 
     def prepare(self, text: str) -> str:
         """`text` with each space as the mark by which tokens spell it."""
@@ -60,53 +59,27 @@ class SentencePieceEncoder:
             text = SPACE + text
         ids: list[int] = []
         for word in self._cut.split(text):
-            found = self._cache.get(word)
-            if found is None:
-                found = self._merge(word)
-                if len(word) <= _CACHED_CHARS:
-                    if len(self._cache) >= _CACHED_WORDS:
-                        self._cache.clear()
-                    self._cache[word] = found
-            ids += found
+            ids += self._words.ids(word)
         return ids
 
-    def _merge(self, word: str) -> list[int]:
-        """The ids of a word in O(n log n): each step merges the best pair, the leftmost of equals.
+    def _find(self, text: str) -> int | None:
+        """The id of a token that text may become."""
+        token_id = self._all_ids.find(text)
+        return None if token_id in self._hidden else token_id
 
-        `ends[i]` is where the symbol that starts at `i` ends, 0 once it was swallowed by the one
-        to its left; `starts[j]` is where the symbol that ends at `j` starts.
-        """
-        ids, scores, n = self._ids, self._scores, len(word)
-        ends = list(range(1, n + 1))
-        starts = list(range(-1, n))
-        queue = []
-        for i in range(n - 1):
-            merged = ids.get(word[i : i + 2])
-            if merged is not None:
-                queue.append((-scores[merged], i, i + 1, i + 2))
-        heapify(queue)
-        while queue:
-            _, left, middle, right = heappop(queue)
-            if ends[left] != middle or ends[middle] != right:
-                continue  # one of the two has grown or is gone
-            ends[left], ends[middle], starts[right] = right, 0, left
-            if left > 0:
-                merged = ids.get(word[starts[left] : right])
-                if merged is not None:
-                    heappush(queue, (-scores[merged], starts[left], left, right))
-            if right < n:
-                merged = ids.get(word[left : ends[right]])
-                if merged is not None:
-                    heappush(queue, (-scores[merged], left, right, ends[right]))
-        found, i = [], 0
-        while i < n:
-            token_id = ids.get(word[i : ends[i]])
+    def _priority(self, left: str, right: str) -> float | None:
+        token_id = self._find(left + right)
+        return None if token_id is None else -self._scores[token_id]
+
+    def _merge(self, word: str) -> list[int]:
+        ids = []
+        for symbol in merge(word, self._priority):
+            token_id = self._find(symbol)
             if token_id is None:
-                found += self._spell(word[i])
+                ids += self._spell(symbol)
             else:
-                found.append(token_id)
-            i = ends[i]
-        return found
+                ids.append(token_id)
+        return ids
 
     def _spell(self, character: str) -> list[int]:
         try:
@@ -127,10 +100,20 @@ class SentencePieceEncoder:
         return self.restore(self._tokens[token_id])
 
 
-def _word_boundary(tokens: list[str]) -> re.Pattern[str]:
+def _word_boundary(tokens: StringArray) -> re.Pattern[str]:
     """Where a text can be cut without changing its tokens.
 
     Before a space mark, unless a token holds the character before it and the mark side by side.
     """
-    before = "".join({SPACE, *re.findall(f"(.){SPACE}", "\n".join(tokens), re.DOTALL)})
-    return re.compile(f"(?<=[^{re.escape(before)}])(?={SPACE})")
+    octets, mark = tokens.octets, SPACE.encode()
+    marks = octets[:-2] == mark[0]
+    for i in (1, 2):
+        marks &= octets[i : len(octets) - 2 + i] == mark[i]
+    at = np.flatnonzero(marks)
+    before = {SPACE, "\0"}  # a NUL is what stands before a token
+    for end in at[octets[at - 1] != 0].tolist():
+        start = end - 1
+        while octets[start] & 0xC0 == 0x80:
+            start -= 1
+        before.add(octets[start:end].tobytes().decode())
+    return re.compile(f"(?<=[^{re.escape(''.join(before))}])(?={SPACE})")

@@ -6,11 +6,20 @@ command needs it, so that `--help` and the first token come quickly.
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+
+# Threads that read weights ask for the interpreter once in a few hundred kB; by Python's default
+# each would wait 5 ms for it while the main thread makes the tokenizer.
+_SWITCH_INTERVAL_S = 0.0003
+# Imports make no garbage, yet by Python's default it is looked for every 700 objects.
+_GARBAGE_OBJECTS = 50_000
 
 
 def main() -> None:
     """Run the command line of this process and exit with its status."""
+    _tune_process()
     try:
         from aboard.cli.output import prepare_streams
 
@@ -20,3 +29,11 @@ def main() -> None:
         app(prog_name="aboard")
     except KeyboardInterrupt:  # so early that no command has begun
         os._exit(130)
+
+
+def _tune_process() -> None:
+    """Settings that a library mustn't touch; figures in docs/experiments.md."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    gc.set_threshold(_GARBAGE_OBJECTS)
+    # NumPy's import starts a thread for each core, to multiply matrices; here it never does.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from aboard.checkpoint.chat_template import ChatTemplate
 from aboard.checkpoint.gguf import open_gguf
-from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.engine.answer_state import Step
 from aboard.engine.arguments import checked_integer
 from aboard.engine.assembly import build_decoder
@@ -25,6 +23,10 @@ from aboard.engine.session import Session
 from aboard.engine.weights import Weights, load_weights
 from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageError
 from aboard.models import DecoderModel, describe_model
+
+if TYPE_CHECKING:
+    from aboard.checkpoint.chat_template import ChatTemplate
+    from aboard.checkpoint.tokenizer import Tokenizer
 
 Message = Mapping[str, object]
 
@@ -78,6 +80,10 @@ def load(
         config = describe_model(file.metadata, frozenset(file.tensors))
         context_length = _checked_context(context, config.context_length)
         reading = beside.submit(load_weights, file, config, n_threads)
+        # Imported here, while other threads read.
+        from aboard.checkpoint.chat_template import ChatTemplate
+        from aboard.checkpoint.tokenizer import Tokenizer
+
         has_tokenizer = "tokenizer.ggml.model" in file.metadata
         tokenizer = Tokenizer.from_gguf(file.metadata) if has_tokenizer else None
         _native.release_free_memory()  # 6 of the 30 MiB that building a tokenizer takes
