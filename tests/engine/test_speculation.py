@@ -91,9 +91,11 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "worthwhile", lambda chances, cost: len(list(chances)))
 
 
-def answered(model: Model, tokens: Sequence[int], **options: object) -> tuple[Session, str]:
+def answered(
+    model: Model, tokens: Sequence[int], *, prefix_cache: bool = False, **options: object
+) -> tuple[Session, str]:
     """The session after an answer, and the hash of all it gave."""
-    session = model.session()
+    session = model.session(prefix_cache=prefix_cache)
     steps = list(session.generate(tokens, **options))
     given = [(step.token, step.text, step.logprob) for step in steps]
     whole = repr((given, session.finish_reason, session.tokens))
@@ -348,6 +350,54 @@ def test_a_session_used_for_something_else_ends_the_answer_within_a_guess(
 
     with pytest.raises(UsageError, match="used for something else"):
         next(steps)
+
+
+# Beside the prefix cache.
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+def test_an_answer_after_a_known_beginning_is_that_of_plain_decoding(
+    path: Path, wrong: int
+) -> None:
+    fresh = load(path, threads=1, context=CONTEXT)
+    _, plain = answered(fresh, PROMPTS["any"])
+    knows = Knows(tokens_of(fresh, PROMPTS["any"]), wrong)
+    with fresh.session(prefix_cache=True) as donor:
+        donor.prefill(PROMPTS["any"])
+
+    session, got = answered(fresh, PROMPTS["any"], prefix_cache=True, speculate=knows)
+
+    assert got == plain
+    assert (session.timing.prompt_tokens, session.timing.cached_tokens) == (70, 64)
+    assert session.timing.accepted_tokens > 0
+
+
+@pytest.mark.parametrize("guessed", ["right", "wrong"])
+@pytest.mark.parametrize("end", ["stop", "given up"])
+def test_of_a_guess_the_prefix_cache_keeps_only_what_was_drawn(
+    path: Path, end: str, guessed: str
+) -> None:
+    fresh = load(path, threads=1, context=CONTEXT)
+    said = tokens_of(fresh, PROMPTS["any"])
+    wrong = [(token + 1) % 256 for token in said[53:]]
+    knows = Knows(said if guessed == "right" else [*said[:53], *wrong])
+    sampling = _ends_after(fresh, said[:53]) if end == "stop" else Sampling()
+    with fresh.session(prefix_cache=True) as session:
+        steps = session.generate(PROMPTS["any"], sampling=sampling, speculate=knows)
+        for _ in range(53):
+            next(steps)
+        n_computed = session._cache.size
+        if end == "stop":
+            list(steps)
+        held, reason = session.tokens, session.finish_reason
+
+    with fresh.session(prefix_cache=True) as heir:
+        row = heir.prefill([*held, 5])
+
+    assert n_computed >= 128 > len(held)  # the guess filled a chunk that the answer didn't
+    assert reason == ("stop" if end == "stop" else None)
+    assert heir.cached_tokens == 64
+    assert row.tobytes() == fresh.logits([*held, 5])[-1].tobytes()
 
 
 # A guess in a loop of one's own.

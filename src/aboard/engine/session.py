@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from aboard.engine.answer import answer
 from aboard.engine.answer_state import AnswerState, FinishReason, Step, Timing
-from aboard.engine.arguments import is_integer
+from aboard.engine.arguments import is_integer, require_room
+from aboard.engine.forward_pass import compute, compute_unchecked, require_finite
 from aboard.engine.sampling import Sampling
 from aboard.engine.speculation_choice import checked_drafter
-from aboard.errors import ContextOverflow, NotEnoughMemory, NumericalError, UsageError
+from aboard.errors import UsageError
 
 if TYPE_CHECKING:
     from aboard._native import KvCache
@@ -48,7 +49,7 @@ class Session:
     capacity : int
         Tokens it can hold.
     cached_tokens : int
-        Of the tokens that were last processed, those that came from the prefix cache.
+        Of the tokens of the last `prefill`, those that came from the prefix cache.
     """
 
     def __init__(
@@ -331,6 +332,9 @@ class Session:
     def restore(self, path: str | Path) -> None:
         """Take over the state that `save` wrote; what the session held is forgotten.
 
+        From then on the session leaves the prefix cache alone: what a file holds is not computed
+        here, so no other sequence may get it.
+
         Raises
         ------
         SessionMismatch
@@ -343,6 +347,7 @@ class Session:
         from aboard.engine.snapshot import restore_session
 
         with self._alone():
+            self._prefix_cache = None
             restore_session(self, Path(path))
 
     def resume(self, path: str | Path, tokens: Iterable[int]) -> npt.NDArray[np.int32]:
@@ -367,13 +372,9 @@ class Session:
         ContextOverflow, UsageError
             As for `restore`.
         """
-        from aboard.engine.snapshot import require_prefix
+        from aboard.engine.snapshot import resume_session
 
-        pending = self._checked_new(tokens)
-        self.restore(path)
-        require_prefix(self, pending.tolist(), path)
-        self.rewind(min(self.n_tokens, pending.size - 1))
-        return pending[self.n_tokens :]
+        return resume_session(self, path, self._checked_new(tokens))
 
     def adopt(self, tokens: Sequence[int]) -> None:
         """Take `tokens` for those whose keys and values the cache already holds.
@@ -425,64 +426,4 @@ class Session:
         return logits
 
     def _require_room(self, n_more: int) -> None:
-        if self.n_tokens + n_more > self.cache.capacity:
-            raise ContextOverflow(
-                f"{self.n_tokens + n_more} tokens, the context holds {self.cache.capacity}",
-                hint="Shorten the text, or load the model with a longer context if it has one.",
-            )
-
-
-def compute(
-    model: Model,
-    tokens: npt.NDArray[np.int32],
-    caches: Sequence[KvCache],
-    wanted: Sequence[int],
-) -> npt.NDArray[np.float32]:
-    """One forward pass: the logits of the wanted tokens, (n, V) float32, all finite.
-
-    Raises
-    ------
-    NumericalError, NotEnoughMemory
-        As for `require_finite` and `compute_unchecked`.
-    """
-    logits = compute_unchecked(model, tokens, caches, wanted)
-    require_finite(model, logits)
-    return logits
-
-
-def compute_unchecked(
-    model: Model,
-    tokens: npt.NDArray[np.int32],
-    caches: Sequence[KvCache],
-    wanted: Sequence[int],
-) -> npt.NDArray[np.float32]:
-    """One forward pass: the logits of the wanted tokens, (n, V) float32, whatever they are.
-
-    Raises
-    ------
-    NotEnoughMemory
-        The system grants no memory or no threads for the pass.
-    """
-    try:
-        return model.decoder.forward(tokens, caches, wanted)
-    except MemoryError:
-        raise NotEnoughMemory(
-            f"the system grants too little memory, or no {model.threads} threads, for "
-            f"{tokens.size} tokens",
-            hint="Free memory, or use fewer threads.",
-        ) from None
-
-
-def require_finite(model: Model, logits: npt.NDArray[np.float32]) -> None:
-    """Refuse logits that are none.
-
-    Raises
-    ------
-    NumericalError
-        One is NaN or infinite.
-    """
-    if not np.isfinite(logits).all():
-        raise NumericalError(
-            f"{model.path}: the model computes NaN or infinity instead of logits",
-            hint="Its weights are damaged or beyond float32: get or convert the file again.",
-        )
+        require_room(self.n_tokens + n_more, self.cache.capacity)

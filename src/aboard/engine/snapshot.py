@@ -23,6 +23,8 @@ import numpy as np
 from aboard.errors import ContextOverflow, SessionMismatch, UsageError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from aboard.engine.session import Session
 
 _MAGIC = b"ABOARDKV"
@@ -89,6 +91,16 @@ def restore_session(session: Session, path: Path) -> None:
             _read(session, file, path)
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from None
+
+
+def resume_session(
+    session: Session, path: str | Path, prompt: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int32]:
+    """What `Session.resume` does, its tokens checked."""
+    session.restore(path)
+    require_prefix(session, prompt.tolist(), path)
+    session.rewind(min(session.n_tokens, prompt.size - 1))
+    return prompt[session.n_tokens :]
 
 
 class _HashedWriter:
