@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 NATIVE := $(shell find native -type f 2>/dev/null)
 ORACLE ?= .venv-oracle
 LLAMA ?= .venv-llama
+OPENVINO ?= .venv-openvino
 QUESTION ?= In one sentence, what is photosynthesis?
 
 .DEFAULT_GOAL := help
@@ -85,16 +86,32 @@ $(LLAMA)/.built: $(BIN)/python
 	  $(LLAMA)/bin/python -m pip install --quiet llama-cpp-python==0.3.36 numpy
 	@touch $@
 
-bench: $(VENV)/.built $(LLAMA)/.built ## measure speed and start-up beside llama.cpp, on an idle machine
-	@$(BIN)/python bench/speed.py "$$($(BIN)/aboard pull smollm2-135m)" --llama $(LLAMA)
+$(OPENVINO)/.built: $(BIN)/python
+	@echo "aboard: installing OpenVINO GenAI in $(OPENVINO), to measure against"
+	@$(PYTHON) -m venv $(OPENVINO)
+	@$(OPENVINO)/bin/python -m pip install --quiet openvino-genai
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.built bench/requirements.txt
+	@echo "aboard: installing what the benchmarks need"
+	@$(BIN)/python -m pip install --quiet -r bench/requirements.txt
+	@touch $@
+
+bench: $(VENV)/.bench $(LLAMA)/.built $(OPENVINO)/.built ## measure speed beside other engines, on an idle machine; write the page
+	@$(BIN)/python bench/speed.py "$$($(BIN)/aboard pull smollm2-135m)" --llama $(LLAMA) --openvino $(OPENVINO)
+	@$(BIN)/python bench/busy.py "$$($(BIN)/aboard pull smollm2-135m)" --llama $(LLAMA)
 	@$(BIN)/python bench/first_token.py "$$($(BIN)/aboard pull smollm2-135m)"
+	@$(BIN)/python bench/report.py
+
+plots: $(VENV)/.bench ## write tables and plots of docs/performance.md anew, without measuring
+	@$(BIN)/python bench/report.py
 
 fix: $(VENV)/.lint ## format the sources and apply safe fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean: ## remove what was built
-	@rm -rf build dist $(VENV) $(ORACLE) $(LLAMA)
+	@rm -rf build dist $(VENV) $(ORACLE) $(LLAMA) $(OPENVINO)
 
 .PHONY: help setup demo test lint golden check-golden platforms \
-  test-emulated budgets check-budgets bench fix clean
+  test-emulated budgets check-budgets bench plots fix clean

@@ -1,6 +1,6 @@
 """How far are the answers from those of float32, and how far are llama.cpp's on the same file?
 
-    python bench/quality.py MODEL TEXT --oracle ENV --llama ENV [--aboard ENV] [--tokens 4096]
+    python bench/quality.py MODEL TEXT --oracle ENV --llama ENV [--tokens 4096]
 
 ENV: a virtual environment; the oracle's is that of tools/oracle_requirements.txt, llama.cpp's has
 llama-cpp-python. The oracle is transformers in float32 on the weights that the `gguf` package
@@ -15,12 +15,18 @@ import json
 import math
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from engines import Engine, python_of, record
+from engines import record
+
+import aboard
+from aboard.engine.benchmark import Peer, llama_cpp
+from aboard.engine.benchmark.peer import python_of
 
 CHUNK = 512
+Logits = Callable[[list[int]], np.ndarray]
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -52,18 +58,29 @@ def oracle_logits(options: argparse.Namespace, tokens: list[int]) -> np.ndarray:
         ids = path.with_suffix(".json")
         ids.write_text(json.dumps(tokens))
         script = str(Path(__file__).with_name("oracle.py"))
-        command = [python_of(options.oracle), script, str(options.model), str(ids), str(path)]
+        command = [str(python_of(options.oracle)), script, str(options.model), str(ids), str(path)]
         subprocess.run([*command, "--chunk", str(CHUNK)], check=True)
     return np.load(path, mmap_mode="r")
 
 
-def measure(engine: Engine, oracle: np.ndarray, tokens: list[int], out: Path) -> dict[str, float]:
+def logits_of(peer: Peer, threads: int) -> Logits:
+    """Asks another engine for (T, V) float32 logits."""
+
+    def logits(tokens: list[int]) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as scratch:
+            out = Path(scratch) / "logits"
+            about = peer.ask("logits", tokens=tokens, threads=threads, out=str(out))
+            return np.fromfile(out, np.float32).reshape(-1, about["n_vocabulary"])
+
+    return logits
+
+
+def measure(logits: Logits, oracle: np.ndarray, tokens: list[int]) -> dict[str, float | str]:
     """The figures of one engine over all chunks."""
     parts = []
     for start in range(0, len(tokens), CHUNK):
         chunk = tokens[start : start + CHUNK]
-        engine.ask("logits", tokens=chunk, out=str(out))
-        parts.append(score(oracle[start : start + CHUNK], np.load(out), chunk))
+        parts.append(score(oracle[start : start + CHUNK], logits(chunk), chunk))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     means = np.array([part["kl"].mean() for part in parts])
     return {
@@ -83,25 +100,22 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("--oracle", required=True, help="environment of the oracle")
     parser.add_argument("--llama", required=True, help="environment of llama.cpp")
-    parser.add_argument("--aboard", help="environment of aboard (this one)")
-    parser.add_argument("--only", choices=("aboard", "llama"), help="leave the other out")
     parser.add_argument("--tokens", type=int, default=8 * CHUNK)
     parser.add_argument("--threads", type=int, default=1)
     default_cache = Path(tempfile.gettempdir()) / "aboard-bench"
     parser.add_argument("--cache", type=Path, default=default_cache)
     options = parser.parse_args()
-    shape = {"threads": options.threads, "context": CHUNK}
-    homes = {"llama": python_of(options.llama), "aboard": python_of(options.aboard)}
 
-    with Engine(homes["llama"], "llama", options.model, **shape) as llama:
-        tokens = llama.ask("tokenize", text=options.text.read_text())["tokens"]
-    tokens = tokens[: options.tokens // CHUNK * CHUNK]
-    oracle = oracle_logits(options, tokens)
     found = {}
-    for kind in [options.only] if options.only else ["llama", "aboard"]:
-        with Engine(homes[kind], kind, options.model, **shape) as engine:
-            found[kind] = measure(engine, oracle, tokens, options.cache / f"{kind}.npy")
-            found[kind]["version"] = engine.about["version"]
+    with Peer(llama_cpp(options.llama), options.model, context=CHUNK) as peer:
+        tokens = peer.ask("tokenize", text=options.text.read_text())["tokens"]
+        tokens = tokens[: options.tokens // CHUNK * CHUNK]
+        oracle = oracle_logits(options, tokens)
+        found["llama"] = measure(logits_of(peer, options.threads), oracle, tokens)
+        found["llama"]["version"] = peer.version
+    model = aboard.load(options.model, threads=options.threads, context=CHUNK)
+    found["aboard"] = measure(model.logits, oracle, tokens)
+    found["aboard"]["version"] = aboard.__version__
     for kind, figures in found.items():
         change = figures["perplexity"] / figures["oracle_perplexity"] - 1
         print(
@@ -111,9 +125,8 @@ def main() -> None:
         )
     facts: dict[str, object] = {"model": options.model.name, "text": options.text.name}
     facts |= {"n_tokens": len(tokens), "chunk": CHUNK, **found}
-    if len(found) == 2:
-        facts["kl_ratio"] = found["aboard"]["mean_kl"] / found["llama"]["mean_kl"]
-        print(f"KL of aboard over llama.cpp: {facts['kl_ratio']:.3f}")
+    facts["kl_ratio"] = found["aboard"]["mean_kl"] / found["llama"]["mean_kl"]
+    print(f"KL of aboard over llama.cpp: {facts['kl_ratio']:.3f}")
     record("quality", baseline="llama.cpp", oracle="transformers float32", **facts)
 
 

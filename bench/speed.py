@@ -1,149 +1,114 @@
-"""How many tokens a second against llama.cpp on the same file?
+"""How many tokens a second, of how many that the machine allows, beside other engines?
 
-    python bench/speed.py MODEL --llama ENV [--aboard ENV] [--threads 1 2] [--rounds 7]
+    python bench/speed.py DEMO --llama ENV [--openvino ENV] [--run NAME ...] [--rounds 5]
 
-ENV: a virtual environment; llama.cpp's has llama-cpp-python, built for this machine. Each engine
-is a warm process; in every round each of them computes once, in an order that turns, and the
-ratios are taken within a round. llama.cpp runs with and without flash attention and the faster
-of the two, by its median, is the baseline. A prompt is 512 tokens, logits for the last;
-decoding is 128 given tokens after a prompt of 8. The bound of decoding is the weights and the KV
-cache that a token needs over the bandwidth that bandwidth.c measures before and after.
+Baseline: llama.cpp on the same file, the faster of its two attentions; beside it the same with its
+memory on huge pages, and OpenVINO GenAI. ENV: the virtual environment that has the engine. All
+engines do the same work in every round (src/aboard/engine/benchmark/); the files are made by
+model_files.py. Each run has a process of its own and adds a line to results.jsonl; report.py turns
+those into the tables and plots of docs/performance.md.
 """
 
 import argparse
-import os
-import random
-import statistics
+import dataclasses
 import subprocess
-import tempfile
-import time
-from contextlib import ExitStack
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from engines import Engine, python_of, record
+from engines import peers, record
+from model_files import FOLDER, make_models
 
-N_PROMPT, N_DECODE, N_BEFORE = 512, 128, 8
-QUANTITIES = ("prompt", "decode")
+from aboard.engine.benchmark import Plan, benchmark
+from aboard.engine.device import usable_cores
 
-
-def bandwidth(threads: int) -> float:
-    """Bytes a second that this many threads read from memory."""
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "bandwidth"
-        source = Path(__file__).with_name("bandwidth.c")
-        compiler = [os.environ.get("CC", "cc"), "-O3", "-march=native", "-pthread"]
-        subprocess.run([*compiler, str(source), "-o", str(program)], check=True)
-        command = [str(program), str(threads)]
-        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+LLAMA, HUGE_PAGES, OPENVINO = "llama.cpp", "llama.cpp+hugepages", "openvino"
+CORES = usable_cores()
+SHIPPED = "smollm2-135m"
+"""The demo model as its package ships it: Q4_1, and Q8_0 for the embedding."""
 
 
-def bytes_per_token(model: Path) -> float:
-    """Bytes that decoding one token must read, at the mean depth of the measurement."""
-    from aboard.checkpoint.gguf import open_gguf
-    from aboard.engine.info import describe
+@dataclass(frozen=True)
+class Run:
+    """A question: one file, what to measure on it, and beside whom."""
 
-    with open_gguf(model) as file:
-        weights = sum(tensor.size_bytes for tensor in file.tensors.values())
-        if "output.weight" in file.tensors:  # else the embedding is the head, and read whole
-            weights -= file.tensors["token_embd.weight"].size_bytes
-    return weights + (N_BEFORE + N_DECODE / 2) * (describe(model).kv_bytes_per_token or 0)
+    model: str
+    plan: Plan
+    against: tuple[str, ...] = ()
 
 
-def measure(engine: Engine, quantity: str, tokens: list[int]) -> float:
-    """Tokens a second, once."""
-    time.sleep(0.05)  # the other engine's threads may still be spinning
-    if quantity == "prompt":
-        return N_PROMPT / engine.ask("prompt", tokens=tokens)["seconds"]
-    request = {"prompt": tokens[:N_BEFORE], "tokens": tokens[-N_DECODE:]}
-    return N_DECODE / engine.ask("decode", **request)["seconds"]
+def plan(threads: Sequence[int] = (), **fields: object) -> Plan:
+    """A plan, by default for 1 thread and for all cores."""
+    return Plan(threads=tuple(threads) or (1, CORES), **fields)
 
 
-def interleave(engines: dict[str, Engine], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Tokens a second by quantity and engine, one figure a round after one to warm up."""
-    generator = random.Random(0)
-    tokens = [generator.randrange(100, 20_000) for _ in range(N_PROMPT)]
-    found = {quantity: {name: [] for name in engines} for quantity in QUANTITIES}
-    names = list(engines)
-    for turn in range(rounds + 1):
-        order = names[turn % len(names) :] + names[: turn % len(names)]
-        for quantity in QUANTITIES:
-            for name in order:
-                speed = measure(engines[name], quantity, tokens)
-                if turn > 0:
-                    found[quantity][name].append(speed)
-    return found
+RUNS = {
+    "shipped": Run(SHIPPED, plan(), (LLAMA, HUGE_PAGES)),
+    "q4_0": Run(f"{SHIPPED}.Q4_0", plan(), (LLAMA, HUGE_PAGES, OPENVINO)),
+    "q8_0": Run(f"{SHIPPED}.Q8_0", plan(), (LLAMA, HUGE_PAGES, OPENVINO)),
+    "q4_k_m": Run(f"{SHIPPED}.Q4_K_M", plan(), (LLAMA, HUGE_PAGES)),
+    "contexts": Run(
+        f"{SHIPPED}.Q4_0", plan([CORES], contexts=(0, 512, 2048, 4096), tokens=64), (LLAMA,)
+    ),
+    "1b q4_0": Run("llama-1b.Q4_0", plan([CORES], prompt=128, tokens=32), (LLAMA, HUGE_PAGES)),
+    "1b q4_k": Run("llama-1b.Q4_K", plan([CORES], prompt=128, tokens=32), (LLAMA, HUGE_PAGES)),
+    "8b q4_0": Run("llama-8b.Q4_0", plan([CORES], prompt=0, tokens=12), (LLAMA, HUGE_PAGES)),
+    "together": Run(SHIPPED, plan([CORES], prompt=0, sequences=8)),
+    "more threads": Run(SHIPPED, plan([CORES, 2 * CORES, 4 * CORES])),
+}
 
 
-def summary(speeds: dict[str, list[float]]) -> dict[str, object]:
-    """Medians of each engine; ratio of ours to the faster llama.cpp, paired by round."""
-    medians = {name: statistics.median(values) for name, values in speeds.items()}
-    baseline = max((name for name in medians if name != "aboard"), key=medians.__getitem__)
-    facts: dict[str, object] = {"tokens_per_s": medians, "baseline": baseline}
-    if "aboard" in speeds:
-        pairs = zip(speeds["aboard"], speeds[baseline], strict=True)
-        ratios = sorted(ours / theirs for ours, theirs in pairs)
-        facts["ratio"] = statistics.median(ratios)
-        facts["ratio_range"] = [ratios[0], ratios[-1]]
-    return facts
-
-
-def compare(options: argparse.Namespace, threads: int) -> dict[str, object]:
-    """All figures for one number of threads."""
-    shape = {"threads": threads, "context": 1024}
-    llama, ours = python_of(options.llama), python_of(options.aboard)
-    before = bandwidth(threads)
-    with ExitStack() as stack:
-        engines = {
-            f"llama.cpp, flash {flash}": stack.enter_context(
-                Engine(llama, "llama", options.model, flash=flash, **shape)
+def measure(name: str, options: argparse.Namespace) -> None:
+    """One run, in this process."""
+    run = RUNS[name]
+    path = options.demo
+    if run.model != SHIPPED:
+        path = make_models(options.demo, options.llama, options.folder, [run.model])[run.model]
+    report = benchmark(
+        path,
+        dataclasses.replace(run.plan, rounds=options.rounds),
+        against=peers(list(run.against), options.llama, options.openvino),
+        progress=lambda line: print(f"bench: {name}: {line}", file=sys.stderr),
+    )
+    record("speed", baseline=LLAMA, run=name, **dataclasses.asdict(report) | {"model": run.model})
+    for speed in report.speeds:
+        rate, share = speed.tokens_per_s, speed.bound_fraction
+        print(
+            f"{name}: {speed.kind:8} {speed.threads} threads, context {speed.context}: "
+            f"{rate.median:,.1f} tokens/s, {share.median:.0%} of the bound"
+        )
+        for other in speed.against:
+            ratio = other.ratio
+            print(
+                f"    {ratio.median:.2f} ({ratio.lowest:.2f} to {ratio.highest:.2f}) of "
+                f"{other.tokens_per_s.median:,.1f}, {other.name}, {other.baseline}"
             )
-            for flash in ("on", "off")
-        }
-        if not options.only_llama:
-            engines["aboard"] = stack.enter_context(Engine(ours, "aboard", options.model, **shape))
-        versions = {name: engine.about["version"] for name, engine in engines.items()}
-        found = interleave(engines, options.rounds)
-    bytes_per_s = max(before, bandwidth(threads))
-    facts: dict[str, object] = {"threads": threads, "rounds": options.rounds, "versions": versions}
-    facts["memory_bytes_per_s"] = bytes_per_s
-    for quantity, speeds in found.items():
-        facts[quantity] = summary(speeds)
-    bound = bytes_per_s / bytes_per_token(options.model)
-    decode = {name: statistics.median(values) for name, values in found["decode"].items()}
-    facts["decode_bound_tokens_per_s"] = bound
-    facts["decode_bound_fraction"] = {name: speed / bound for name, speed in decode.items()}
-    return facts
-
-
-def show(facts: dict[str, object]) -> None:
-    """One table for one number of threads."""
-    print(f"{facts['threads']} threads, {facts['memory_bytes_per_s'] / 1e9:.1f} GB/s of memory")
-    for quantity in QUANTITIES:
-        figures = facts[quantity]
-        for name, speed in figures["tokens_per_s"].items():
-            print(f"  {quantity:7} {name:22} {speed:9.1f} tokens/s", end="")
-            share = facts["decode_bound_fraction"][name]
-            print(f"  {share:.0%} of the bound" if quantity == "decode" else "")
-        if "ratio" in figures:
-            low, high = figures["ratio_range"]
-            print(f"  {quantity:7} ratio {figures['ratio']:.2f} ({low:.2f} to {high:.2f})")
 
 
 def main() -> None:
-    """Measures, prints and records one line for each number of threads."""
+    """Measures; several runs each in a process of its own, so that memory is counted for it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path)
+    parser.add_argument("demo", type=Path)
     parser.add_argument("--llama", required=True, help="environment of llama.cpp")
-    parser.add_argument("--aboard", help="environment of aboard (this one)")
-    parser.add_argument("--only-llama", action="store_true", help="leave aboard out")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--openvino", help="environment of OpenVINO GenAI; without it, left out")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the files are made")
+    parser.add_argument("--run", nargs="+", choices=RUNS, default=list(RUNS))
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    load_before = os.getloadavg()[0]  # a busy machine shows here
-    for threads in options.threads:
-        facts = compare(options, threads)
-        show(facts)
-        record("speed", model=options.model.name, load_before=load_before, **facts)
+    if len(options.run) == 1:
+        measure(options.run[0], options)
+        return
+    command = [sys.executable, __file__, str(options.demo), "--llama", options.llama]
+    command += ["--folder", str(options.folder), "--rounds", str(options.rounds)]
+    command += ["--openvino", options.openvino] if options.openvino else []
+    failed = [
+        name
+        for name in options.run
+        if subprocess.run([*command, "--run", name], check=False).returncode
+    ]
+    if failed:
+        raise SystemExit(f"bench: these runs failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Does a real model tell the story that its authors published?
 
-    python bench/stories.py FOLDER [--aboard ENV] [--llama ENV]
+    python bench/stories.py FOLDER [--llama ENV]
 
 FOLDER holds stories260K in the layout of transformers (config.json, model.safetensors) and
 golden_greedy.json: 200 greedy ids in float32. The weights are written as an F32 GGUF file; its
@@ -16,7 +16,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from engines import ROOT, Engine, python_of, record
+from engines import ROOT, record
+from quality import Logits, logits_of
+
+import aboard
+from aboard.engine.benchmark import Peer, llama_cpp
 
 sys.path.insert(0, str(ROOT / "tests"))
 from tiny import Llama, gguf_tensors, model_metadata, tokenizer_metadata
@@ -60,10 +64,9 @@ def convert(folder: Path, path: Path) -> Path:
     return write_gguf(path, metadata, gguf_tensors(model, weights))
 
 
-def retell(engine: Engine, golden: list[int], out: Path) -> dict[str, object]:
-    """How the engine's choices compare with the golden ones, led along them."""
-    engine.ask("logits", tokens=golden[:-1], out=str(out))
-    logits = np.load(out)
+def retell(logits_of_tokens: Logits, golden: list[int]) -> dict[str, object]:
+    """How an engine's choices compare with the golden ones, led along them."""
+    logits = logits_of_tokens(golden[:-1])
     chosen, wanted = logits.argmax(axis=1), np.array(golden[1:])
     other = np.flatnonzero(chosen != wanted)
     lead = logits[other, chosen[other]] - logits[other, wanted[other]]
@@ -82,20 +85,18 @@ def main() -> None:
     """Converts, asks each engine, prints and records."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--aboard", help="environment of aboard (this one)")
     parser.add_argument("--llama", help="environment of llama.cpp, asked as well")
-    parser.add_argument("--only-llama", action="store_true", help="leave aboard out")
     options = parser.parse_args()
     golden = json.loads((options.folder / "golden_greedy.json").read_text())["greedy_ids"]
-    homes = {} if options.only_llama else {"aboard": python_of(options.aboard)}
-    homes |= {"llama": python_of(options.llama)} if options.llama else {}
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
         model = convert(options.folder, Path(scratch) / "stories260K.gguf")
-        for kind, python in homes.items():
-            with Engine(python, kind, model, threads=1, context=512) as engine:
-                found[kind] = retell(engine, golden, Path(scratch) / "logits.npy")
-            print(f"{kind}: {json.dumps(found[kind])}")
+        found["aboard"] = retell(aboard.load(model, threads=1).logits, golden)
+        if options.llama:
+            with Peer(llama_cpp(options.llama), model, context=512) as peer:
+                found["llama"] = retell(logits_of(peer, 1), golden)
+    for kind, figures in found.items():
+        print(f"{kind}: {json.dumps(figures)}")
     record("stories", baseline="published greedy text", **found)
 
 

@@ -40,11 +40,17 @@ NumpyArray<T, kDims> NewArray(const size_t (&shape)[kDims]) {
   return NumpyArray<T, kDims>(data, kDims, shape, owner);
 }
 
+// Address and size in bytes, by which Python finds the memory in what the system tells of a process.
+inline nb::tuple ExtentOf(const Pages& pages) {
+  return nb::make_tuple(reinterpret_cast<uintptr_t>(pages.data()), pages.size_bytes());
+}
+
 // Memory for the matrices of one model; handed out in order, never taken back one by one.
 class Arena {
  public:
   explicit Arena(size_t size_bytes) : pages_(size_bytes) {}
   size_t size_bytes() const { return pages_.size_bytes(); }
+  const Pages& pages() const { return pages_; }
   // nullptr where too little is left. Aligned to 64.
   uint8_t* Take(size_t size_bytes);
 

@@ -108,6 +108,12 @@ class PyDecoder {
     return memory;
   }
 
+  nb::list WeightMemory() const {
+    nb::list extents;
+    for (const auto& arena : arenas_) extents.append(ExtentOf(arena->pages()));
+    return extents;
+  }
+
   // tokens[i] continues caches[i]; several of one cache follow each other. `wanted`: whose logits.
   NumpyArray<float, 2> Forward(const Array<int32_t, 1>& tokens,
                                const std::vector<std::shared_ptr<KvCache>>& caches,
@@ -253,6 +259,8 @@ void BindDecoder(nb::module_& m) {
       .def("new_cache", &PyDecoder::NewCache, nb::arg("capacity"))
       .def("kv_memory", &PyDecoder::KvMemory)
       .def_prop_rw("threads", &PyDecoder::threads, &PyDecoder::SetThreads)
+      .def_prop_ro("weight_memory", &PyDecoder::WeightMemory,
+                   "Address and size in bytes of each piece of memory the matrices lie in.")
       .def("forward", &PyDecoder::Forward, nb::arg("tokens"), nb::arg("caches"),
            nb::arg("wanted"), "(n, V) float32 logits of the wanted tokens. Frees the GIL.");
 }

@@ -201,9 +201,13 @@ void BindKernels(nb::module_& m) {
   m.def("attend", &AttendTo, nb::arg("query"), nb::arg("keys"), nb::arg("values"),
         nb::arg("scale"), nb::arg("window") = 0, nb::arg("copies") = 1, nb::arg("halves") = false,
         "(d,) attention over (n, d) keys and values, float32, of the last of `copies` of a query.");
-  m.def("read_bytes_per_s", &ReadBytesPerSecond, nb::arg("threads"), nb::arg("size_bytes"),
-        nb::call_guard<nb::gil_scoped_release>(),
-        "Bytes a second that the threads read from a buffer of this size on 2 MiB pages.");
+  nb::class_<ReadProbe>(m, "ReadProbe", "A buffer on 2 MiB pages, to read from.")
+      .def(nb::init<size_t>(), nb::arg("size_bytes"))
+      .def_prop_ro("memory", [](const ReadProbe& self) { return ExtentOf(self.pages()); },
+                   "Its address and size in bytes.")
+      .def("bytes_per_s", &ReadProbe::BytesPerSecond, nb::arg("threads"),
+           nb::call_guard<nb::gil_scoped_release>(),
+           "Bytes a second that the threads read together.");
   m.def("dot_ops_per_s", &DotOperationsPerSecond, nb::arg("threads"),
         nb::call_guard<nb::gil_scoped_release>(),
         "8-bit multiplications and additions a second of the instruction set in use.");

@@ -14,6 +14,7 @@ AboardError
 ├── NumericalError         a model computes NaN or infinity instead of logits
 ├── SessionMismatch        saved state that belongs to other weights or numerics
 ├── AttestationMismatch    a replay differs from the attestation it is checked against
+├── PeerError              another engine, measured beside ours, fails
 └── StoreError             a model can't be brought, found or verified
 
 A message says what was found, what was expected and where; `hint` says what to do next.
@@ -88,6 +89,10 @@ class SessionMismatch(AboardError):
 
 class AttestationMismatch(AboardError):
     """A replayed attestation differs from the one it is checked against."""
+
+
+class PeerError(AboardError):
+    """Another engine, which a benchmark measures beside ours, doesn't start, fails or dies."""
 
 
 class StoreError(AboardError):

@@ -64,7 +64,7 @@ def test_version(program) -> None:
         ["run", "m", "p", "--top-p", "1.5"],
         ["run", "m", "p", "--temperature", "hot"],
         ["run", "m", "p", "--threads", "0"],
-        ["bench", "m", "--tokens", "0"],
+        ["bench", "m", "--rounds", "0"],
         ["models", "extra"],
         ["attest", "m", "--check", "nowhere.json"],
         ["attest", "m", "--check", "."],
