@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 MAX_DRAFT = 15
 """Tokens guessed at most: with the token before them a pass of 16, two tiles of the kernels."""
 
-DRAFT_COST = (0.4, 0.3)
+DRAFT_COST = (0.25, 0.3)
 """What a guess adds to a pass, until measured, and what each of its tokens: in passes of one token.
 
-SmolLM2-135M as shipped, AVX2 (Zen 3), 2 threads: a pass of 2 tokens takes 1.7 times as long as one
-of 1 token, of 4 2.2, of 8 3.3, of 16 5.9, of 32 10.5 (bench/speculation.py --cost). Where memory is
-what limits a pass, on faster arithmetic or with larger models, it is less.
+SmolLM2-135M as shipped, AVX2 (Zen 3), 2 threads: a pass of 2 tokens takes 1.5 times as long as one
+of 1 token, of 4 2.0 to 2.4, of 8 2.9 to 3.3, of 16 5.4 to 6.1, of 32 10 to 10.8
+(bench/speculation.py --cost). Where memory is what limits a pass, on faster arithmetic or with
+larger models, it is less.
 """
 
 _WORTH = 1.05
