@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Any
 from aboard.errors import AboardError
 
 if TYPE_CHECKING:
-    from aboard.engine import Model, Sampling, Session, Step, load
+    from aboard.engine import DraftModel, Model, PromptLookup, Sampling, Session, Step, load
 
-__all__ = ["AboardError", "Model", "Sampling", "Session", "Step", "load"]
+__all__ = [
+    "AboardError",
+    "DraftModel",
+    "Model",
+    "PromptLookup",
+    "Sampling",
+    "Session",
+    "Step",
+    "load",
+]
 __version__ = "0.1.0"
 
 

@@ -34,7 +34,10 @@ class FakeSession:
     def rewind(self, n_tokens: int) -> None:
         del self.tokens[n_tokens:]
 
-    def generate(self, token_ids, *, sampling, max_tokens, stop, logprobs) -> Iterator[FakeStep]:
+    def generate(
+        self, token_ids, *, sampling, max_tokens, stop, logprobs, speculate
+    ) -> Iterator[FakeStep]:
+        self.model.guessed_by.append(speculate)
         self.model.calls.append({"sampling": sampling, "max_tokens": max_tokens, "stop": stop})
         self.model.processed.append(bytes(token_ids).decode())
         if len(self.tokens) + len(token_ids) > self.model.context_length:
@@ -71,6 +74,7 @@ class FakeModel:
         self.has_tokenizer = True
         self.loaded_with: dict[str, object] = {}
         self.calls: list[dict[str, object]] = []
+        self.guessed_by: list[object] = []
         self.processed: list[str] = []
 
     @property

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from aboard.engine import PromptLookup
 from aboard.engine.sampling import Sampling
 from cli.fake import ANSWER, FakeModel
+from tiny import tiny_llama
 
 
 def test_the_answer_alone_is_on_stdout(call, model: FakeModel, model_file: str) -> None:
@@ -81,6 +83,8 @@ def test_json_holds_text_tokens_timing_and_reason(call, model: FakeModel, model_
         "finish_reason": "stop",
         "prompt_tokens": 21,
         "generated_tokens": 17,
+        "drafted_tokens": 0,
+        "accepted_tokens": 0,
         "first_token_s": 0.5,
         "prompt_tokens_per_s": 42.0,
         "decode_tokens_per_s": 64.0,
@@ -103,6 +107,46 @@ def test_an_answer_cut_by_the_context_is_noted_as_such(
 
     assert outcome.stdout == "Beca\n"
     assert outcome.stderr == "aboard: stopped after 4 tokens: the context of 25 is full\n"
+
+
+@pytest.mark.parametrize("command", ["run", "chat"])
+def test_speculation_is_off_unless_asked_for(
+    call, model: FakeModel, model_file: str, command: str
+) -> None:
+    prompt = ["-"] if command == "run" else []
+
+    call(command, model_file, *prompt, stdin="Why?\n")
+    call(command, model_file, *prompt, "--speculate", "prompt", stdin="Why?\n")
+
+    assert model.guessed_by[0] is None
+    assert isinstance(model.guessed_by[1], PromptLookup)
+
+
+@pytest.mark.parametrize("command", ["run", "chat"])
+def test_a_draft_model_gives_the_answer_without_it_and_is_told(
+    call, tmp_path: Path, command: str
+) -> None:
+    target = str(tiny_llama(tmp_path / "tiny.gguf"))
+    draft = str(tiny_llama(tmp_path / "draft.gguf", width=32, ffn=64, layers=1))
+    prompt = ["-"] if command == "run" else []
+    arguments = [command, target, *prompt, "--max-tokens", "90", "--json"]
+    plain = json.loads(call(*arguments, stdin="Why?\n").stdout)
+
+    got = json.loads(call(*arguments, "--draft", draft, stdin="Why?\n").stdout)
+
+    assert got["tokens"] == plain["tokens"]
+    assert got["drafted_tokens"] > 0
+
+
+def test_a_draft_model_of_another_vocabulary_exits_with_2(call, tmp_path: Path) -> None:
+    target = str(tiny_llama(tmp_path / "tiny.gguf"))
+    draft = str(tiny_llama(tmp_path / "draft.gguf", vocabulary=300))
+
+    outcome = call("run", target, "Why?", "--draft", draft)
+
+    assert outcome.exit_code == 2
+    assert "draft.gguf: its tokenizer" in outcome.stderr
+    assert outcome.stdout == ""
 
 
 def test_a_pipe_gets_the_text_as_it_is(call, model: FakeModel, model_file: str) -> None:
@@ -167,6 +211,7 @@ def test_a_model_without_a_tokenizer_is_told_as_such(
         (["caf\udce9"], None, "the prompt is not UTF-8 at character 3"),
         (["hi", "--repetition-penalty", "0"], None, "repetition_penalty is 0"),
         (["hi", "--frequency-penalty", "9"], None, "frequency_penalty is 9.0, expected -2 to 2"),
+        (["hi", "--speculate", "prompt", "--draft", "m"], None, "exclude each other"),
         (["hi", "--stop", "\udce9"], None, "--stop is not UTF-8 at character 0"),
     ],
 )

@@ -206,6 +206,37 @@ def test_generate_and_chat_use_it(model: Model) -> None:
     assert alone.prefix_cache.stats.n_chunks == 0
 
 
+def test_what_a_file_holds_is_handed_to_nobody(model: Model, tmp_path: Path) -> None:
+    with model.session() as session:
+        session.prefill(SYSTEM)
+        session.save(tmp_path / "saved")
+
+    with model.session(prefix_cache=True) as session:
+        session.restore(tmp_path / "saved")
+        session.prefill([1] * 50)
+
+    assert model.prefix_cache.stats.n_chunks == 0
+
+
+def test_an_answer_from_a_state_takes_nothing_and_gives_nothing(
+    model: Model, tmp_path: Path
+) -> None:
+    text = "The sea is deep. " * 12
+    want = model.generate(text, max_tokens=9)
+    model.prefix_cache.clear()
+    before = model.prefix_cache.stats
+    with model.session() as session:
+        session.prefill(model.tokenizer.encode(text)[:30])
+        session.save(tmp_path / "saved")
+
+    got = model.generate(text, max_tokens=9, state=tmp_path / "saved")
+    other = model.generate(text + "So", max_tokens=9, state=tmp_path / "saved", speculate="prompt")
+
+    assert got == want
+    assert model.prefix_cache.stats == before
+    assert other == model.generate(text + "So", max_tokens=9)
+
+
 def test_a_session_uses_it_only_when_asked(model: Model) -> None:
     for _ in range(2):
         _, known = logits_sha256(model, SYSTEM, prefix_cache=False)

@@ -407,6 +407,17 @@ def test_generate_many_gives_what_generate_gives(model: Model) -> None:
     assert model.generate_many([]) == []
 
 
+@pytest.mark.parametrize(("name", "value"), [("speculate", "prompt"), ("state", "a.state")])
+def test_options_of_an_answer_alone_are_refused(
+    model: Model, scheduler: Scheduler, name: str, value: str
+) -> None:
+    for ask in (scheduler.submit, lambda text, **options: model.generate_many([text], **options)):
+        with pytest.raises(UsageError, match=f"answers computed together take no {name}") as caught:
+            ask("ab", **{name: value})
+
+        assert "alone" in caught.value.hint
+
+
 def test_a_text_is_submitted_as_its_tokens(scheduler: Scheduler) -> None:
     texts = [scheduler.submit(each, max_tokens=9).text() for each in ("ab", [97, 98])]
 

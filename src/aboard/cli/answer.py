@@ -17,6 +17,8 @@ def answer_facts(session: Session, steps: Sequence[Step]) -> dict[str, object]:
         "finish_reason": session.finish_reason,
         "prompt_tokens": timing.prompt_tokens,
         "generated_tokens": timing.generated_tokens,
+        "drafted_tokens": timing.drafted_tokens,
+        "accepted_tokens": timing.accepted_tokens,
         "first_token_s": timing.first_token_s,
         "prompt_tokens_per_s": timing.prompt_tokens_per_s,
         "decode_tokens_per_s": timing.decode_tokens_per_s,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from aboard.cli import attest, bench, chat, info, models, pull, run
+from aboard.cli import attest, bench, chat, info, models, pull, run, state
 from aboard.cli.exits import errors_told
 
 _EPILOG = (
@@ -62,7 +62,7 @@ def _root(
     pass
 
 
-for _module in (pull, models, run, chat, info, bench, attest):
+for _module in (pull, models, run, chat, state, info, bench, attest):
     _command = getattr(_module, _module.__name__.rpartition(".")[2])
     # the whole first line in the list of commands: by itself Typer cuts it where the screen ends
     app.command(short_help=(_command.__doc__ or "").partition("\n")[0])(_command)

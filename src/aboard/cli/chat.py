@@ -23,6 +23,9 @@ def chat(
     seed: options.Seed = 0,
     stop: options.Stop = None,
     system: options.System = None,
+    state: options.State = None,
+    speculate: options.Speculate = "off",
+    draft: options.Draft = None,
     threads: options.Threads = None,
     context: options.Context = None,
     history: Annotated[
@@ -45,13 +48,15 @@ def chat(
     sampling = options.sampling(command.params)
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
+    guesses = options.drafter(speculate, draft, threads)
     loaded = aboard.load(resolve(model), threads=threads, context=context)
     dialogue = Dialogue(
-        Conversation(loaded, system),
+        Conversation(loaded, system, state=state),
         context_length=loaded.context_length,
         sampling=sampling,
         max_tokens=max_tokens,
         stop=stops,
+        speculate=guesses,
         as_json=as_json,
     )
     dialogue.hold(lines(keep_history=history))

@@ -10,6 +10,7 @@ from aboard.errors import TemplateError
 if TYPE_CHECKING:
     from aboard.engine import Model, Session, Step
     from aboard.engine.sampling import Sampling
+    from aboard.engine.speculation import Drafter
 
 Message = dict[str, str]
 
@@ -23,14 +24,20 @@ class Conversation:
         Must have a chat template.
     system : str, optional
         Instructions that precede the conversation.
+    state : str, optional
+        A file that holds the state of its first tokens, until `reset`.
 
     Raises
     ------
     TokenizerError, TemplateError
         The model has none.
+    SessionMismatch, ContextOverflow, UsageError
+        The state can't be used: as for `Session.restore`.
     """
 
-    def __init__(self, model: Model, system: str | None = None) -> None:
+    def __init__(
+        self, model: Model, system: str | None = None, *, state: str | None = None
+    ) -> None:
         if model.chat_template is None:
             _ = model.tokenizer  # a model without it has more to lack than a template
             raise TemplateError(
@@ -40,7 +47,11 @@ class Conversation:
         self._model = model
         self.session: Session = model.session()
         self.messages: list[Message] = []
+        self._state: str | None
         self.reset(system)
+        if state is not None:
+            self.session.restore(state)  # now: a state that can't be used is told before a turn
+            self._state = state  # until the first turn
 
     @property
     def system(self) -> str | None:
@@ -49,6 +60,7 @@ class Conversation:
 
     def reset(self, system: str | None) -> None:
         """Forget all turns and start with these instructions."""
+        self._state = None
         self.messages = [{"role": "system", "content": system}] if system else []
 
     def ask(
@@ -59,6 +71,7 @@ class Conversation:
         max_tokens: int | None,
         stop: Sequence[str],
         logprobs: bool = False,
+        speculate: Drafter | None = None,
     ) -> Generator[Step, None, None]:
         """Yield the answer to `text`, step by step.
 
@@ -69,9 +82,18 @@ class Conversation:
         ------
         ContextOverflow
             The conversation has more tokens than the context holds.
+        SessionMismatch
+            It doesn't begin with the tokens of the state.
         """
+        from aboard.engine.snapshot import require_prefix
+
         messages = [*self.messages, {"role": "user", "content": text}]
         tokens = self._model.chat_tokens(messages)
+        if self._state is not None:
+            if not self.session.n_tokens:  # a turn was refused
+                self.session.restore(self._state)
+            require_prefix(self.session, tokens, self._state)
+            self._state = None
         # The last token is always processed anew: its logits begin the answer.
         kept = min(common_prefix(tokens, self.session.tokens), len(tokens) - 1)
         self.session.rewind(kept)
@@ -83,6 +105,7 @@ class Conversation:
                 max_tokens=max_tokens,
                 stop=tuple(stop),
                 logprobs=logprobs,
+                speculate=speculate,
             ):
                 pieces.append(step.text)
                 yield step

@@ -25,6 +25,7 @@ from aboard.errors import AboardError, ContextOverflow, UsageError
 if TYPE_CHECKING:
     from aboard.engine import Step
     from aboard.engine.sampling import Sampling
+    from aboard.engine.speculation import Drafter
 
 _LIKE_A_COMMAND = re.compile("/[A-Za-z]+")
 
@@ -40,6 +41,7 @@ class Dialogue:
         sampling: Sampling,
         max_tokens: int,
         stop: Sequence[str],
+        speculate: Drafter | None,
         as_json: bool,
     ) -> None:
         self._conversation = conversation
@@ -47,6 +49,7 @@ class Dialogue:
         self._sampling = sampling
         self._max_tokens = max_tokens
         self._stop = stop
+        self._speculate = speculate
         self._as_json = as_json
         self._commands: dict[str, Callable[[str], None]] = {
             "/help": self._help,
@@ -97,6 +100,7 @@ class Dialogue:
             max_tokens=self._max_tokens,
             stop=self._stop,
             logprobs=self._as_json,
+            speculate=self._speculate,
         )
         try:
             for step in answer:
@@ -150,10 +154,13 @@ class Dialogue:
         session = self._conversation.session
         timing = session.timing
         used = f"{session.n_tokens:,} of {self._context_length:,} tokens of context used"
+        guessed = ""
+        if timing.drafted_tokens:
+            guessed = f"; {timing.accepted_tokens:,} of {timing.drafted_tokens:,} guesses right"
         if timing.generated_tokens:
             note(
                 f"{speed_text(timing.decode_tokens_per_s)} answering, "
-                f"{speed_text(timing.prompt_tokens_per_s)} reading; {used}"
+                f"{speed_text(timing.prompt_tokens_per_s)} reading; {used}{guessed}"
             )
         else:
             note(used)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from aboard.engine.sampling import Sampling
+    from aboard.engine.speculation import Drafter
 
 Model = Annotated[
     str,
@@ -78,6 +79,47 @@ Stop = Annotated[
 System = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Instructions that precede the conversation.")
 ]
+Speculate = Annotated[
+    Literal["off", "prompt"],
+    typer.Option(
+        help="prompt: guess that text which occurred before goes on alike, and verify several "
+        "tokens at once. The answer is the same.",
+    ),
+]
+Draft = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A smaller model with the same vocabulary that guesses tokens. The answer is the "
+        "same.",
+    ),
+]
+State = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Begin with the state that `aboard state` saved; the prompt must begin with its text.",
+    ),
+]
+
+
+def drafter(speculate: str, draft: str | None, threads: int | None) -> Drafter | None:
+    """What guesses tokens; None for nothing.
+
+    Raises
+    ------
+    UsageError
+        Both options are used.
+    """
+    import aboard
+    from aboard.errors import UsageError
+    from aboard.store import resolve
+
+    if draft is None:
+        return aboard.PromptLookup() if speculate == "prompt" else None
+    if speculate != "off":
+        raise UsageError("--speculate and --draft exclude each other")
+    return aboard.DraftModel(aboard.load(resolve(draft), threads=threads))
 
 
 def sampling(given: Mapping[str, Any]) -> Sampling:

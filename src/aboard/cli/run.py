@@ -32,6 +32,9 @@ def run(
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the prompt as it stands: no chat template.")
     ] = False,
+    state: options.State = None,
+    speculate: options.Speculate = "off",
+    draft: options.Draft = None,
     threads: options.Threads = None,
     context: options.Context = None,
     as_json: options.Json = False,
@@ -51,22 +54,30 @@ def run(
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
     sampling = options.sampling(command.params)
+    guesses = options.drafter(speculate, draft, threads)
     loaded = aboard.load(resolve(model), threads=threads, context=context)
     session: Session
     if raw:
         session = loaded.session()
+        tokens = loaded.tokenizer.encode(text)
         answer = session.generate(
-            loaded.tokenizer.encode(text),
+            tokens if state is None else session.resume(state, tokens),
             sampling=sampling,
             max_tokens=max_tokens,
             stop=stops,
             logprobs=as_json,  # nobody sees them otherwise, and each costs a pass over the logits
+            speculate=guesses,
         )
     else:
-        conversation = Conversation(loaded, system)
+        conversation = Conversation(loaded, system, state=state)
         session = conversation.session
         answer = conversation.ask(
-            text, sampling=sampling, max_tokens=max_tokens, stop=stops, logprobs=as_json
+            text,
+            sampling=sampling,
+            max_tokens=max_tokens,
+            stop=stops,
+            logprobs=as_json,
+            speculate=guesses,
         )
     steps: list[Step] = []
     for step in answer:

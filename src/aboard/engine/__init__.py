@@ -13,5 +13,18 @@ from aboard.engine.sampling import Sampling
 from aboard.engine.scheduler import Scheduler
 from aboard.engine.scheduler_request import Request
 from aboard.engine.session import Session
+from aboard.engine.speculation_draft import DraftModel
+from aboard.engine.speculation_lookup import PromptLookup
 
-__all__ = ["Model", "Request", "Sampling", "Scheduler", "Session", "Step", "Timing", "load"]
+__all__ = [
+    "DraftModel",
+    "Model",
+    "PromptLookup",
+    "Request",
+    "Sampling",
+    "Scheduler",
+    "Session",
+    "Step",
+    "Timing",
+    "load",
+]

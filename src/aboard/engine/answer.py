@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from aboard.engine.answer_state import AnswerState, Step, Timing
+from aboard.engine.speculation import Speculation
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,12 +14,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from aboard.engine.session import Session
+    from aboard.engine.speculation import Drafter
 
 __all__ = ["Step", "Timing", "answer"]
 
 
 def answer(
-    session: Session, turn: int, held: int, prompt: npt.NDArray[np.int32], state: AnswerState
+    session: Session,
+    turn: int,
+    held: int,
+    prompt: npt.NDArray[np.int32],
+    state: AnswerState,
+    drafter: Drafter | None,
 ) -> Iterator[Step]:
     """Yield the answer to `prompt`; what `Session.generate` does, its arguments checked.
 
@@ -29,13 +36,14 @@ def answer(
     logits = session.prefill(prompt)
     state.prompted(prompt.size, n_cached=session.cached_tokens)
     n_before = session.n_tokens
+    speculation: Speculation | None = None
     while True:
         step = state.take(
             logits,
             session.tokens if state.looks_back else (),
             session.n_tokens,
             n_before=n_before,
-            full=session.n_tokens == session.cache.capacity,
+            full=session.n_tokens == session.capacity,
         )
         session.timing, session.finish_reason = state.timing, state.finish_reason
         held = session.n_tokens
@@ -45,7 +53,12 @@ def answer(
             session.remember()
             return
         _require_own(session, turn, held)
-        logits = session.decode(step.token)
+        if drafter is None:
+            logits = session.decode(step.token)
+            continue
+        speculation = speculation or Speculation(session, drafter, state.sampling)
+        logits = speculation.decode(step.token, state.n_left or session.capacity)
+        state.drafted_tokens, state.accepted_tokens = speculation.drafted, speculation.accepted
 
 
 def _require_own(session: Session, turn: int, n_tokens: int) -> None:

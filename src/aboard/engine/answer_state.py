@@ -50,6 +50,10 @@ class Timing:
     """From the start of the prompt to the first generated token."""
     cached_tokens: int = 0
     """Those of the prompt whose keys and values came from the prefix cache."""
+    drafted_tokens: int = 0
+    """Tokens that speculation guessed."""
+    accepted_tokens: int = 0
+    """Those of them that were right and so needed no pass of their own."""
 
     @property
     def prompt_tokens_per_s(self) -> float | None:
@@ -85,6 +89,10 @@ class AnswerState:
         "stop" or "length" once the answer has ended, else None.
     timing : Timing
         Up to the last token.
+    sampling : Sampling
+        How tokens are drawn.
+    drafted_tokens, accepted_tokens : int
+        What speculation has guessed so far, for `timing`.
 
     Raises
     ------
@@ -107,7 +115,8 @@ class AnswerState:
             raise UsageError(f"sampling is a {type(sampling).__name__}, expected a Sampling")
         self.finish_reason: FinishReason | None = None
         self.timing = Timing()
-        self._sampling = sampling or Sampling()
+        self.sampling = sampling or Sampling()
+        self.drafted_tokens = self.accepted_tokens = 0
         self._max_tokens = max_tokens
         self._logprobs = logprobs
         self._stop_ids = tokenizer.stop_ids
@@ -119,7 +128,14 @@ class AnswerState:
     @property
     def looks_back(self) -> bool:
         """Whether `take` reads the tokens before it."""
-        return self._sampling.looks_back
+        return self.sampling.looks_back
+
+    @property
+    def n_left(self) -> int | None:
+        """How many tokens may follow; None where only the context limits them."""
+        if self._max_tokens is None:
+            return None
+        return self._max_tokens - self.timing.generated_tokens
 
     def begin(self) -> None:
         """Note that the computation of the prompt begins."""
@@ -162,7 +178,7 @@ class AnswerState:
         UsageError
             As for `Sampling.draw`.
         """
-        drawn = self._sampling.draw(
+        drawn = self.sampling.draw(
             logits, context, position, n_prompt=n_before, logprob=self._logprobs
         )
         ended = drawn.token in self._stop_ids
@@ -193,4 +209,6 @@ class AnswerState:
             now - self._first,
             self._first - self._began,
             self._n_cached,
+            self.drafted_tokens,
+            self.accepted_tokens,
         )

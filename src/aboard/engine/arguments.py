@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
 
-from aboard.errors import UsageError
+import numpy as np
+import numpy.typing as npt
+
+from aboard.errors import ContextOverflow, UsageError
 
 
 def is_integer(value: object) -> bool:
@@ -26,3 +30,40 @@ def checked_integer(name: str, value: object, low: int, high: int, expected: str
             return number
     expected = expected or f"an integer from {low} to {high}"
     raise UsageError(f"{name} is {value!r}, expected {expected}")
+
+
+def checked_tokens(tokens: Iterable[int], n_vocabulary: int) -> npt.NDArray[np.int32]:
+    """`tokens` as (T,) int32.
+
+    Raises
+    ------
+    UsageError
+        One is no integer, or not in the vocabulary.
+    """
+    try:
+        array = np.asarray(tokens if isinstance(tokens, np.ndarray) else list(tokens))
+    except (TypeError, ValueError):
+        raise UsageError(f"tokens are {tokens!r:.80}, expected (T,) integers") from None
+    if not array.size:
+        return np.zeros(0, np.int32)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise UsageError(f"tokens are {array.shape} {array.dtype}, expected (T,) integers")
+    outside = (array < 0) | (array >= n_vocabulary)
+    if outside.any():
+        raise UsageError(f"token {array[outside][0]} is not in the vocabulary of {n_vocabulary}")
+    return np.ascontiguousarray(array, np.int32)
+
+
+def require_room(n_tokens: int, capacity: int) -> None:
+    """Refuse more tokens than a context holds.
+
+    Raises
+    ------
+    ContextOverflow
+        There are.
+    """
+    if n_tokens > capacity:
+        raise ContextOverflow(
+            f"{n_tokens} tokens, the context holds {capacity}",
+            hint="Shorten the text, or load the model with a longer context if it has one.",
+        )

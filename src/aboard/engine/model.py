@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from aboard.checkpoint.gguf import open_gguf
 from aboard.engine.answer_state import Step
-from aboard.engine.arguments import checked_integer
+from aboard.engine.arguments import checked_integer, checked_tokens
 from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads, use_isa_of_environment
+from aboard.engine.options import checked_options
 from aboard.engine.prefix import PREFIX_CACHE_BYTES, PrefixCache
-from aboard.engine.sampling import Sampling
 from aboard.engine.scheduler import Scheduler
 from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE
 from aboard.engine.session import Session
@@ -214,9 +214,11 @@ class Model:
             Return the answer piece by piece.
         **options
             `max_tokens` (int, 512 by default; None: as many as the context holds), `stop`
-            (iterable of str), and either `sampling` (a `Sampling`) or its fields: `temperature`,
-            `top_k`, `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`,
-            `frequency_penalty`, `seed`, `logit_bias`. Greedy by default.
+            (iterable of str), `speculate` (as for `Session.generate`), `state` (a file that
+            `Session.save` wrote: the prompt must begin with its tokens, which are not processed
+            again), and either `sampling` (a `Sampling`) or its fields: `temperature`, `top_k`,
+            `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`, `frequency_penalty`,
+            `seed`, `logit_bias`. Greedy by default.
 
         Returns
         -------
@@ -226,6 +228,8 @@ class Model:
         ------
         ContextOverflow
             The prompt doesn't fit the context.
+        SessionMismatch
+            `state` is damaged, of other weights, or of another prompt.
         UsageError
             An option is unknown or out of its range.
         """
@@ -239,7 +243,7 @@ class Model:
         prompts : iterable of str
             Texts that aren't empty.
         **options
-            As for `generate`, the same for all.
+            As for `generate`, the same for all, but no `speculate` and no `state`.
 
         Returns
         -------
@@ -253,7 +257,7 @@ class Model:
         """
         if isinstance(prompts, str):
             raise UsageError("prompts are a text, expected an iterable of texts")
-        chosen = _options(options)
+        chosen = checked_options(options)
         with self.batch() as batch:
             requests = [batch.submit(prompt, **chosen) for prompt in prompts]
             return [request.text() for request in requests]
@@ -297,7 +301,7 @@ class Model:
         ------
         TemplateError
             The model has no chat template, or it refuses the conversation.
-        ContextOverflow, UsageError
+        ContextOverflow, SessionMismatch, UsageError
             As for `generate`.
         """
         return self._answer(self.chat_tokens(messages), stream, options)
@@ -391,27 +395,16 @@ class Model:
         UsageError
             One is no integer, or not in the vocabulary.
         """
-        try:
-            array = np.asarray(tokens if isinstance(tokens, np.ndarray) else list(tokens))
-        except (TypeError, ValueError):
-            raise UsageError(f"tokens are {tokens!r:.80}, expected (T,) integers") from None
-        if not array.size:
-            return np.zeros(0, np.int32)
-        if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise UsageError(f"tokens are {array.shape} {array.dtype}, expected (T,) integers")
-        outside = (array < 0) | (array >= self.config.n_vocabulary)
-        if outside.any():
-            raise UsageError(
-                f"token {array[outside][0]} is not in the vocabulary of {self.config.n_vocabulary}"
-            )
-        return np.ascontiguousarray(array, np.int32)
+        return checked_tokens(tokens, self.config.n_vocabulary)
 
     def _answer(
         self, tokens: list[int], stream: bool, options: dict[str, Any]
     ) -> str | Iterator[str]:
-        chosen = _options(options)
+        chosen = checked_options(options)
+        state = chosen.pop("state")
         session = self.session(prefix_cache=True)
-        steps = session.generate(tokens, **chosen)
+        rest = tokens if state is None else session.resume(state, tokens)
+        steps = session.generate(rest, **chosen)
         texts = _texts(session, steps)
         return texts if stream else "".join(texts)
 
@@ -422,35 +415,6 @@ def _texts(session: Session, steps: Iterator[Step]) -> Iterator[str]:
         for step in steps:
             if step.text:
                 yield step.text
-
-
-def _options(options: dict[str, Any]) -> dict[str, Any]:
-    """What `Session.generate` and `Scheduler.submit` take, of the options of `generate`."""
-    max_tokens = options.pop("max_tokens", 512)
-    stop = options.pop("stop", ())
-    return {
-        "sampling": _sampling(options),
-        "max_tokens": max_tokens,
-        "stop": stop,
-        "logprobs": False,
-    }
-
-
-def _sampling(options: dict[str, Any]) -> Sampling:
-    sampling = options.pop("sampling", None)
-    unknown = sorted(set(options) - set(Sampling.__dataclass_fields__))
-    if unknown:
-        raise UsageError(
-            f"unknown options: {', '.join(unknown)}",
-            hint="There are max_tokens, stop, stream, sampling and the fields of Sampling.",
-        )
-    if sampling is None:
-        return Sampling(**options)
-    if not isinstance(sampling, Sampling):
-        raise UsageError(f"sampling is a {type(sampling).__name__}, expected a Sampling")
-    if options:
-        raise UsageError(f"sampling and {', '.join(sorted(options))} exclude each other")
-    return sampling
 
 
 def _checked_context(context: int | None, longest: int) -> int:

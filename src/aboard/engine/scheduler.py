@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from aboard.engine.answer_state import AnswerState
-from aboard.engine.arguments import checked_integer
+from aboard.engine.arguments import checked_integer, require_room
 from aboard.engine.sampling import Sampling
 from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE, Batch
 from aboard.engine.scheduler_request import Request
-from aboard.errors import ContextOverflow, UsageError
+from aboard.errors import UsageError
 
 if TYPE_CHECKING:
     from aboard.engine.model import Model
@@ -79,6 +79,8 @@ class Scheduler:
         stop: Iterable[str] = (),
         logprobs: bool = False,
         timeout_s: float | None = None,
+        speculate: None = None,
+        state: None = None,
     ) -> Request:
         """Ask for an answer; it is computed whether anybody iterates over it or not.
 
@@ -96,6 +98,9 @@ class Scheduler:
             Whether steps carry a log-probability.
         timeout_s : float, optional
             Seconds from now, above 0, after which the answer ends where it is.
+        speculate, state : None
+            Options of `Model.generate` that are refused here: passes are shared with other
+            answers already, and beginnings come from the prefix cache.
 
         Raises
         ------
@@ -106,24 +111,26 @@ class Scheduler:
         UsageError
             An argument is out of its range, or the scheduler is closed.
         """
+        for name, value in (("speculate", speculate), ("state", state)):
+            if value is not None:
+                raise UsageError(
+                    f"{name} is {value!r:.80}: answers computed together take no {name}",
+                    hint="Ask for this answer alone, with `generate` or a session.",
+                )
         if timeout_s is not None:
             sound = isinstance(timeout_s, Real) and not isinstance(timeout_s, bool)
             if not sound or not timeout_s > 0:
                 raise UsageError(f"timeout_s is {timeout_s!r}, expected seconds above 0")
-        tokenizer, room = self._model.tokenizer, self._model.context_length
+        tokenizer = self._model.tokenizer
         tokens = tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
         checked = self._model.checked_tokens(tokens)
         if not checked.size:
             raise UsageError("there are no tokens to process")
-        if checked.size > room:
-            raise ContextOverflow(
-                f"{checked.size} tokens, the context holds {room}",
-                hint="Shorten the text, or load the model with a longer context if it has one.",
-            )
-        state = AnswerState(
+        require_room(checked.size, self._model.context_length)
+        answer = AnswerState(
             tokenizer, sampling=sampling, max_tokens=max_tokens, stop=stop, logprobs=logprobs
         )
-        request = Request(checked, state, timeout_s)
+        request = Request(checked, answer, timeout_s)
         if os.getpid() != self._process:
             raise UsageError(
                 "the scheduler belongs to the process that forked this one",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aboard.engine.session import PROMPT_CHUNK, compute_unchecked, require_finite
+from aboard.engine.forward_pass import compute_unchecked, require_finite
+from aboard.engine.session import PROMPT_CHUNK
 from aboard.errors import NotEnoughMemory
 
 if TYPE_CHECKING:

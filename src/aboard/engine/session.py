@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,14 +15,17 @@ import numpy.typing as npt
 
 from aboard.engine.answer import answer
 from aboard.engine.answer_state import AnswerState, FinishReason, Step, Timing
-from aboard.engine.arguments import is_integer
+from aboard.engine.arguments import is_integer, require_room
+from aboard.engine.forward_pass import compute, compute_unchecked, require_finite
 from aboard.engine.sampling import Sampling
-from aboard.errors import ContextOverflow, NotEnoughMemory, NumericalError, UsageError
+from aboard.engine.speculation_choice import checked_drafter
+from aboard.errors import UsageError
 
 if TYPE_CHECKING:
     from aboard._native import KvCache
     from aboard.engine.model import Model
     from aboard.engine.prefix import PrefixCache
+    from aboard.engine.speculation import Drafter
 
 PROMPT_CHUNK = 128
 """Tokens of a prompt that are processed together. It decides the speed and no bit of a result."""
@@ -42,8 +46,10 @@ class Session:
         end of the context); None while it is under way or was abandoned.
     timing : Timing
         Of the last answer.
+    capacity : int
+        Tokens it can hold.
     cached_tokens : int
-        Of the tokens that were last processed, those that came from the prefix cache.
+        Of the tokens of the last `prefill`, those that came from the prefix cache.
     """
 
     def __init__(
@@ -55,7 +61,10 @@ class Session:
         self.cached_tokens = 0
         self._cache: KvCache | None = cache
         self._prefix_cache = prefix_cache
+        self.capacity = cache.capacity
         self._tokens: list[int] = []
+        # What the cache holds beyond `_tokens`: a guess of `decode`, with the logits after each.
+        self._ahead: deque[tuple[int, npt.NDArray[np.float32]]] = deque()
         self._turn = 0
         self._busy = threading.RLock()
 
@@ -89,6 +98,7 @@ class Session:
         if self._cache is None:
             raise UsageError("the session is closed", hint="Make another: `model.session()`.")
         # Ctrl-C arrives as soon as a computation is over, before its tokens are noted down here.
+        self._ahead.clear()
         self._cache.truncate(len(self._tokens))
         return self._cache
 
@@ -98,6 +108,7 @@ class Session:
             self.remember()
         self._cache = None
         self._tokens = []
+        self._ahead.clear()
 
     def __enter__(self) -> Session:
         return self
@@ -172,17 +183,48 @@ class Session:
         logits: npt.NDArray[np.float32] = rows[0]
         return logits
 
-    def decode(self, token: int) -> npt.NDArray[np.float32]:
+    def decode(self, token: int, *, draft: Sequence[int] = ()) -> npt.NDArray[np.float32]:
         """Process one token and return the logits after it, (V,) float32.
+
+        Parameters
+        ----------
+        token : int
+            What comes after `tokens`.
+        draft : sequence of int
+            A guess of what comes after it, processed in the same pass; what is beyond the context
+            is left out. Calls that follow the guess need no pass. No result depends on it.
 
         Raises
         ------
         ContextOverflow
             The context is full.
         UsageError
-            The token is not in the vocabulary.
+            A token is not in the vocabulary.
         """
-        return self.prefill((token,))
+        with self._alone():
+            if self.foresees(token):
+                return self._follow()
+            room = max(self.capacity - self.n_tokens - 1, 0)
+            pending = self._checked_new((token, *draft[:room]))
+            rows = compute_unchecked(self.model, pending, [self.cache], range(pending.size))
+            require_finite(self.model, rows[0])
+            self._tokens.append(int(pending[0]))
+            self._ahead.extend(zip(pending[1:].tolist(), rows[1:], strict=True))
+        first: npt.NDArray[np.float32] = rows[0]
+        return first
+
+    def foresees(self, token: int) -> bool:
+        """Whether `decode(token)` needs no pass, for it was processed as a draft."""
+        return bool(self._ahead) and is_integer(token) and self._ahead[0][0] == token
+
+    def _follow(self) -> npt.NDArray[np.float32]:
+        """Note down the first token that is ahead; its logits."""
+        ahead, self._ahead = self._ahead, deque()  # none, should the next line raise
+        require_finite(self.model, ahead[0][1])
+        token, logits = ahead.popleft()
+        self._tokens.append(token)
+        self._ahead = ahead
+        return logits
 
     def logits(self, tokens: Iterable[int]) -> npt.NDArray[np.float32]:
         """Process `tokens` and return the logits after each, (T, V) float32.
@@ -223,6 +265,7 @@ class Session:
         max_tokens: int | None = None,
         stop: Iterable[str] = (),
         logprobs: bool = True,
+        speculate: Drafter | Model | str | None = None,
     ) -> Iterator[Step]:
         """Process `tokens`, then yield an answer token by token.
 
@@ -239,6 +282,11 @@ class Session:
             Texts that end the answer; they are not part of it.
         logprobs : bool
             Whether steps carry a log-probability.
+        speculate : "prompt", Model or Drafter, optional
+            Guess tokens ahead and verify several in one pass; the answer is the same, and comes
+            sooner where guesses are right. "prompt" guesses that the text goes on as it did where
+            its last tokens occurred before, a smaller model of the same vocabulary guesses what
+            it would say itself. `DraftModel` keeps that model's session between answers.
 
         Yields
         ------
@@ -255,6 +303,7 @@ class Session:
         UsageError
             An argument is out of its range.
         """
+        drafter = checked_drafter(speculate, self.model)
         pending = self._checked_new(tokens)
         state = AnswerState(
             self.model.tokenizer,
@@ -265,7 +314,7 @@ class Session:
         )
         self.finish_reason, self.timing = None, Timing()
         self._turn += 1
-        return answer(self, self._turn, self.n_tokens, pending, state)
+        return answer(self, self._turn, self.n_tokens, pending, state, drafter)
 
     def save(self, path: str | Path) -> None:
         """Write tokens, keys and values to the file `path`, whole or not at all.
@@ -283,6 +332,9 @@ class Session:
     def restore(self, path: str | Path) -> None:
         """Take over the state that `save` wrote; what the session held is forgotten.
 
+        From then on the session leaves the prefix cache alone: what a file holds is not computed
+        here, so no other sequence may get it.
+
         Raises
         ------
         SessionMismatch
@@ -295,7 +347,34 @@ class Session:
         from aboard.engine.snapshot import restore_session
 
         with self._alone():
+            self._prefix_cache = None
             restore_session(self, Path(path))
+
+    def resume(self, path: str | Path, tokens: Iterable[int]) -> npt.NDArray[np.int32]:
+        """`restore` the state in `path` for a prompt; the tokens of it that are still to process.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written by `save`.
+        tokens : iterable of int
+            The whole prompt. It must begin with the tokens that were saved.
+
+        Returns
+        -------
+        (T,) int32
+            For `generate` or `prefill`; at least one, for its logits begin the answer.
+
+        Raises
+        ------
+        SessionMismatch
+            The prompt begins with other tokens, or as for `restore`. The session is empty then.
+        ContextOverflow, UsageError
+            As for `restore`.
+        """
+        from aboard.engine.snapshot import resume_session
+
+        return resume_session(self, path, self._checked_new(tokens))
 
     def adopt(self, tokens: Sequence[int]) -> None:
         """Take `tokens` for those whose keys and values the cache already holds.
@@ -347,64 +426,4 @@ class Session:
         return logits
 
     def _require_room(self, n_more: int) -> None:
-        if self.n_tokens + n_more > self.cache.capacity:
-            raise ContextOverflow(
-                f"{self.n_tokens + n_more} tokens, the context holds {self.cache.capacity}",
-                hint="Shorten the text, or load the model with a longer context if it has one.",
-            )
-
-
-def compute(
-    model: Model,
-    tokens: npt.NDArray[np.int32],
-    caches: Sequence[KvCache],
-    wanted: Sequence[int],
-) -> npt.NDArray[np.float32]:
-    """One forward pass: the logits of the wanted tokens, (n, V) float32, all finite.
-
-    Raises
-    ------
-    NumericalError, NotEnoughMemory
-        As for `require_finite` and `compute_unchecked`.
-    """
-    logits = compute_unchecked(model, tokens, caches, wanted)
-    require_finite(model, logits)
-    return logits
-
-
-def compute_unchecked(
-    model: Model,
-    tokens: npt.NDArray[np.int32],
-    caches: Sequence[KvCache],
-    wanted: Sequence[int],
-) -> npt.NDArray[np.float32]:
-    """One forward pass: the logits of the wanted tokens, (n, V) float32, whatever they are.
-
-    Raises
-    ------
-    NotEnoughMemory
-        The system grants no memory or no threads for the pass.
-    """
-    try:
-        return model.decoder.forward(tokens, caches, wanted)
-    except MemoryError:
-        raise NotEnoughMemory(
-            f"the system grants too little memory, or no {model.threads} threads, for "
-            f"{tokens.size} tokens",
-            hint="Free memory, or use fewer threads.",
-        ) from None
-
-
-def require_finite(model: Model, logits: npt.NDArray[np.float32]) -> None:
-    """Refuse logits that are none.
-
-    Raises
-    ------
-    NumericalError
-        One is NaN or infinite.
-    """
-    if not np.isfinite(logits).all():
-        raise NumericalError(
-            f"{model.path}: the model computes NaN or infinity instead of logits",
-            hint="Its weights are damaged or beyond float32: get or convert the file again.",
-        )
+        require_room(self.n_tokens + n_more, self.cache.capacity)

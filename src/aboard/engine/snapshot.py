@@ -12,8 +12,9 @@ import json
 import os
 import secrets
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,6 +23,8 @@ import numpy as np
 from aboard.errors import ContextOverflow, SessionMismatch, UsageError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from aboard.engine.session import Session
 
 _MAGIC = b"ABOARDKV"
@@ -90,6 +93,16 @@ def restore_session(session: Session, path: Path) -> None:
         raise _unusable(path, error) from None
 
 
+def resume_session(
+    session: Session, path: str | Path, prompt: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int32]:
+    """What `Session.resume` does, its tokens checked."""
+    session.restore(path)
+    require_prefix(session, prompt.tolist(), path)
+    session.rewind(min(session.n_tokens, prompt.size - 1))
+    return prompt[session.n_tokens :]
+
+
 class _HashedWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -114,6 +127,27 @@ def _check_hash(file: BinaryIO, path: Path) -> None:
         left -= len(data)
     if file.read(32) != digest.digest():
         raise _damaged(path)
+
+
+def require_prefix(session: Session, prompt: Sequence[int], path: str | Path) -> None:
+    """Refuse `prompt` where it doesn't begin with the tokens that `session` took from `path`.
+
+    Raises
+    ------
+    SessionMismatch
+        It begins with others; the session is emptied.
+    """
+    held = session.tokens
+    pairs = zip(held, prompt, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    if same < len(held):
+        session.reset()
+        found = "ends" if same == len(prompt) else "differs"
+        raise SessionMismatch(
+            f"{path}: holds the state of {len(held)} tokens, but the prompt {found} after {same} "
+            "of them",
+            hint="It belongs to another prompt: give the text it was made of, or make it anew.",
+        )
 
 
 def _read(session: Session, file: BinaryIO, path: Path) -> None:

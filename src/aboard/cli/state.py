@@ -1,0 +1,54 @@
+"""`aboard state`: compute the beginning of a prompt once, for all that begin with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aboard.cli import options
+
+
+def state(
+    model: options.Model,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Written whole or not at all.")],
+    system: options.System = None,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="The beginning of a prompt for `run --raw`, instead of --system."
+        ),
+    ] = None,
+    threads: options.Threads = None,
+    context: options.Context = None,
+    as_json: options.Json = False,
+) -> None:
+    """Save the state of MODEL after instructions that many prompts begin with.
+
+    `run` and `chat` with --state FILE and the same --system then start where it ends, with the
+    tokens they would give without. The file belongs to these weights and this numerics version;
+    for others, and for other prompts, it is refused.
+    """
+    import aboard
+    from aboard.cli.output import json_result, note
+    from aboard.cli.prompt import checked_text
+    from aboard.engine.opening import chat_opening, text_opening
+    from aboard.errors import UsageError
+    from aboard.store import resolve
+
+    if (system is None) == (raw is None):
+        raise UsageError("expected either --system TEXT or --raw TEXT, what prompts begin with")
+    text = checked_text(system or raw or "", "the text")
+    if not text.strip():
+        raise UsageError("the text is empty: nothing would be saved")
+    loaded = aboard.load(resolve(model), threads=threads, context=context)
+    opening = text_opening if system is None else chat_opening
+    with loaded.session() as session:
+        session.prefill(opening(loaded, text))
+        session.save(file)
+        n_tokens = session.n_tokens
+    if as_json:
+        json_result({"file": str(file), "tokens": n_tokens, "size_bytes": file.stat().st_size})
+    else:
+        note(f"aboard: saved the state of {n_tokens:,} tokens to {file}")
