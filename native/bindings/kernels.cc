@@ -138,7 +138,7 @@ NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2
   rows.Reserve(2 * kKeyChunk, padded);
   states.Reserve(2 * copies, 16 + padded);
   std::vector<uint16_t> half_rows(2 * kKeyChunk * padded);
-  std::vector<float> padded_query(padded);
+  std::vector<float> padded_query(padded), columns(kKeyChunk * padded);
   std::copy_n(query.data(), d, padded_query.data());
   const auto partial = [&](size_t row) {
     float* own = states.Row(row);
@@ -150,6 +150,9 @@ NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2
     for (size_t j = 0; j < count; ++j) {
       std::copy_n(keys.data() + (begin + j) * d, d, rows.Row(j));
       std::copy_n(values.data() + (begin + j) * d, d, rows.Row(kKeyChunk + j));
+      for (size_t i = 0; i < d; ++i) {
+        columns[j / 16 * 16 * padded + i * 16 + j % 16] = rows.Row(j)[i];
+      }
     }
     std::vector<ChunkQuery> queries;
     for (size_t q = 0; q < copies; ++q) {
@@ -163,7 +166,7 @@ NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2
       kernels.attend_halves(queries.data(), copies, half_rows.data(),
                             half_rows.data() + kKeyChunk * padded, padded, scale);
     } else {
-      kernels.attend(queries.data(), copies, rows.Row(0), rows.Row(kKeyChunk), padded, scale);
+      kernels.attend(queries.data(), copies, columns.data(), rows.Row(kKeyChunk), padded, scale);
     }
     for (size_t q = 0; q < copies && !begins; ++q) {
       kernels.merge(partial(q), partial(copies + q), padded);

@@ -233,10 +233,25 @@ void ForwardPass::StoreKeyAndValue(size_t token, size_t kv_head, size_t layer) {
 
 void ForwardPass::LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
                             size_t chunk, size_t n_keys) {
-  kernels_.halves_to_floats(cache.Keys(layer, kv_head, chunk), n_keys * padded_,
-                            own.chunk.Row(0));
+  kernels_.halves_to_columns(cache.Keys(layer, kv_head, chunk), n_keys, padded_,
+                             own.chunk.Row(0));
   kernels_.halves_to_floats(cache.Values(layer, kv_head, chunk), n_keys * padded_,
                             own.chunk.Row(kKeyChunk));
+}
+
+// own.queries against the first n_keys of a chunk. A few take the keys as they are; more share keys
+// that were converted once.
+void ForwardPass::AttendQueries(ThreadSpace& own, const KvCache& cache, size_t layer,
+                                size_t kv_head, size_t chunk, size_t n_keys) {
+  const size_t n = own.queries.size();
+  if (n <= kAttendTogether) {
+    kernels_.attend_halves(own.queries.data(), n, cache.Keys(layer, kv_head, chunk),
+                           cache.Values(layer, kv_head, chunk), padded_, shape_.score_scale);
+    return;
+  }
+  LoadChunk(own, cache, layer, kv_head, chunk, n_keys);
+  kernels_.attend(own.queries.data(), n, own.chunk.Row(0), own.chunk.Row(kKeyChunk), padded_,
+                  shape_.score_scale);
 }
 
 // All chunks in order, each decoded once for the queries of the tile and of the head's group.
@@ -250,8 +265,6 @@ void ForwardPass::AttendTile(const Team& team, const QueryTile& tile, size_t kv_
   };
   const size_t first_chunk = view.FirstChunk(batch_[tile.first].position);
   for (size_t chunk = first_chunk; chunk * kKeyChunk <= last_position; ++chunk) {
-    LoadChunk(own, *batch_[tile.first].cache, view.layer, kv_head, chunk,
-              std::min(kKeyChunk, last_position + 1 - chunk * kKeyChunk));
     own.queries.clear();
     for (size_t i = 0; i < n_queries; ++i) {
       const size_t token = tile.first + i / group_;
@@ -260,8 +273,8 @@ void ForwardPass::AttendTile(const Team& team, const QueryTile& tile, size_t kv_
       own.queries.push_back(QueryOf(token, kv_head * group_ + i % group_, chunk, view,
                                     state(begins ? i : n_queries + i)));
     }
-    kernels_.attend(own.queries.data(), own.queries.size(), own.chunk.Row(0),
-                    own.chunk.Row(kKeyChunk), padded_, shape_.score_scale);
+    AttendQueries(own, *batch_[tile.first].cache, view.layer, kv_head, chunk,
+                  std::min(kKeyChunk, last_position + 1 - chunk * kKeyChunk));
     for (size_t i = 0; i < n_queries; ++i) {
       const size_t token = tile.first + i / group_;
       if (!view.Sees(batch_[token].position, chunk) || chunk == view.FirstChunk(batch_[token].position)) continue;
@@ -302,15 +315,8 @@ void ForwardPass::AttendChunk(const Team& team, size_t token, size_t kv_head, si
     own.queries.push_back(
         QueryOf(token, head, chunk, view, PartialAt(StoredPartial(token, head, chunk))));
   }
-  if (group_ <= kAttendTogether) {  // each key is converted once
-    kernels_.attend_halves(own.queries.data(), group_, cache.Keys(view.layer, kv_head, chunk),
-                           cache.Values(view.layer, kv_head, chunk), padded_, shape_.score_scale);
-    return;
-  }
-  LoadChunk(own, cache, view.layer, kv_head, chunk,
-            std::min(kKeyChunk, batch_[token].position + 1 - chunk * kKeyChunk));
-  kernels_.attend(own.queries.data(), group_, own.chunk.Row(0), own.chunk.Row(kKeyChunk), padded_,
-                  shape_.score_scale);
+  AttendQueries(own, cache, view.layer, kv_head, chunk,
+                std::min(kKeyChunk, batch_[token].position + 1 - chunk * kKeyChunk));
 }
 
 void ForwardPass::JoinChunks(size_t token, size_t head, const LayerView& view) {

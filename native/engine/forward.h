@@ -67,6 +67,8 @@ class ForwardPass {
   void RotateAndStore(Team& team, size_t layer);
   void RotateQuery(size_t token, size_t head);
   void StoreKeyAndValue(size_t token, size_t kv_head, size_t layer);
+  void AttendQueries(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
+                     size_t chunk, size_t n_keys);
   void AttendTile(const Team& team, const QueryTile& tile, size_t kv_head,
                   const LayerView& view);
   void AttendChunk(const Team& team, size_t token, size_t kv_head, size_t chunk,

@@ -47,7 +47,7 @@ struct ThreadSpace {
   FloatRows normed;                   // (1, D)
   QuantizedBuffer width, heads;       // (1, D), (1, H * d): a single token, quantised by each
   std::vector<uint8_t> linear;        // see Kernels::linear
-  FloatRows chunk;                    // (128, d_padded): keys, then values, of one chunk
+  FloatRows chunk;                    // (128, d_padded): columns of keys, then values, of a chunk
   std::vector<float> states;          // of a tile of queries: so far, then of the chunk at hand
   std::vector<ChunkQuery> queries;
   uint64_t prepared_for = 0;          // the phase for which width or heads was quantised

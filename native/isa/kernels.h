@@ -37,10 +37,13 @@ struct Kernels {
   void (*halves_to_floats)(const uint16_t* x, size_t n, float* out);
   void (*floats_to_halves)(const float* x, size_t n, uint16_t* out);
 
-  // Queries (d_padded,) against a chunk: keys and values are (64, d_padded), float32 or float16,
-  // d_padded a multiple of 16. Beyond the keys that a query sees they may hold anything.
-  void (*attend)(const ChunkQuery* queries, size_t n_queries, const float* keys,
+  // Queries (d_padded,) against a chunk: float16 keys and values are (64, d_padded); float32 keys are
+  // columns, (4, d_padded, 16), values (64, d_padded); d_padded a multiple of 16. Beyond the keys that a
+  // query sees they may hold anything.
+  void (*attend)(const ChunkQuery* queries, size_t n_queries, const float* key_columns,
                  const float* values, size_t d_padded, float scale);
+  // The columns of the first n_keys of (64, d_padded) float16 keys.
+  void (*halves_to_columns)(const uint16_t* keys, size_t n_keys, size_t d_padded, float* columns);
   void (*attend_halves)(const ChunkQuery* queries, size_t n_queries, const uint16_t* keys,
                         const uint16_t* values, size_t d_padded, float scale);
 

@@ -221,12 +221,22 @@ ABOARD_INLINE float MaxLane(F32x16 a) {
   for (int l = 1; l < 16; ++l) max = lane[l] > max ? lane[l] : max;
   return max;
 }
+// Integers: any order gives the same.
 ABOARD_INLINE int32_t SumExact(I32x16 a) {
-  int32_t lane[16];
-  StoreI(a, lane);
+  NativeI32 sums = a.v[0];
+  for (int i = 1; i < kParts; ++i) sums += a.v[i];
   int32_t sum = 0;
-  for (int l = 0; l < 16; ++l) sum += lane[l];
+#pragma GCC unroll 16
+  for (int l = 0; l < kWidth; ++l) sum += sums[l];
   return sum;
+}
+ABOARD_INLINE int32_t MaxLaneI(I32x16 a) {
+  NativeI32 most = a.v[0];
+  for (int i = 1; i < kParts; ++i) most = most < a.v[i] ? a.v[i] : most;
+  int32_t max = most[0];
+#pragma GCC unroll 16
+  for (int l = 1; l < kWidth; ++l) max = most[l] > max ? most[l] : max;
+  return max;
 }
 
 // e^x in float32: 0 below -87, e^88 above 88; within 2 ulp between. The argument is reduced by

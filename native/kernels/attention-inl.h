@@ -1,6 +1,7 @@
 // Queries against one chunk of at most 64 keys, and the joining of chunks.
-// Expects keys and values as (64, d) float32 or float16, d a multiple of 16, zeros beyond the head's
-// size; what lies beyond the visible keys may be anything.
+// Expects values as (64, d) float32 or float16, keys as (64, d) float16 or as columns, (4, d,
+// 16) float32; d a multiple of 16, zeros beyond the head's size; what lies beyond the visible keys may be
+// anything.
 // Exactness: scores and sums of weights by sixteen lanes and one tree, values in order of the keys;
 // chunks are joined in order. Nothing depends on how the work was spread.
 #pragma once
@@ -8,26 +9,52 @@
 namespace aboard {
 namespace {
 
-// How sixteen elements of keys and values become float32, exactly.
-struct FloatElements {
-  using Element = float;
-  static ABOARD_INLINE F32x16 At(const float* p) { return Load(p); }
-};
-struct HalfElements {
-  using Element = uint16_t;
-  static ABOARD_INLINE F32x16 At(const uint16_t* p) { return LoadHalves((const uint8_t*)p); }
-};
-
 template <int kSize>
 struct Size {
   static constexpr int kValue = kSize;
 };
 
-// Scores of sixteen keys for each of kQueries, lane j = tree sum of query * key j. Tiles of queries
-// and keys, so that both are loaded less often than they are multiplied.
-template <class Elements, int kQueries>
-ABOARD_INLINE void ScoresOf16(const ChunkQuery* queries, const typename Elements::Element* keys,
+// Calls step(size, first) for tiles of at most four of n queries.
+template <class F>
+ABOARD_INLINE void InTiles(size_t n, const F& step) {
+  size_t first = 0;
+  for (; n - first > 4 || n - first == 3; first += 3) step(Size<3>(), first);
+  if (n - first == 4) step(Size<4>(), first);
+  if (n - first == 2) step(Size<2>(), first);
+  if (n - first == 1) step(Size<1>(), first);
+}
+
+// The same for tiles of at most kMost, a power of two.
+template <int kMost, class F>
+ABOARD_INLINE void InHalvedTiles(size_t n, const F& step, size_t first = 0) {
+  for (; n - first >= (size_t)kMost; first += kMost) step(Size<kMost>(), first);
+  if constexpr (kMost > 1) InHalvedTiles<kMost / 2>(n, step, first);
+}
+
+// How sixteen elements become float32, exactly, and whether keys come as columns.
+struct FloatElements {
+  using Element = float;
+  static ABOARD_INLINE F32x16 At(const float* p) { return Load(p); }
+  template <class F>
+  static ABOARD_INLINE void InScoreTiles(size_t n, const F& step) {
+    InHalvedTiles<kWidth == 16 ? 4 : 2>(n, step);
+  }
+};
+struct HalfElements {
+  using Element = uint16_t;
+  static ABOARD_INLINE F32x16 At(const uint16_t* p) { return LoadHalves((const uint8_t*)p); }
+  template <class F>
+  static ABOARD_INLINE void InScoreTiles(size_t n, const F& step) {
+    InTiles(n, step);
+  }
+};
+
+// Scores of the sixteen keys from `first` on for each of kQueries, lane j = tree sum of query * key
+// j. Tiles of queries and keys, so that both are loaded less often than they are multiplied.
+template <int kQueries>
+ABOARD_INLINE void ScoresOf16(const ChunkQuery* queries, const uint16_t* keys, size_t first,
                               size_t d, F32x16 (&scores)[kQueries]) {
+  keys += first * d;
   constexpr int kKeys = kQueries >= 4 ? 1 : 2;
   F32x16 products[kQueries][16];
 #pragma GCC unroll 1
@@ -42,7 +69,7 @@ ABOARD_INLINE void ScoresOf16(const ChunkQuery* queries, const typename Elements
     for (size_t i = 0; i < d; i += 16) {
       F32x16 key[kKeys];
 #pragma GCC unroll 2
-      for (int k = 0; k < kKeys; ++k) key[k] = Elements::At(keys + (j + k) * d + i);
+      for (int k = 0; k < kKeys; ++k) key[k] = HalfElements::At(keys + (j + k) * d + i);
 #pragma GCC unroll 4
       for (int part = 0; part < kParts; ++part) {
 #pragma GCC unroll 4
@@ -61,6 +88,60 @@ ABOARD_INLINE void ScoresOf16(const ChunkQuery* queries, const typename Elements
   }
 #pragma GCC unroll 4
   for (int q = 0; q < kQueries; ++q) scores[q] = SumTrees(products[q]);
+}
+
+// The same over columns of keys. Lanes are keys, so that the sixteen sums of a score are vectors, and
+// the tree that adds them needs no shuffles; it is walked so that few of them are alive at once.
+template <int kQueries>
+struct ColumnScores {
+  struct Sums {
+    F32x16 of[kQueries];
+  };
+
+  const ChunkQuery* queries;
+  const float* columns;
+  size_t d;
+
+  ABOARD_INLINE void Add(Sums& sums, size_t i) const {
+    const F32x16 key = Load(columns + i * 16);
+#pragma GCC unroll 4
+    for (int q = 0; q < kQueries; ++q) {
+      const F32x16 query = Splat(queries[q].query[i]);
+#pragma GCC unroll 4
+      for (int part = 0; part < kParts; ++part) AddProductPart(sums.of[q], query, key, part);
+    }
+  }
+  static ABOARD_INLINE Sums Plus(const Sums& a, const Sums& b) {
+    Sums sums;
+#pragma GCC unroll 4
+    for (int q = 0; q < kQueries; ++q) sums.of[q] = a.of[q] + b.of[q];
+    return sums;
+  }
+  // Lanes l and l+8, together, for the additions of one are a chain.
+  ABOARD_INLINE Sums Two(size_t lane) const {
+    Sums low, high;
+#pragma GCC unroll 4
+    for (int q = 0; q < kQueries; ++q) low.of[q] = high.of[q] = Splat(0.0f);
+#pragma GCC unroll 1
+    for (size_t i = lane; i < d; i += 16) {
+      Add(low, i);
+      Add(high, i + 8);
+    }
+    return Plus(low, high);
+  }
+  ABOARD_INLINE Sums Four(size_t lane) const { return Plus(Two(lane), Two(lane + 4)); }
+  ABOARD_INLINE Sums All() const {
+    const Sums even = Plus(Four(0), Four(2));
+    return Plus(even, Plus(Four(1), Four(3)));
+  }
+};
+
+template <int kQueries>
+ABOARD_INLINE void ScoresOf16(const ChunkQuery* queries, const float* columns, size_t first,
+                              size_t d, F32x16 (&scores)[kQueries]) {
+  const auto sums = ColumnScores<kQueries>{queries, columns + first * d, d}.All();
+#pragma GCC unroll 4
+  for (int q = 0; q < kQueries; ++q) scores[q] = sums.of[q];
 }
 
 // kVectors * 16 elements of the weighted values of kQueries, whose keys [first, last) are the same.
@@ -153,7 +234,7 @@ __attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
   F32x16 scores[kQueries][kKeyChunk / 16];
   for (size_t g = first_group; g < last_group; ++g) {
     F32x16 all[kQueries];
-    ScoresOf16<Elements, kQueries>(queries, keys + g * 16 * d, d, all);
+    ScoresOf16<kQueries>(queries, keys, g * 16, d, all);
 #pragma GCC unroll 4
     for (int q = 0; q < kQueries; ++q) scores[q][g] = all[q] * Splat(scale);
   }
@@ -176,16 +257,6 @@ __attribute__((noinline)) void WeighTile(const ChunkQuery* queries,
   }
 }
 
-// Calls step(size, first) for tiles of at most four of n queries.
-template <class F>
-ABOARD_INLINE void InTiles(size_t n, const F& step) {
-  size_t first = 0;
-  for (; n - first > 4 || n - first == 3; first += 3) step(Size<3>(), first);
-  if (n - first == 4) step(Size<4>(), first);
-  if (n - first == 2) step(Size<2>(), first);
-  if (n - first == 1) step(Size<1>(), first);
-}
-
 // Keys, then values: a chunk of one of them at a time fits the first-level cache.
 template <class Elements>
 void Attend(const ChunkQuery* queries, size_t n_queries, const typename Elements::Element* keys,
@@ -194,14 +265,44 @@ void Attend(const ChunkQuery* queries, size_t n_queries, const typename Elements
   Weights weights[kTogether];
   for (; n_queries > 0; queries += kTogether) {
     const size_t n = n_queries < kTogether ? n_queries : kTogether;
-    InTiles(n, [&](auto size, size_t first) {
+    Elements::InScoreTiles(n, [&](auto size, size_t first) ABOARD_LAMBDA {
       ScoreTile<Elements, decltype(size)::kValue>(queries + first, keys, d, scale,
                                                   weights + first);
     });
-    InTiles(n, [&](auto size, size_t first) {
+    InTiles(n, [&](auto size, size_t first) ABOARD_LAMBDA {
       WeighTile<Elements, decltype(size)::kValue>(queries + first, values, d, weights + first);
     });
     n_queries -= n;
+  }
+}
+
+// (64, d) float16 keys, n_keys of them (up to three more are read), as columns, sixteen keys side by
+// side, (4, d, 16) float32; by squares of four.
+void HalvesToColumns(const uint16_t* keys, size_t n_keys, size_t d, float* columns) {
+  typedef float Four __attribute__((vector_size(16)));
+  for (size_t j = 0; j < n_keys; j += 4) {
+    for (size_t i = 0; i < d; i += 16) {
+      float rows[4][16];
+      for (size_t k = 0; k < 4; ++k) Store(HalfElements::At(keys + (j + k) * d + i), rows[k]);
+      for (size_t l = 0; l < 16; l += 4) {
+        Four a, b, c, e;
+        memcpy(&a, rows[0] + l, 16);
+        memcpy(&b, rows[1] + l, 16);
+        memcpy(&c, rows[2] + l, 16);
+        memcpy(&e, rows[3] + l, 16);
+        const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+        const Four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+        const Four ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5);
+        const Four ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
+        const Four turned[4] = {__builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5),
+                                __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7),
+                                __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5),
+                                __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7)};
+        for (size_t k = 0; k < 4; ++k) {
+          memcpy(columns + j / 16 * 16 * d + (i + l + k) * 16 + j % 16, &turned[k], 16);
+        }
+      }
+    }
   }
 }
 

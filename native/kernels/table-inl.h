@@ -28,6 +28,7 @@ const Kernels ABOARD_ISA_TABLE = {
     .halves_to_floats = HalvesToFloats,
     .floats_to_halves = FloatsToHalves,
     .attend = Attend<FloatElements>,
+    .halves_to_columns = HalvesToColumns,
     .attend_halves = Attend<HalfElements>,
     .merge = Merge,
     .divide = Divide,

@@ -20,14 +20,6 @@ ABOARD_INLINE void StoreUpTo16(F32x16 a, float* p, size_t n) {
   memcpy(p, all, n * sizeof(float));
 }
 
-ABOARD_INLINE int32_t MaxLaneI(I32x16 a) {
-  int32_t lane[16];
-  StoreI(a, lane);
-  int32_t max = lane[0];
-  for (int l = 1; l < 16; ++l) max = lane[l] > max ? lane[l] : max;
-  return max;
-}
-
 // The scale of a block whose largest magnitude has these bits. Blocks below 2^-100 count as zero
 // (1 / scale would overflow); a NaN or infinity makes the block NaN, so that it can't hide.
 ABOARD_INLINE float BlockScale(int32_t max_bits) {
