@@ -8,6 +8,7 @@ quiet machine, then beside processes that do nothing but loop. Adds a line to re
 
 import argparse
 import dataclasses
+import os
 import subprocess
 import sys
 import time
@@ -22,13 +23,15 @@ from aboard.engine.benchmark import OwnEngine, Peer, Spread, Work, llama_cpp
 from aboard.engine.benchmark.peer import Variant
 from aboard.engine.device import usable_cores
 
-N_TOKENS = 64
+N_TOKENS = 16  # an engine that collapses needs seconds for each
+# Ends by itself if this program is killed.
+LOOP = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
 
 
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
     """So many foreign processes that loop."""
-    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    running = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(count)]
     try:
         time.sleep(0.2)  # until they have started
         yield

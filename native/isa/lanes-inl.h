@@ -46,7 +46,7 @@ struct U8x64 {
 template <class Vector>
 ABOARD_INLINE void PinPart(Vector& part) {
 #if defined(__x86_64__)
-  asm("" : "+x"(part));
+  if constexpr (sizeof part <= __BIGGEST_ALIGNMENT__) asm("" : "+v"(part));  // else it is emulated
 #else
   asm("" : "+w"(part));
 #endif

@@ -125,10 +125,9 @@ struct Unpacked {
 
 template <class Codes, class Scales>
 ABOARD_INLINE void Unpack(const uint8_t* codes, const uint8_t* scales, size_t first_block,
-                          size_t n_blocks, size_t block_bytes, const UnpackedPanel& out) {
+                          size_t n_blocks, const UnpackedPanel& out) {
   for (size_t i = 0; i < n_blocks; ++i) {
     const size_t b = first_block + i;
-    PrefetchBlock<Codes>(codes, b, block_bytes);
     U8x64 quads[kQuads];
     Codes::Expand(codes + b * Codes::kBytes, quads);
 #pragma GCC unroll 8
@@ -144,12 +143,18 @@ ABOARD_INLINE void Unpack(const uint8_t* codes, const uint8_t* scales, size_t fi
   }
 }
 
+// Bytes to ask for while others are at work, `step` with each block.
+struct Ahead {
+  const uint8_t* at;
+  size_t step;
+};
+
 // Sixteen rows, kTokens tokens of one tile from `token` on, blocks [first_block, first_block +
 // n_blocks); y continues from the blocks before unless first_block is 0.
 template <class Kind, int kTokens>
 ABOARD_INLINE void TileTimesTokens(const UnpackedPanel& w, size_t first_block, size_t n_blocks,
-                                   const QuantizedRows& x, size_t token, float* y,
-                                   size_t y_stride) {
+                                   const QuantizedRows& x, size_t token, float* y, size_t y_stride,
+                                   Ahead ahead) {
   constexpr int kTile = kTileTokens;
   constexpr int kSubs = Kind::kSubs;
   constexpr int kQuadsPerSub = kQuads / kSubs;
@@ -165,6 +170,9 @@ ABOARD_INLINE void TileTimesTokens(const UnpackedPanel& w, size_t first_block, s
     total[t] = first_block == 0 ? Splat(0.0f) : Load(y + t * y_stride);
   }
   for (size_t b = 0; b < n_blocks; ++b) {
+    for (size_t line = 0; line < ahead.step; line += 64) {
+      __builtin_prefetch(ahead.at + b * ahead.step + line, 0, 2);
+    }
 #pragma GCC unroll 2
     for (int sub = 0; sub < kSubs; ++sub) {
       I32x16 dot[kTokens];
@@ -195,21 +203,23 @@ ABOARD_INLINE void TileTimesTokens(const UnpackedPanel& w, size_t first_block, s
   for (int t = 0; t < kTokens; ++t) Store(total[t], y + t * y_stride);
 }
 
-// All tokens, in tiles of kTileTokens, then of halves of that. Not inlined: one copy a kind.
+// All tokens, in tiles of kTileTokens, then of halves of that; the first tile asks for what lies
+// `ahead`, for the memory would else rest during the arithmetic. Not inlined: one copy a kind.
 template <class Kind, int kTokens = kTileTokens>
 __attribute__((noinline)) void StretchTimesTokens(const UnpackedPanel& w, size_t first_block,
                                                   size_t n_blocks, const QuantizedRows& x,
                                                   size_t token, size_t n_tokens, float* y,
-                                                  size_t y_stride) {
+                                                  size_t y_stride, Ahead ahead) {
   size_t t = 0;
   for (; t + kTokens <= n_tokens; t += kTokens) {
     TileTimesTokens<Kind, kTokens>(w, first_block, n_blocks, x, token + t, y + t * y_stride,
-                                   y_stride);
+                                   y_stride, ahead);
+    ahead.step = 0;
   }
   if constexpr (kTokens > 1) {
     if (t < n_tokens) {
       StretchTimesTokens<Kind, kTokens / 2>(w, first_block, n_blocks, x, token + t, n_tokens - t,
-                                            y + t * y_stride, y_stride);
+                                            y + t * y_stride, y_stride, ahead);
     }
   }
 }
@@ -232,8 +242,9 @@ void LinearOf(const PackedMatrix& w, size_t first_panel, size_t last_panel, cons
     }
     for (size_t first = 0; first < blocks; first += kUnpackBlocks) {
       const size_t n = blocks - first < kUnpackBlocks ? blocks - first : kUnpackBlocks;
-      Unpack<Codes, Scales>(codes, scales, first, n, block_bytes, unpacked);
-      StretchTimesTokens<Kind>(unpacked, first, n, x, 0, n_tokens, out, y_stride);
+      Unpack<Codes, Scales>(codes, scales, first, n, unpacked);
+      StretchTimesTokens<Kind>(unpacked, first, n, x, 0, n_tokens, out, y_stride,
+                               {codes + first * block_bytes + kPrefetchBytes, block_bytes});
     }
   }
 }

@@ -60,7 +60,7 @@ class OwnEngine:
     @property
     def session(self) -> Session:
         """The first sequence."""
-        return self._filled(0, None)
+        return self._sequence(0)
 
     def seconds(self, work: Work) -> float:
         """How long the work alone took.
@@ -86,13 +86,14 @@ class OwnEngine:
                 self.model.decode_together(sessions, [token] * len(sessions))
         return time.perf_counter() - began
 
-    def _filled(self, index: int, n_tokens: int | None) -> Session:
-        """Sequence `index`, holding `n_tokens`."""
+    def _sequence(self, index: int) -> Session:
         while len(self._sessions) <= index:
             self._sessions.append(self._held.enter_context(self.model.session()))
-        session = self._sessions[index]
-        if n_tokens is None:
-            return session
+        return self._sessions[index]
+
+    def _filled(self, index: int, n_tokens: int) -> Session:
+        """Sequence `index`, holding `n_tokens`."""
+        session = self._sequence(index)
         session.rewind(min(n_tokens, session.n_tokens))
         held = session.n_tokens
         if held < n_tokens:
