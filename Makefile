@@ -100,7 +100,9 @@ $(VENV)/.bench: $(VENV)/.built bench/requirements.txt
 bench: $(VENV)/.bench $(LLAMA)/.built $(OPENVINO)/.built ## measure speed beside other engines, on an idle machine; write the page
 	@$(BIN)/python bench/speed.py "$$($(BIN)/aboard pull smollm2-135m)" --llama $(LLAMA) --openvino $(OPENVINO)
 	@$(BIN)/python bench/busy.py "$$($(BIN)/aboard pull smollm2-135m)" --llama $(LLAMA)
-	@$(BIN)/python bench/first_token.py "$$($(BIN)/aboard pull smollm2-135m)"
+	@$(BIN)/python bench/first_token.py "$$($(BIN)/aboard pull smollm2-135m)" --llama $(LLAMA)
+	@$(BIN)/python bench/many.py "$$($(BIN)/aboard pull smollm2-135m)"
+	@$(BIN)/python bench/speculation.py "$$($(BIN)/aboard pull smollm2-135m)"
 	@$(BIN)/python bench/report.py
 
 plots: $(VENV)/.bench ## write tables and plots of docs/performance.md anew, without measuring
