@@ -113,18 +113,21 @@ ABOARD_INLINE void WeighAllValues(const float (*weights)[kKeyChunk],
   }
 }
 
+// Which keys of group `g` the query sees.
+ABOARD_INLINE I32x16 Visible(const ChunkQuery& query, size_t g) {
+  constexpr int32_t kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const I32x16 key = LoadI(kLane) + SplatI((int32_t)(g * 16));
+  return Less(key, SplatI(query.last)) & Less(SplatI(query.first - 1), key);
+}
+
 // What the softmax of one query makes of the scores of groups [first_group, last_group) of sixteen
 // keys: weights, their sum, the highest score.
 ABOARD_INLINE void Soften(const ChunkQuery& query, size_t first_group, size_t last_group,
                           F32x16* scores, float* weights) {
-  constexpr int32_t kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   const F32x16 lowest = Splat(-__builtin_inff());
   F32x16 highest = lowest;
   for (size_t g = first_group; g < last_group; ++g) {
-    const I32x16 key = LoadI(kLane) + SplatI((int32_t)(g * 16));
-    const I32x16 visible =
-        Less(key, SplatI(query.last)) & Less(SplatI(query.first - 1), key);
-    scores[g] = Select(visible, scores[g], lowest);
+    scores[g] = Select(Visible(query, g), scores[g], lowest);
     highest = Max(highest, scores[g]);
   }
   const float max = MaxLane(highest);

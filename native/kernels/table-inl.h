@@ -12,6 +12,7 @@
 #include "kernels/formats-inl.h"
 #include "kernels/vectors-inl.h"
 #include "kernels/attention-inl.h"
+#include "kernels/coded-attention-inl.h"
 #include "kernels/ceiling-inl.h"
 
 namespace aboard {
@@ -29,6 +30,8 @@ const Kernels ABOARD_ISA_TABLE = {
     .floats_to_halves = FloatsToHalves,
     .attend = Attend<FloatElements>,
     .attend_halves = Attend<HalfElements>,
+    .attend_codes = AttendCodes,
+    .quantize_head = QuantizeHead,
     .merge = Merge,
     .divide = Divide,
     .exp = ExpOf,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 
 from aboard.errors import UsageError
@@ -25,4 +26,18 @@ def checked_integer(name: str, value: object, low: int, high: int, expected: str
         if low <= number <= high:
             return number
     expected = expected or f"an integer from {low} to {high}"
+    raise UsageError(f"{name} is {value!r}, expected {expected}")
+
+
+def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """`value`, which must be one of `choices`.
+
+    Raises
+    ------
+    UsageError
+        It is none of them.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    expected = " or ".join(repr(choice) for choice in choices)
     raise UsageError(f"{name} is {value!r}, expected {expected}")
