@@ -36,7 +36,7 @@ class PyDecoder {
             const std::vector<double>& rope_frequencies, size_t threads, const std::string& kv) {
     const size_t width = embedding.packed.cols;
     if (query_heads == 0 || kv_heads == 0 || query_heads % kv_heads != 0 || head_dim == 0 ||
-        head_dim > 4096 || ffn_width == 0 || 2 * rope_frequencies.size() > head_dim) {
+        head_dim > kMaxHead || ffn_width == 0 || 2 * rope_frequencies.size() > head_dim) {
       Refuse("the shapes of the decoder contradict each other");
     }
     if (rope_pairs != "adjacent" && rope_pairs != "halves") Refuse("unknown pairs: " + rope_pairs);

@@ -184,7 +184,7 @@ NumpyArray<float, 2> AttendToCodes(const Array<float, 2>& queries, const Array<f
                                    const std::vector<std::pair<size_t, size_t>>& spans) {
   const DefaultFloats floats;
   const size_t d = queries.shape(1), n = keys.shape(0), n_queries = queries.shape(0);
-  bool fits = d > 0 && keys.shape(1) == d && values.shape(1) == d && values.shape(0) == n &&
+  bool fits = d > 0 && d <= kMaxHead && keys.shape(1) == d && values.shape(1) == d && values.shape(0) == n &&
               spans.size() == n_queries;
   for (const auto& [first, last] : spans) fits = fits && first < last && last <= n;
   if (!fits) Refuse("queries, keys, values and spans don't fit together");

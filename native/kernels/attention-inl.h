@@ -120,28 +120,40 @@ ABOARD_INLINE I32x16 Visible(const ChunkQuery& query, size_t g) {
   return Less(key, SplatI(query.last)) & Less(SplatI(query.first - 1), key);
 }
 
-// What the softmax of one query makes of the scores of groups [first_group, last_group) of sixteen
-// keys: weights, their sum, the highest score.
-ABOARD_INLINE void Soften(const ChunkQuery& query, size_t first_group, size_t last_group,
-                          F32x16* scores, float* weights) {
-  const F32x16 lowest = Splat(-__builtin_inff());
-  F32x16 highest = lowest;
-  for (size_t g = first_group; g < last_group; ++g) {
-    scores[g] = Select(Visible(query, g), scores[g], lowest);
-    highest = Max(highest, scores[g]);
-  }
-  const float max = MaxLane(highest);
-  F32x16 sum = Splat(0.0f);
-  for (size_t g = first_group; g < last_group; ++g) {
-    const F32x16 weight = Exp(scores[g] - Splat(max));
-    Store(weight, weights + g * 16);
-    sum = sum + weight;
-  }
-  *query.out.max = max;
-  *query.out.sum = SumTree(sum);
+ABOARD_INLINE bool SeesAll(const ChunkQuery& query, size_t g) {
+  return query.first <= (int32_t)(g * 16) && (int32_t)(g * 16 + 16) <= query.last;
 }
 
 using Weights = float[kKeyChunk];
+
+// What the softmax makes of each query's scores of groups [first_group, last_group) of sixteen keys:
+// weights, their sum, the highest score. Step by step for all queries: those of one wait for each
+// other.
+template <int kQueries>
+ABOARD_INLINE void Soften(const ChunkQuery* queries, size_t first_group, size_t last_group,
+                          F32x16 (*scores)[kKeyChunk / 16], Weights* weights) {
+  const F32x16 lowest = Splat(-__builtin_inff());
+  for (int q = 0; q < kQueries; ++q) {
+    F32x16 highest = lowest;
+    for (size_t g = first_group; g < last_group; ++g) {
+      if (!SeesAll(queries[q], g)) {
+        scores[q][g] = Select(Visible(queries[q], g), scores[q][g], lowest);
+      }
+      highest = Max(highest, scores[q][g]);
+    }
+    *queries[q].out.max = MaxLane(highest);
+  }
+  for (int q = 0; q < kQueries; ++q) {
+    const F32x16 max = Splat(*queries[q].out.max);
+    F32x16 sum = Splat(0.0f);
+    for (size_t g = first_group; g < last_group; ++g) {
+      const F32x16 weight = Exp(scores[q][g] - max);
+      Store(weight, weights[q] + g * 16);
+      sum = sum + weight;
+    }
+    *queries[q].out.sum = SumTree(sum);
+  }
+}
 
 template <class Elements, int kQueries>
 __attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
@@ -160,9 +172,7 @@ __attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
 #pragma GCC unroll 4
     for (int q = 0; q < kQueries; ++q) scores[q][g] = all[q] * Splat(scale);
   }
-  for (int q = 0; q < kQueries; ++q) {
-    Soften(queries[q], first_group, last_group, scores[q], weights[q]);
-  }
+  Soften<kQueries>(queries, first_group, last_group, scores, weights);
 }
 
 template <class Elements, int kQueries>

@@ -14,10 +14,29 @@ struct CodedWeights {
   float scales[kKeyChunk / kBlock];
 };
 
+// How a block of a query meets the keys.
+#ifdef ABOARD_WIDE_KEYS
+using QueryCode = int16_t;
+constexpr int kKeyOffset = 0;
+ABOARD_INLINE WideKeys PrepareKeys(U8x64 quad) { return Widened(quad); }
+ABOARD_INLINE void PrepareQuery(const int8_t* codes, QueryCode* out) { WidenQuery(codes, out); }
+ABOARD_INLINE I32x16 DotKeys(const WideKeys& quad, const QueryCode* four, I32x16 acc) {
+  return DotWide(quad, four, acc);
+}
+#else
+using QueryCode = int8_t;
+constexpr int kKeyOffset = kSignedOffset;
+ABOARD_INLINE U8x64 PrepareKeys(U8x64 quad) { return PrepareSigned(quad); }
+ABOARD_INLINE void PrepareQuery(const int8_t* codes, QueryCode* out) { memcpy(out, codes, kBlock); }
+ABOARD_INLINE I32x16 DotKeys(const U8x64& quad, const QueryCode* four, I32x16 acc) {
+  return DotSigned(quad, LoadFour(four), acc);
+}
+#endif
+
 // Scores of sixteen keys, one a lane, for each of kQueries, as `linear` would give for such rows.
 template <int kQueries>
-ABOARD_INLINE void ScoresOf16Codes(const ChunkQuery* queries, const int8_t* keys,
-                                   const float* key_scales, size_t blocks,
+ABOARD_INLINE void ScoresOf16Codes(const ChunkQuery* queries, const QueryCode* codes,
+                                   const int8_t* keys, const float* key_scales, size_t blocks,
                                    F32x16 (&scores)[kQueries]) {
 #pragma GCC unroll 4
   for (int t = 0; t < kQueries; ++t) scores[t] = Splat(0.0f);
@@ -26,16 +45,15 @@ ABOARD_INLINE void ScoresOf16Codes(const ChunkQuery* queries, const int8_t* keys
     I32x16 dot[kQueries];
 #pragma GCC unroll 4
     for (int t = 0; t < kQueries; ++t) {
-      dot[t] = StartAt<kSignedOffset>(queries[t].coded.sums[b]);
+      dot[t] = StartAt<kKeyOffset>(queries[t].coded.sums[b]);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 1
     for (size_t q = 0; q < kQuads; ++q) {
-      const U8x64 quad =
-          PrepareSigned(LoadBytes((const uint8_t*)keys + (b * kQuads + q) * kQuadBytes));
+      const auto quad =
+          PrepareKeys(LoadBytes((const uint8_t*)keys + (b * kQuads + q) * kQuadBytes));
 #pragma GCC unroll 4
       for (int t = 0; t < kQueries; ++t) {
-        const int32_t four = LoadFour(queries[t].coded.codes + b * kBlock + q * 4);
-        dot[t] = DotSigned(quad, four, dot[t]);
+        dot[t] = DotKeys(quad, codes + (b * kQueries + t) * kBlock + q * 4, dot[t]);
         Pin(dot[t]);
       }
     }
@@ -58,8 +76,8 @@ ABOARD_INLINE void CodeWeights(const ChunkQuery& query, size_t first_group, size
       const size_t g = block * 2 + h;
       half[h] = Splat(0.0f);
       if (g < first_group || g >= last_group) continue;
-      half[h] = Select(Visible(query, g), Load(weights + g * 16) * Load(value_scales + g * 16),
-                       half[h]);
+      half[h] = Load(weights + g * 16) * Load(value_scales + g * 16);
+      if (!SeesAll(query, g)) half[h] = Select(Visible(query, g), half[h], Splat(0.0f));
     }
     // No weight is negative: their bits are in their order, a NaN's above all.
     const float scale = BlockScale(MaxLaneI(MaxI(Bits(half[0]), Bits(half[1]))));
@@ -82,18 +100,24 @@ __attribute__((noinline)) void ScoreCodes(const ChunkQuery* queries, const Coded
     if (queries[q].last > last) last = queries[q].last;
   }
   const size_t first_group = (size_t)first / 16, last_group = ((size_t)last + 15) / 16;
+  QueryCode codes[kQueries * kMaxHead];  // (blocks, kQueries, 32)
+  for (size_t b = 0; b < blocks; ++b) {
+    for (int q = 0; q < kQueries; ++q) {
+      PrepareQuery(queries[q].coded.codes + b * kBlock, codes + (b * kQueries + q) * kBlock);
+    }
+  }
   F32x16 scores[kQueries][kKeyChunk / 16];
   for (size_t g = first_group; g < last_group; ++g) {
     F32x16 all[kQueries];
-    ScoresOf16Codes<kQueries>(queries, chunk.keys + g * blocks * kBlock * 16,
+    ScoresOf16Codes<kQueries>(queries, codes, chunk.keys + g * blocks * kBlock * 16,
                               chunk.key_scales + g * blocks * 16, blocks, all);
 #pragma GCC unroll 4
     for (int q = 0; q < kQueries; ++q) scores[q][g] = all[q] * Splat(scale);
   }
+  Weights floats[kQueries];
+  Soften<kQueries>(queries, first_group, last_group, scores, floats);
   for (int q = 0; q < kQueries; ++q) {
-    Weights floats;
-    Soften(queries[q], first_group, last_group, scores[q], floats);
-    CodeWeights(queries[q], first_group, last_group, floats, chunk.value_scales, weights[q]);
+    CodeWeights(queries[q], first_group, last_group, floats[q], chunk.value_scales, weights[q]);
   }
 }
 

@@ -16,6 +16,8 @@ inline constexpr size_t kQuads = 8;
 inline constexpr size_t kQuadBytes = 64;  // 16 rows x 4 columns
 // Columns that share a super-scale in the K formats.
 inline constexpr size_t kSuperBlock = 256;
+// Values of a head at most.
+inline constexpr size_t kMaxHead = 4096;
 // Keys that attention treats as one unit; part of the numerics contract.
 inline constexpr size_t kKeyChunk = 64;
 

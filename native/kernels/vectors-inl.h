@@ -21,11 +21,15 @@ ABOARD_INLINE void StoreUpTo16(F32x16 a, float* p, size_t n) {
 }
 
 ABOARD_INLINE int32_t MaxLaneI(I32x16 a) {
-  int32_t lane[16];
-  StoreI(a, lane);
-  int32_t max = lane[0];
-  for (int l = 1; l < 16; ++l) max = lane[l] > max ? lane[l] : max;
-  return max;
+  for (int i = 1; i < kParts; ++i) a.v[0] = a.v[0] < a.v[i] ? a.v[i] : a.v[0];
+  int32_t lane[kWidth];
+  memcpy(lane, &a.v[0], sizeof lane);
+#pragma GCC unroll 4
+  for (int n = kWidth / 2; n > 0; n /= 2) {
+#pragma GCC unroll 8
+    for (int l = 0; l < n; ++l) lane[l] = lane[l] < lane[l + n] ? lane[l + n] : lane[l];
+  }
+  return lane[0];
 }
 
 // The scale of a block whose largest magnitude has these bits. Blocks below 2^-100 count as zero
