@@ -17,11 +17,20 @@ class Engine:
     """A warm process that holds one engine; it computes only while `ask` waits for it."""
 
     def __init__(
-        self, python: str, kind: str, model: Path, *, threads: int, context: int, flash: str = "on"
+        self,
+        python: str,
+        kind: str,
+        model: Path,
+        *,
+        threads: int,
+        context: int,
+        flash: str = "on",
+        kv: str = "f16",
     ) -> None:
         self.kind = kind
         command = [python, str(ROOT / "bench" / "worker.py"), kind, str(model)]
         command += ["--threads", str(threads), "--context", str(context), "--flash", flash]
+        command += ["--kv", kv]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )

@@ -2,6 +2,7 @@
 environment, stays warm, and computes only while it is asked.
 
     python bench/worker.py aboard|llama MODEL --threads N --context N [--flash on|off]
+                           [--kv f16|int8]
 
 Requests: {"op": "prompt", "tokens": [...]}          -> {"seconds": s}
           {"op": "decode", "prompt": [...], "tokens": [...]}  -> {"seconds": s}
@@ -23,10 +24,10 @@ import numpy as np
 class Aboard:
     """Our engine."""
 
-    def __init__(self, path: str, threads: int, context: int, flash: str) -> None:
+    def __init__(self, path: str, threads: int, context: int, flash: str, kv: str) -> None:
         import aboard
 
-        self.model = aboard.load(path, threads=threads, context=context)
+        self.model = aboard.load(path, threads=threads, context=context, kv=kv)
         self.session = self.model.session()
         self.version = aboard.__version__
 
@@ -49,7 +50,7 @@ class Aboard:
 class Llama:
     """llama.cpp by the functions of its C interface; its defaults but for what is set here."""
 
-    def __init__(self, path: str, threads: int, context: int, flash: str) -> None:
+    def __init__(self, path: str, threads: int, context: int, flash: str, kv: str) -> None:
         import llama_cpp
 
         self.api = llama_cpp
@@ -145,12 +146,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--context", type=int, default=1024)
     parser.add_argument("--flash", choices=("on", "off"), default="on")
+    parser.add_argument("--kv", choices=("f16", "int8"), default="f16", help="of aboard")
     options = parser.parse_args()
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not mix with the replies
     start = time.perf_counter()
     make = Aboard if options.engine == "aboard" else Llama
-    engine = make(options.model, options.threads, options.context, options.flash)
+    engine = make(options.model, options.threads, options.context, options.flash, options.kv)
     seconds = time.perf_counter() - start
     print(json.dumps({"version": engine.version, "load_seconds": seconds}), file=replies)
     for line in sys.stdin:

@@ -12,6 +12,7 @@ from aboard.cli import options
 def bench(
     model: options.Model,
     threads: options.Threads = None,
+    kv: options.Kv = "f16",
     context: Annotated[
         int, typer.Option(metavar="N", min=0, help="Tokens in the context before the prompt.")
     ] = 0,
@@ -29,7 +30,7 @@ def bench(
     from aboard.store import resolve
 
     report = benchmark(
-        resolve(model), threads=threads, context=context, prompt=prompt, tokens=tokens
+        resolve(model), threads=threads, kv=kv, context=context, prompt=prompt, tokens=tokens
     )
     if as_json:
         json_result(report)
@@ -42,6 +43,7 @@ def bench(
             f"{report.prompt_bound_fraction:.0%} of what the integer peak allows",
             "first token": f"{report.first_token_s * 1000:,.0f} ms after the start of loading",
             "peak memory": megabytes(report.peak_rss_bytes),
+            "keys and values": report.kv,
             "machine": f"{report.threads} threads, {report.isa}, "
             f"{report.memory_bytes_per_s / 1e9:,.1f} GB/s, "
             f"{report.integer_ops_per_s / 1e9:,.0f} billion integer operations/s",

@@ -25,6 +25,7 @@ def chat(
     system: options.System = None,
     threads: options.Threads = None,
     context: options.Context = None,
+    kv: options.Kv = "f16",
     history: Annotated[
         bool, typer.Option(help="Keep what is typed for the arrow keys of the next chat.")
     ] = True,
@@ -45,7 +46,7 @@ def chat(
     sampling = options.sampling(command.params)
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
-    loaded = aboard.load(resolve(model), threads=threads, context=context)
+    loaded = aboard.load(resolve(model), threads=threads, context=context, kv=kv)
     dialogue = Dialogue(
         Conversation(loaded, system),
         context_length=loaded.context_length,

@@ -34,6 +34,7 @@ def run(
     ] = False,
     threads: options.Threads = None,
     context: options.Context = None,
+    kv: options.Kv = "f16",
     as_json: options.Json = False,
 ) -> None:
     """Answer PROMPT, printing the text as it comes."""
@@ -51,7 +52,7 @@ def run(
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
     sampling = options.sampling(command.params)
-    loaded = aboard.load(resolve(model), threads=threads, context=context)
+    loaded = aboard.load(resolve(model), threads=threads, context=context, kv=kv)
     session: Session
     if raw:
         session = loaded.session()

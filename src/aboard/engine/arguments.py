@@ -7,6 +7,8 @@ from numbers import Integral
 
 from aboard.errors import UsageError
 
+KV_FORMATS = ("f16", "int8")  # how keys and values may be stored
+
 
 def is_integer(value: object) -> bool:
     """Whether `value` is an integer of Python or NumPy, and no boolean."""

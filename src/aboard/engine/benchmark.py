@@ -65,6 +65,7 @@ class BenchReport:
     memory_bytes_per_s: float
     integer_ops_per_s: float
     threads: int
+    kv: str
     context: int
     prompt: int
     tokens: int
@@ -75,6 +76,7 @@ def benchmark(
     path: str | Path,
     *,
     threads: int | None = None,
+    kv: str = "f16",
     context: int = 0,
     prompt: int = 512,
     tokens: int = 128,
@@ -87,6 +89,8 @@ def benchmark(
         A GGUF file.
     threads : int, optional
         By default one for each usable core.
+    kv : str
+        How keys and values are stored, as for `aboard.load`.
     context : int
         Tokens already in the context before prompt and decoding are measured.
     prompt, tokens : int
@@ -102,7 +106,7 @@ def benchmark(
     from aboard import _native
 
     began = time.perf_counter()
-    model = load(path, threads=threads)
+    model = load(path, threads=threads, kv=kv)
     loaded = time.perf_counter()
     needed = context + prompt + tokens
     if needed > model.context_length:
@@ -133,6 +137,7 @@ def benchmark(
         memory_bytes_per_s=bandwidth,
         integer_ops_per_s=peak,
         threads=model.threads,
+        kv=model.kv,
         context=context,
         prompt=prompt,
         tokens=tokens,

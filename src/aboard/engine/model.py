@@ -14,7 +14,7 @@ from aboard.checkpoint.chat_template import ChatTemplate
 from aboard.checkpoint.gguf import open_gguf
 from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.engine.answer_state import Step
-from aboard.engine.arguments import checked_choice, checked_integer
+from aboard.engine.arguments import KV_FORMATS, checked_choice, checked_integer
 from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.prefix import PREFIX_CACHE_BYTES, PrefixCache
@@ -27,8 +27,6 @@ from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageE
 from aboard.models import DecoderModel, describe_model
 
 Message = Mapping[str, object]
-
-KV_FORMATS = ("f16", "int8")  # how keys and values may be stored
 
 
 def load(
