@@ -1,6 +1,7 @@
 """How far are the answers from those of float32, and how far are llama.cpp's on the same file?
 
     python bench/quality.py MODEL TEXT --oracle ENV --llama ENV [--tokens 4096]
+                             [--kv int8]
 
 ENV: a virtual environment; the oracle's is that of tools/oracle_requirements.txt, llama.cpp's has
 llama-cpp-python. The oracle is transformers in float32 on the weights that the `gguf` package
@@ -102,6 +103,7 @@ def main() -> None:
     parser.add_argument("--llama", required=True, help="environment of llama.cpp")
     parser.add_argument("--tokens", type=int, default=8 * CHUNK)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kv", choices=("f16", "int8"), default="f16", help="aboard's KV cache")
     default_cache = Path(tempfile.gettempdir()) / "aboard-bench"
     parser.add_argument("--cache", type=Path, default=default_cache)
     options = parser.parse_args()
@@ -113,7 +115,7 @@ def main() -> None:
         oracle = oracle_logits(options, tokens)
         found["llama"] = measure(logits_of(peer, options.threads), oracle, tokens)
         found["llama"]["version"] = peer.version
-    model = aboard.load(options.model, threads=options.threads, context=CHUNK)
+    model = aboard.load(options.model, threads=options.threads, context=CHUNK, kv=options.kv)
     found["aboard"] = measure(model.logits, oracle, tokens)
     found["aboard"]["version"] = aboard.__version__
     for kind, figures in found.items():
@@ -124,7 +126,7 @@ def main() -> None:
             f"({change:+.2%} of float32's {figures['oracle_perplexity']:.4f})"
         )
     facts: dict[str, object] = {"model": options.model.name, "text": options.text.name}
-    facts |= {"n_tokens": len(tokens), "chunk": CHUNK, **found}
+    facts |= {"n_tokens": len(tokens), "chunk": CHUNK, "kv": options.kv, **found}
     facts["kl_ratio"] = found["aboard"]["mean_kl"] / found["llama"]["mean_kl"]
     print(f"KL of aboard over llama.cpp: {facts['kl_ratio']:.3f}")
     record("quality", baseline="llama.cpp", oracle="transformers float32", **facts)

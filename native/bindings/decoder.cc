@@ -33,10 +33,10 @@ class PyDecoder {
   PyDecoder(const Matrix& embedding, const Array<float, 1>& final_norm, const Matrix& head,
             size_t query_heads, size_t kv_heads, size_t head_dim, size_t ffn_width, float norm_eps,
             float score_scale, const std::string& rope_pairs,
-            const std::vector<double>& rope_frequencies, size_t threads) {
+            const std::vector<double>& rope_frequencies, size_t threads, const std::string& kv) {
     const size_t width = embedding.packed.cols;
     if (query_heads == 0 || kv_heads == 0 || query_heads % kv_heads != 0 || head_dim == 0 ||
-        head_dim > 4096 || ffn_width == 0 || 2 * rope_frequencies.size() > head_dim) {
+        head_dim > kMaxHead || ffn_width == 0 || 2 * rope_frequencies.size() > head_dim) {
       Refuse("the shapes of the decoder contradict each other");
     }
     if (rope_pairs != "adjacent" && rope_pairs != "halves") Refuse("unknown pairs: " + rope_pairs);
@@ -55,6 +55,8 @@ class PyDecoder {
     final_norm_ = CheckedVector(final_norm, width, "final norm");
     CheckThreads(threads);
     threads_ = threads;
+    if (kv != "f16" && kv != "int8") Refuse("unknown KV format: " + kv);
+    kv_format_ = kv == "int8" ? KvFormat::kInt8 : KvFormat::kF16;
   }
 
   void AddLayer(const Array<float, 1>& attention_norm, const Matrix& query, const Matrix& key,
@@ -77,7 +79,7 @@ class PyDecoder {
     if (!decoder_) {
       if (layers_.empty()) Refuse("the decoder has no layers");
       decoder_ = std::make_unique<Decoder>(shape_, std::move(layers_), embedding_,
-                                           std::move(final_norm_), head_, threads_);
+                                           std::move(final_norm_), head_, threads_, kv_format_);
     }
     return *decoder_;
   }
@@ -181,6 +183,7 @@ class PyDecoder {
   PackedMatrix embedding_, head_;
   std::vector<float> final_norm_;
   size_t threads_;
+  KvFormat kv_format_;
   std::vector<std::shared_ptr<Arena>> arenas_;
   std::unique_ptr<Decoder> decoder_;
 };
@@ -234,7 +237,12 @@ void AppendChunk(KvCache& cache, const SharedChunk& chunk, size_t n_tokens) {
 
 void BindDecoder(nb::module_& m) {
   nb::class_<SharedChunk>(m, "SharedChunk", "Keys and values of 64 tokens, for many sequences.");
-  nb::class_<KvCache>(m, "KvCache", "Keys and values of one sequence, float16.")
+  nb::class_<KvCache>(m, "KvCache", "Keys and values of one sequence.")
+      .def_prop_ro("format",
+                   [](const KvCache& self) {
+                     return self.shape().format == KvFormat::kInt8 ? "int8" : "f16";
+                   },
+                   "'f16' or 'int8'.")
       .def_prop_ro("size", &KvCache::size, "Tokens held.")
       .def_prop_ro("capacity", &KvCache::capacity)
       .def_prop_ro("chunk_bytes", [](const KvCache& self) { return self.shape().chunk_bytes(); })
@@ -247,11 +255,11 @@ void BindDecoder(nb::module_& m) {
   nb::class_<PyDecoder>(m, "Decoder", "A decoder-only transformer over packed matrices.")
       .def(nb::init<const Matrix&, const Array<float, 1>&, const Matrix&, size_t, size_t, size_t,
                     size_t, float, float, const std::string&, const std::vector<double>&,
-                    size_t>(),
+                    size_t, const std::string&>(),
            nb::kw_only(), nb::arg("embedding"), nb::arg("final_norm"), nb::arg("head"),
            nb::arg("query_heads"), nb::arg("kv_heads"), nb::arg("head_dim"), nb::arg("ffn_width"),
            nb::arg("norm_eps"), nb::arg("score_scale"), nb::arg("rope_pairs"),
-           nb::arg("rope_frequencies"), nb::arg("threads"))
+           nb::arg("rope_frequencies"), nb::arg("threads"), nb::arg("kv") = "f16")
       .def("add_layer", &PyDecoder::AddLayer, nb::kw_only(), nb::arg("attention_norm"),
            nb::arg("query"), nb::arg("key"), nb::arg("value"), nb::arg("output"),
            nb::arg("ffn_norm"), nb::arg("gate"), nb::arg("up"), nb::arg("down"),

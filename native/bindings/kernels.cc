@@ -2,6 +2,7 @@
 // instruction set.
 // Expects contiguous float32.
 // Exactness: adds nothing to kernels/.
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -12,6 +13,7 @@
 #include "bindings/bindings.h"
 #include "engine/ceilings.h"
 #include "engine/float_environment.h"
+#include "engine/kv_cache.h"
 #include "engine/rope.h"
 #include "engine/workspace.h"
 #include "isa/kernels.h"
@@ -157,6 +159,7 @@ NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2
     std::vector<ChunkQuery> queries;
     for (size_t q = 0; q < copies; ++q) {
       queries.push_back({.query = padded_query.data(),
+                         .coded = {},
                          .first = static_cast<int32_t>(std::max(first_key, begin) - begin),
                          .last = static_cast<int32_t>(count),
                          .out = partial(begins ? q : copies + q)});
@@ -174,6 +177,67 @@ NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2
   }
   auto out = NewArray<float, 1>({d});
   kernels.divide(partial(copies - 1).out, *partial(copies - 1).sum, d, out.data());
+  return out;
+}
+
+// Queries (Q, d) against (n, d) keys and values that become int8; query i sees the keys [first, last)
+// of spans[i].
+NumpyArray<float, 2> AttendToCodes(const Array<float, 2>& queries, const Array<float, 2>& keys,
+                                   const Array<float, 2>& values, float scale,
+                                   const std::vector<std::pair<size_t, size_t>>& spans) {
+  const DefaultFloats floats;
+  const size_t d = queries.shape(1), n = keys.shape(0), n_queries = queries.shape(0);
+  bool fits = d > 0 && d <= kMaxHead && keys.shape(1) == d && values.shape(1) == d && values.shape(0) == n &&
+              spans.size() == n_queries;
+  for (const auto& [first, last] : spans) fits = fits && first < last && last <= n;
+  if (!fits) Refuse("queries, keys, values and spans don't fit together");
+  const Kernels& kernels = ActiveKernels();
+  const KvShape shape{1, 1, d, KvFormat::kInt8};
+  const size_t padded = shape.padded_dim();
+  KvCache cache(shape, KvPool::Make(shape.chunk_bytes()), n);
+  cache.Reserve(n);
+  QuantizedBuffer row, coded;
+  row.Reserve(1, d, 1);
+  std::vector<int8_t> value(padded);
+  for (size_t j = 0; j < n; ++j) {
+    kernels.quantize(keys.data() + j * d, d, row.rows(), 0, 0);
+    const float value_scale = kernels.quantize_head(values.data() + j * d, d, value.data());
+    StoreCodes(shape, cache.Coded(0, 0, j / kKeyChunk), j % kKeyChunk, row.rows(), value.data(),
+               value_scale);
+  }
+  coded.Reserve(n_queries, d, 1);
+  for (size_t q = 0; q < n_queries; ++q) {
+    kernels.quantize(queries.data() + q * d, d, coded.rows(), q, 0);
+  }
+  FloatRows states;
+  states.Reserve(2 * n_queries, 16 + padded);
+  const auto partial = [&](size_t row) {
+    float* own = states.Row(row);
+    return AttentionPartial{own, own + 1, own + 16};
+  };
+  for (size_t begin = 0; begin < n; begin += kKeyChunk) {
+    std::vector<ChunkQuery> seeing;
+    std::vector<size_t> joined;
+    for (size_t q = 0; q < n_queries; ++q) {
+      const auto [first, last] = spans[q];
+      if (first >= begin + kKeyChunk || last <= begin) continue;
+      const bool begins = first >= begin;
+      if (!begins) joined.push_back(q);
+      seeing.push_back(
+          {.query = nullptr,
+           .coded = coded.Row(q),
+           .first = static_cast<int32_t>(std::max(first, begin) - begin),
+           .last = static_cast<int32_t>(std::min(last - begin, kKeyChunk)),
+           .out = partial(begins ? q : n_queries + q)});
+    }
+    kernels.attend_codes(seeing.data(), seeing.size(), cache.Coded(0, 0, begin / kKeyChunk), d,
+                         scale);
+    for (const size_t q : joined) kernels.merge(partial(q), partial(n_queries + q), padded);
+  }
+  auto out = NewArray<float, 2>({n_queries, d});
+  for (size_t q = 0; q < n_queries; ++q) {
+    kernels.divide(partial(q).out, *partial(q).sum, d, out.data() + q * d);
+  }
   return out;
 }
 
@@ -204,6 +268,10 @@ void BindKernels(nb::module_& m) {
   m.def("attend", &AttendTo, nb::arg("query"), nb::arg("keys"), nb::arg("values"),
         nb::arg("scale"), nb::arg("window") = 0, nb::arg("copies") = 1, nb::arg("halves") = false,
         "(d,) attention over (n, d) keys and values, float32, of the last of `copies` of a query.");
+  m.def("attend_codes", &AttendToCodes, nb::arg("queries"), nb::arg("keys"), nb::arg("values"),
+        nb::arg("scale"), nb::arg("spans"),
+        "(Q, d) attention over (n, d) keys and values, which become int8; query i sees the keys "
+        "[first, last) of spans[i].");
   nb::class_<ReadProbe>(m, "ReadProbe", "A buffer on 2 MiB pages, to read from.")
       .def(nb::init<size_t>(), nb::arg("size_bytes"))
       .def_prop_ro("memory", [](const ReadProbe& self) { return ExtentOf(self.pages()); },

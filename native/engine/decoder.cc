@@ -11,12 +11,14 @@
 namespace aboard {
 
 Decoder::Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
-                 std::vector<float> final_norm, PackedMatrix head, size_t threads)
+                 std::vector<float> final_norm, PackedMatrix head, size_t threads,
+                 KvFormat kv_format)
     : shape_(std::move(shape)),
       layers_(std::move(layers)),
       embedding_(embedding),
       final_norm_(std::move(final_norm)),
       head_(head),
+      kv_format_(kv_format),
       kv_pool_(KvPool::Make(kv_shape().chunk_bytes())),
       threads_(threads),
       machine_(new Machine(threads)) {}
@@ -43,7 +45,7 @@ void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t>
   Pool& pool = machine.pool;
   pool.Resize(threads_.load());
   machine.workspace.threads.resize(pool.threads());
-  ForwardPass pass(shape_, batch, machine.workspace, pool.threads());
+  ForwardPass pass(shape_, kv_format_, batch, machine.workspace, pool.threads());
   pass.Reserve(wanted.size());
   pool.Run([&](Team& team) {
     pass.Embed(team, embedding_);

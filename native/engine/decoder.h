@@ -62,11 +62,14 @@ struct BatchToken {
 class Decoder {
  public:
   Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
-          std::vector<float> final_norm, PackedMatrix head, size_t threads);
+          std::vector<float> final_norm, PackedMatrix head, size_t threads,
+          KvFormat kv_format = KvFormat::kF16);
   ~Decoder();
 
   const DecoderShape& shape() const { return shape_; }
-  KvShape kv_shape() const { return {layers_.size(), shape_.kv_heads, shape_.head_dim}; }
+  KvShape kv_shape() const {
+    return {layers_.size(), shape_.kv_heads, shape_.head_dim, kv_format_};
+  }
   // An empty cache; the chunks of all caches come from one pool.
   KvCache NewCache(size_t capacity) const { return {kv_shape(), kv_pool_, capacity}; }
   const std::shared_ptr<KvPool>& kv_pool() const { return kv_pool_; }
@@ -85,6 +88,7 @@ class Decoder {
   PackedMatrix embedding_;
   std::vector<float> final_norm_;
   PackedMatrix head_;
+  KvFormat kv_format_;
   std::shared_ptr<KvPool> kv_pool_;
 
   // What computes. A fork leaves its threads behind, and its mutex as it was: a child leaves the

@@ -9,9 +9,10 @@
 #include "engine/packing.h"
 
 namespace aboard {
-ForwardPass::ForwardPass(const DecoderShape& shape, std::span<const BatchToken> batch,
-                         Workspace& workspace, size_t threads)
+ForwardPass::ForwardPass(const DecoderShape& shape, KvFormat kv_format,
+                         std::span<const BatchToken> batch, Workspace& workspace, size_t threads)
     : shape_(shape),
+      coded_(kv_format == KvFormat::kInt8),
       batch_(batch),
       space_(workspace),
       kernels_(ActiveKernels()),
@@ -45,6 +46,7 @@ void ForwardPass::Reserve(size_t n_logits) {
   space_.key.Reserve(n_tokens_, kv_width);
   space_.value.Reserve(n_tokens_, kv_width);
   space_.rotated.Reserve(n_tokens_ * shape_.query_heads, padded_);
+  if (coded_) space_.rotated_codes.Reserve(n_tokens_ * shape_.query_heads, shape_.head_dim, 1);
   space_.gate.Reserve(n_tokens_, shape_.ffn_width);
   space_.up.Reserve(n_tokens_, shape_.ffn_width);
   space_.angles.Reserve(n_tokens_, 2 * shape_.rope_frequencies.size());
@@ -62,7 +64,12 @@ void ForwardPass::Reserve(size_t n_logits) {
     own.width.Reserve(1, shape_.width, tile);
     own.heads.Reserve(1, heads_width, tile);
     own.linear.resize(kLinearScratchBytes + 64);
-    own.chunk.Reserve(2 * kKeyChunk, padded_);
+    if (coded_) {
+      own.key.Reserve(1, shape_.head_dim, 1);
+      own.value.resize(padded_);
+    } else {
+      own.chunk.Reserve(2 * kKeyChunk, padded_);
+    }
     own.states.resize(2 * kTileQueries * group_ * PartialSize());
   }
 }
@@ -205,7 +212,7 @@ void ForwardPass::RotateAndStore(Team& team, size_t layer) {
       if (head < shape_.query_heads) {
         RotateQuery(t, head);
       } else {
-        StoreKeyAndValue(t, head - shape_.query_heads, layer);
+        StoreKeyAndValue(team, t, head - shape_.query_heads, layer);
       }
     }
   });
@@ -217,18 +224,29 @@ void ForwardPass::RotateQuery(size_t token, size_t head) {
   std::copy_n(space_.query.Row(token) + head * d, d, to);
   std::fill(to + d, to + padded_, 0.0f);
   Rotate(to, space_.angles.Row(token), shape_.rope_frequencies.size(), shape_.rope_pairs);
+  if (!coded_) return;
+  kernels_.quantize(to, d, space_.rotated_codes.rows(), token * shape_.query_heads + head, 0);
 }
 
-void ForwardPass::StoreKeyAndValue(size_t token, size_t kv_head, size_t layer) {
+void ForwardPass::StoreKeyAndValue(const Team& team, size_t token, size_t kv_head, size_t layer) {
   const size_t d = shape_.head_dim;
   const KvCache& cache = *batch_[token].cache;
   const size_t chunk = batch_[token].position / kKeyChunk;
-  const size_t at = batch_[token].position % kKeyChunk * padded_;
+  const size_t in_chunk = batch_[token].position % kKeyChunk;
   float* key = space_.key.Row(token) + kv_head * d;
+  const float* value = space_.value.Row(token) + kv_head * d;
   Rotate(key, space_.angles.Row(token), shape_.rope_frequencies.size(), shape_.rope_pairs);
+  if (coded_) {
+    ThreadSpace& own = space_.threads[team.thread()];
+    kernels_.quantize(key, d, own.key.rows(), 0, 0);
+    const float scale = kernels_.quantize_head(value, d, own.value.data());
+    StoreCodes(cache.shape(), cache.Coded(layer, kv_head, chunk), in_chunk, own.key.rows(),
+               own.value.data(), scale);
+    return;
+  }
+  const size_t at = in_chunk * padded_;
   kernels_.floats_to_halves(key, d, cache.Keys(layer, kv_head, chunk) + at);
-  kernels_.floats_to_halves(space_.value.Row(token) + kv_head * d, d,
-                            cache.Values(layer, kv_head, chunk) + at);
+  kernels_.floats_to_halves(value, d, cache.Values(layer, kv_head, chunk) + at);
 }
 
 void ForwardPass::LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
@@ -239,19 +257,22 @@ void ForwardPass::LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer
                             own.chunk.Row(kKeyChunk));
 }
 
-// own.queries against the first n_keys of a chunk. A few take the keys as they are; more share keys
-// that were converted once.
+// own.queries against the first n_keys of a chunk. A few take float16 keys as they are; more share
+// keys that were converted once.
 void ForwardPass::AttendQueries(ThreadSpace& own, const KvCache& cache, size_t layer,
                                 size_t kv_head, size_t chunk, size_t n_keys) {
-  const size_t n = own.queries.size();
-  if (n <= kAttendTogether) {
-    kernels_.attend_halves(own.queries.data(), n, cache.Keys(layer, kv_head, chunk),
+  const std::vector<ChunkQuery>& queries = own.queries;
+  if (coded_) {
+    kernels_.attend_codes(queries.data(), queries.size(), cache.Coded(layer, kv_head, chunk),
+                          shape_.head_dim, shape_.score_scale);
+  } else if (queries.size() <= kAttendTogether) {
+    kernels_.attend_halves(queries.data(), queries.size(), cache.Keys(layer, kv_head, chunk),
                            cache.Values(layer, kv_head, chunk), padded_, shape_.score_scale);
-    return;
+  } else {
+    LoadChunk(own, cache, layer, kv_head, chunk, n_keys);
+    kernels_.attend(queries.data(), queries.size(), own.chunk.Row(0), own.chunk.Row(kKeyChunk),
+                    padded_, shape_.score_scale);
   }
-  LoadChunk(own, cache, layer, kv_head, chunk, n_keys);
-  kernels_.attend(own.queries.data(), n, own.chunk.Row(0), own.chunk.Row(kKeyChunk), padded_,
-                  shape_.score_scale);
 }
 
 // All chunks in order, each decoded once for the queries of the tile and of the head's group.
@@ -293,7 +314,9 @@ ChunkQuery ForwardPass::QueryOf(size_t token, size_t head, size_t chunk, const L
   const size_t position = batch_[token].position, begin = chunk * kKeyChunk;
   const size_t first = std::max(view.FirstKey(position), begin);
   const size_t last = std::min(kKeyChunk, position + 1 - begin);
-  return {.query = space_.rotated.Row(token * shape_.query_heads + head),
+  const size_t row = token * shape_.query_heads + head;
+  return {.query = space_.rotated.Row(row),
+          .coded = coded_ ? space_.rotated_codes.Row(row) : CodedRow{},
           .first = static_cast<int32_t>(first - begin),
           .last = static_cast<int32_t>(last),
           .out = out};
@@ -308,14 +331,13 @@ void ForwardPass::AttendChunk(const Team& team, size_t token, size_t kv_head, si
                               const LayerView& view) {
   if (!view.Sees(batch_[token].position, chunk)) return;
   ThreadSpace& own = space_.threads[team.thread()];
-  const KvCache& cache = *batch_[token].cache;
   own.queries.clear();
   for (size_t g = 0; g < group_; ++g) {
     const size_t head = kv_head * group_ + g;
     own.queries.push_back(
         QueryOf(token, head, chunk, view, PartialAt(StoredPartial(token, head, chunk))));
   }
-  AttendQueries(own, cache, view.layer, kv_head, chunk,
+  AttendQueries(own, *batch_[token].cache, view.layer, kv_head, chunk,
                 std::min(kKeyChunk, batch_[token].position + 1 - chunk * kKeyChunk));
 }
 

@@ -33,8 +33,8 @@ struct LayerView {
 
 class ForwardPass {
  public:
-  ForwardPass(const DecoderShape& shape, std::span<const BatchToken> batch, Workspace& workspace,
-              size_t threads);
+  ForwardPass(const DecoderShape& shape, KvFormat kv_format, std::span<const BatchToken> batch,
+              Workspace& workspace, size_t threads);
 
   // Grows the workspace; on the calling thread, before Run.
   void Reserve(size_t n_logits);
@@ -66,9 +66,7 @@ class ForwardPass {
   void AddToResidual(Team& team, const PackedMatrix& matrix, const Rows& x);
   void RotateAndStore(Team& team, size_t layer);
   void RotateQuery(size_t token, size_t head);
-  void StoreKeyAndValue(size_t token, size_t kv_head, size_t layer);
-  void AttendQueries(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
-                     size_t chunk, size_t n_keys);
+  void StoreKeyAndValue(const Team& team, size_t token, size_t kv_head, size_t layer);
   void AttendTile(const Team& team, const QueryTile& tile, size_t kv_head,
                   const LayerView& view);
   void AttendChunk(const Team& team, size_t token, size_t kv_head, size_t chunk,
@@ -76,6 +74,9 @@ class ForwardPass {
   void JoinChunks(size_t token, size_t head, const LayerView& view);
   ChunkQuery QueryOf(size_t token, size_t head, size_t chunk, const LayerView& view,
                      const AttentionPartial& out);
+  // `queries` against a chunk, of whose keys the first n_keys are there.
+  void AttendQueries(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
+                     size_t chunk, size_t n_keys);
   void LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
                  size_t chunk, size_t n_keys);
   AttentionPartial PartialAt(float* at) const { return {at, at + 1, at + 16}; }
@@ -83,6 +84,7 @@ class ForwardPass {
   size_t PartialSize() const { return 16 + padded_; }
 
   const DecoderShape& shape_;
+  bool coded_;  // keys and values are int8
   std::span<const BatchToken> batch_;
   Workspace& space_;
   const Kernels& kernels_;

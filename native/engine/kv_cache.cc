@@ -12,18 +12,73 @@ namespace {
 
 size_t ChunksOf(size_t n_tokens) { return (n_tokens + kKeyChunk - 1) / kKeyChunk; }
 
+void ClearHalves(const KvShape& shape, uint16_t* rows, size_t n_tokens) {
+  const size_t padded = shape.padded_dim();
+  for (size_t t = 0; padded > shape.head_dim && t < n_tokens; ++t) {
+    std::fill(rows + t * padded + shape.head_dim, rows + (t + 1) * padded, uint16_t{0});
+  }
+  std::fill(rows + n_tokens * padded, rows + kKeyChunk * padded, uint16_t{0});
+}
+
+// Where column 4 * i of a key stands, four of them together; where column i of a value does.
+size_t KeyAt(const KvShape& shape, size_t token, size_t i) {
+  const size_t quads = shape.key_blocks() * kQuads;
+  return ((token / 16 * quads + i) * 16 + token % 16) * 4;
+}
+size_t KeyScaleAt(const KvShape& shape, size_t token, size_t block) {
+  return (token / 16 * shape.key_blocks() + block) * 16 + token % 16;
+}
+size_t ValueAt(size_t token, size_t i) {
+  return ((i / 16 * kKeyChunk / 4 + token / 4) * 16 + i % 16) * 4 + token % 4;
+}
+
+void ClearCodes(const KvShape& shape, const CodedChunk& chunk, size_t n_tokens) {
+  for (size_t t = 0; t < kKeyChunk; ++t) {
+    const size_t used = t < n_tokens ? shape.head_dim : 0;
+    for (size_t i = used; i < shape.key_blocks() * kBlock; ++i) {
+      chunk.keys[KeyAt(shape, t, i / 4) + i % 4] = 0;
+    }
+    for (size_t i = used; i < shape.padded_dim(); ++i) chunk.values[ValueAt(t, i)] = 0;
+    if (t < n_tokens) continue;
+    for (size_t b = 0; b < shape.key_blocks(); ++b) {
+      chunk.key_scales[KeyScaleAt(shape, t, b)] = 0.0f;
+    }
+    chunk.value_scales[t] = 0.0f;
+  }
+}
+
 }  // namespace
 
+CodedChunk KvShape::Coded(uint8_t* head) const {
+  const size_t key_codes = kKeyChunk * key_blocks() * kBlock;
+  uint8_t* const values = head + key_bytes();
+  return {reinterpret_cast<int8_t*>(head), reinterpret_cast<float*>(head + key_codes),
+          reinterpret_cast<int8_t*>(values),
+          reinterpret_cast<float*>(values + kKeyChunk * padded_dim())};
+}
+
 void KvShape::ClearUnused(uint8_t* chunk, size_t n_tokens) const {
-  auto* halves = reinterpret_cast<uint16_t*>(chunk);
-  const size_t padded = padded_dim();
-  for (size_t i = 0; i < layers * heads * 2; ++i) {
-    uint16_t* const at = halves + i * plane();
-    for (size_t t = 0; padded > head_dim && t < n_tokens; ++t) {
-      std::fill(at + t * padded + head_dim, at + (t + 1) * padded, uint16_t{0});
+  for (size_t i = 0; i < layers * heads; ++i) {
+    uint8_t* const head = chunk + i * (key_bytes() + value_bytes());
+    if (format == KvFormat::kInt8) {
+      ClearCodes(*this, Coded(head), n_tokens);
+    } else {
+      ClearHalves(*this, reinterpret_cast<uint16_t*>(head), n_tokens);
+      ClearHalves(*this, reinterpret_cast<uint16_t*>(head + key_bytes()), n_tokens);
     }
-    std::fill(at + n_tokens * padded, at + plane(), uint16_t{0});
   }
+}
+
+void StoreCodes(const KvShape& shape, const CodedChunk& chunk, size_t token,
+                const QuantizedRows& key, const int8_t* value, float value_scale) {
+  for (size_t b = 0; b < shape.key_blocks(); ++b) {
+    chunk.key_scales[KeyScaleAt(shape, token, b)] = key.scales[b];
+  }
+  for (size_t i = 0; i < shape.key_blocks() * kQuads; ++i) {
+    std::memcpy(chunk.keys + KeyAt(shape, token, i), key.codes + i * 4, 4);
+  }
+  for (size_t i = 0; i < shape.padded_dim(); ++i) chunk.values[ValueAt(token, i)] = value[i];
+  chunk.value_scales[token] = value_scale;
 }
 
 void KvCache::Reserve(size_t n_tokens) {

@@ -1,5 +1,6 @@
-// The keys and values of one sequence, float16, in chunks of 64 tokens that sequences may share.
-// Expects heads of the same size in all layers; a head is stored with its size rounded up to 16.
+// The keys and values of one sequence, float16 or int8, in chunks of 64 tokens that sequences may
+// share.
+// Expects heads of the same size in all layers; a head is stored with its size rounded up.
 // Exactness: values are stored once and never changed, so a shared or restored chunk gives the
 // same bits.
 #pragma once
@@ -15,20 +16,41 @@
 
 namespace aboard {
 
+// How keys and values are stored: as float16 (64, padded_dim), or as a CodedChunk, its four arrays
+// one after the other.
+enum class KvFormat : uint8_t { kF16, kInt8 };
+
 struct KvShape {
   size_t layers;
   size_t heads;
   size_t head_dim;
+  KvFormat format = KvFormat::kF16;
 
   size_t padded_dim() const { return (head_dim + 15) / 16 * 16; }
-  // Keys, or values, of one head in one layer for 64 tokens; in float16.
-  size_t plane() const { return kKeyChunk * padded_dim(); }
-  // Bytes of a chunk: (layers, heads, 2, 64, padded_dim) float16.
-  size_t chunk_bytes() const { return layers * heads * 2 * plane() * sizeof(uint16_t); }
+  size_t key_blocks() const { return (head_dim + kBlock - 1) / kBlock; }
+  // Bytes of the keys, and of the values, of one head in one layer for 64 tokens.
+  size_t key_bytes() const {
+    if (format == KvFormat::kF16) return kKeyChunk * padded_dim() * sizeof(uint16_t);
+    return kKeyChunk * key_blocks() * (kBlock + sizeof(float));
+  }
+  size_t value_bytes() const {
+    if (format == KvFormat::kF16) return kKeyChunk * padded_dim() * sizeof(uint16_t);
+    return kKeyChunk * (padded_dim() + sizeof(float));
+  }
+  // Bytes of a chunk: for each layer and head keys, then values.
+  size_t chunk_bytes() const { return layers * heads * (key_bytes() + value_bytes()); }
   // Zeroes what the first n_tokens of a chunk don't fill.
   void ClearUnused(uint8_t* chunk, size_t n_tokens) const;
   bool operator==(const KvShape&) const = default;
+
+  // The keys and values that begin at `head`, in int8.
+  CodedChunk Coded(uint8_t* head) const;
 };
+
+// Writes one key and one value at place `token` of a chunk. `key`: one row, quantised; `value`:
+// codes of the padded size.
+void StoreCodes(const KvShape& shape, const CodedChunk& chunk, size_t token,
+                const QuantizedRows& key, const int8_t* value, float value_scale);
 
 class KvCache {
  public:
@@ -44,12 +66,16 @@ class KvCache {
   // The chunks of n_tokens must be there.
   void set_size(size_t n_tokens) { size_ = n_tokens; }
 
+  // In float16.
   uint16_t* Keys(size_t layer, size_t head, size_t chunk) const {
-    return reinterpret_cast<uint16_t*>(Chunk(chunk)) +
-           (layer * shape_.heads + head) * 2 * shape_.plane();
+    return reinterpret_cast<uint16_t*>(Head(layer, head, chunk));
   }
   uint16_t* Values(size_t layer, size_t head, size_t chunk) const {
-    return Keys(layer, head, chunk) + shape_.plane();
+    return reinterpret_cast<uint16_t*>(Head(layer, head, chunk) + shape_.key_bytes());
+  }
+  // In int8.
+  CodedChunk Coded(size_t layer, size_t head, size_t chunk) const {
+    return shape_.Coded(Head(layer, head, chunk));
   }
   uint8_t* Chunk(size_t chunk) const { return chunks_[chunk].memory.get(); }
 
@@ -68,6 +94,11 @@ class KvCache {
   void Truncate(size_t n_tokens);
 
  private:
+  uint8_t* Head(size_t layer, size_t head, size_t chunk) const {
+    return Chunk(chunk) +
+           (layer * shape_.heads + head) * (shape_.key_bytes() + shape_.value_bytes());
+  }
+
   struct Entry {
     KvChunk memory;
     bool shared;  // was shared once, so others may read it at any time

@@ -34,6 +34,11 @@ class QuantizedBuffer {
   // tile: of the kernels in use; a row alone lies by itself.
   void Reserve(size_t rows, size_t cols, size_t tile);
   const QuantizedRows& rows() const { return rows_; }
+  // A row of tiles of 1.
+  CodedRow Row(size_t row) const {
+    const size_t block = row * rows_.blocks;
+    return {rows_.codes + block * kBlock, rows_.scales + block, rows_.sums + block};
+  }
 
  private:
   std::vector<int8_t> codes_;
@@ -46,6 +51,8 @@ class QuantizedBuffer {
 struct ThreadSpace {
   FloatRows normed;                   // (1, D)
   QuantizedBuffer width, heads;       // (1, D), (1, H * d): a single token, quantised by each
+  QuantizedBuffer key;                // (1, d), where the KV cache is int8
+  std::vector<int8_t> value;          // (d_padded,), likewise
   std::vector<uint8_t> linear;        // see Kernels::linear
   FloatRows chunk;                    // (128, d_padded): columns of keys, then values, of a chunk
   std::vector<float> states;          // of a tile of queries: so far, then of the chunk at hand
@@ -58,6 +65,7 @@ struct Workspace {
   FloatRows residual;                 // (T, D)
   FloatRows query, key, value;        // (T, H * d), (T, K * d), (T, K * d)
   FloatRows rotated;                  // (T * H, d_padded)
+  QuantizedBuffer rotated_codes;      // (T * H, d), in tiles of 1, where the KV cache is int8
   FloatRows attended;                 // (T, H * d)
   FloatRows gate, up;                 // (T, F)
   FloatRows projected;                // (T, D)

@@ -28,6 +28,12 @@ ABOARD_INLINE I32x16 DotSmall(U8x64 w, int32_t four, I32x16 acc) {
 ABOARD_INLINE I32x16 DotSigned(U8x64 w, int32_t four, I32x16 acc) {
   return DotSmall(w, four, acc);
 }
+// `four`: 0 to 127, `w`: -127 to 127.
+ABOARD_INLINE I32x16 DotUnsigned(U8x64 w, int32_t four, I32x16 acc) {
+  acc.v[0] = (NativeI32)_mm512_dpbusd_epi32((__m512i)acc.v[0], _mm512_set1_epi32(four),
+                                            (__m512i)w.v[0]);
+  return acc;
+}
 
 ABOARD_INLINE U8x64 LookUp(const int8_t (&table)[16], U8x64 indices) {
   const __m512i values = _mm512_broadcast_i32x4(_mm_load_si128((const __m128i*)table));

@@ -39,6 +39,14 @@ ABOARD_INLINE I32x16 DotSmall(U8x64 w, int32_t four, I32x16 acc) {
 ABOARD_INLINE I32x16 DotSigned(U8x64 w, int32_t four, I32x16 acc) {
   return DotSmall(w, four, acc);
 }
+// `four`: 0 to 127, `w`: -127 to 127.
+ABOARD_INLINE I32x16 DotUnsigned(U8x64 w, int32_t four, I32x16 acc) {
+  const __m256i x = _mm256_set1_epi32(four);
+  for (int i = 0; i < 2; ++i) {
+    acc.v[i] = (NativeI32)AddProducts((__m256i)acc.v[i], x, (__m256i)w.v[i]);
+  }
+  return acc;
+}
 
 }  // namespace
 }  // namespace aboard

@@ -47,6 +47,14 @@ struct Kernels {
   void (*attend_halves)(const ChunkQuery* queries, size_t n_queries, const uint16_t* keys,
                         const uint16_t* values, size_t d_padded, float scale);
 
+  // Queries against a chunk of int8 keys and values, heads of d values. Beyond the keys that a query
+  // sees the chunk may hold anything.
+  void (*attend_codes)(const ChunkQuery* queries, size_t n_queries, const CodedChunk& chunk,
+                       size_t d, float scale);
+
+  // n values to codes of one scale, which it returns; `codes` has room for n rounded up to 16.
+  float (*quantize_head)(const float* x, size_t n, int8_t* codes);
+
   // Joins the partial result `next` of a later chunk to `running`.
   void (*merge)(const AttentionPartial& running, const AttentionPartial& next, size_t d_padded);
 

@@ -214,12 +214,17 @@ ABOARD_INLINE float SumTree(F32x16 a) {
   Store(a, lane);
   return SumLanes(lane);
 }
+// The highest lane; none may be NaN.
 ABOARD_INLINE float MaxLane(F32x16 a) {
-  float lane[16];
-  Store(a, lane);
-  float max = lane[0];
-  for (int l = 1; l < 16; ++l) max = lane[l] > max ? lane[l] : max;
-  return max;
+  for (int i = 1; i < kParts; ++i) a.v[0] = a.v[0] < a.v[i] ? a.v[i] : a.v[0];
+  float lane[kWidth];
+  memcpy(lane, &a.v[0], sizeof lane);
+#pragma GCC unroll 4
+  for (int n = kWidth / 2; n > 0; n /= 2) {
+#pragma GCC unroll 8
+    for (int l = 0; l < n; ++l) lane[l] = lane[l] < lane[l + n] ? lane[l + n] : lane[l];
+  }
+  return lane[0];
 }
 // Integers: any order gives the same.
 ABOARD_INLINE int32_t SumExact(I32x16 a) {

@@ -29,6 +29,10 @@ ABOARD_INLINE I32x16 DotSigned(U8x64 w, int32_t four, I32x16 acc) {
 ABOARD_INLINE I32x16 DotSmall(U8x64 w, int32_t four, I32x16 acc) {
   return DotSigned(w, four, acc);
 }
+// `four`: 0 to 127, `w`: -127 to 127.
+ABOARD_INLINE I32x16 DotUnsigned(U8x64 w, int32_t four, I32x16 acc) {
+  return DotSigned(w, four, acc);
+}
 
 ABOARD_INLINE U8x64 LookUp(const int8_t (&table)[16], U8x64 indices) {
   const int8x16_t values = vld1q_s8(table);

@@ -42,6 +42,10 @@ ABOARD_INLINE I32x16 DotSigned(U8x64 w, int32_t four, I32x16 acc) {
 ABOARD_INLINE I32x16 DotSmall(U8x64 w, int32_t four, I32x16 acc) {
   return DotSigned(w, four, acc);
 }
+// `four`: 0 to 127, `w`: -127 to 127.
+ABOARD_INLINE I32x16 DotUnsigned(U8x64 w, int32_t four, I32x16 acc) {
+  return DotSigned(w, four, acc);
+}
 
 }  // namespace
 }  // namespace aboard

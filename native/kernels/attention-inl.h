@@ -194,32 +194,47 @@ ABOARD_INLINE void WeighAllValues(const float (*weights)[kKeyChunk],
   }
 }
 
-// What the softmax of one query makes of the scores of groups [first_group, last_group) of sixteen
-// keys: weights, their sum, the highest score.
-ABOARD_INLINE void Soften(const ChunkQuery& query, size_t first_group, size_t last_group,
-                          F32x16* scores, float* weights) {
+// Which keys of group `g` the query sees.
+ABOARD_INLINE I32x16 Visible(const ChunkQuery& query, size_t g) {
   constexpr int32_t kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  const F32x16 lowest = Splat(-__builtin_inff());
-  F32x16 highest = lowest;
-  for (size_t g = first_group; g < last_group; ++g) {
-    const I32x16 key = LoadI(kLane) + SplatI((int32_t)(g * 16));
-    const I32x16 visible =
-        Less(key, SplatI(query.last)) & Less(SplatI(query.first - 1), key);
-    scores[g] = Select(visible, scores[g], lowest);
-    highest = Max(highest, scores[g]);
-  }
-  const float max = MaxLane(highest);
-  F32x16 sum = Splat(0.0f);
-  for (size_t g = first_group; g < last_group; ++g) {
-    const F32x16 weight = Exp(scores[g] - Splat(max));
-    Store(weight, weights + g * 16);
-    sum = sum + weight;
-  }
-  *query.out.max = max;
-  *query.out.sum = SumTree(sum);
+  const I32x16 key = LoadI(kLane) + SplatI((int32_t)(g * 16));
+  return Less(key, SplatI(query.last)) & Less(SplatI(query.first - 1), key);
+}
+
+ABOARD_INLINE bool SeesAll(const ChunkQuery& query, size_t g) {
+  return query.first <= (int32_t)(g * 16) && (int32_t)(g * 16 + 16) <= query.last;
 }
 
 using Weights = float[kKeyChunk];
+
+// What the softmax makes of each query's scores of groups [first_group, last_group) of sixteen keys:
+// weights, their sum, the highest score. Step by step for all queries: those of one wait for each
+// other.
+template <int kQueries>
+ABOARD_INLINE void Soften(const ChunkQuery* queries, size_t first_group, size_t last_group,
+                          F32x16 (*scores)[kKeyChunk / 16], Weights* weights) {
+  const F32x16 lowest = Splat(-__builtin_inff());
+  for (int q = 0; q < kQueries; ++q) {
+    F32x16 highest = lowest;
+    for (size_t g = first_group; g < last_group; ++g) {
+      if (!SeesAll(queries[q], g)) {
+        scores[q][g] = Select(Visible(queries[q], g), scores[q][g], lowest);
+      }
+      highest = Max(highest, scores[q][g]);
+    }
+    *queries[q].out.max = MaxLane(highest);
+  }
+  for (int q = 0; q < kQueries; ++q) {
+    const F32x16 max = Splat(*queries[q].out.max);
+    F32x16 sum = Splat(0.0f);
+    for (size_t g = first_group; g < last_group; ++g) {
+      const F32x16 weight = Exp(scores[q][g] - max);
+      Store(weight, weights[q] + g * 16);
+      sum = sum + weight;
+    }
+    *queries[q].out.sum = SumTree(sum);
+  }
+}
 
 template <class Elements, int kQueries>
 __attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
@@ -238,9 +253,7 @@ __attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
 #pragma GCC unroll 4
     for (int q = 0; q < kQueries; ++q) scores[q][g] = all[q] * Splat(scale);
   }
-  for (int q = 0; q < kQueries; ++q) {
-    Soften(queries[q], first_group, last_group, scores[q], weights[q]);
-  }
+  Soften<kQueries>(queries, first_group, last_group, scores, weights);
 }
 
 template <class Elements, int kQueries>

@@ -16,6 +16,8 @@ inline constexpr size_t kQuads = 8;
 inline constexpr size_t kQuadBytes = 64;  // 16 rows x 4 columns
 // Columns that share a super-scale in the K formats.
 inline constexpr size_t kSuperBlock = 256;
+// Values of a head at most.
+inline constexpr size_t kMaxHead = 4096;
 // Keys that attention treats as one unit; part of the numerics contract.
 inline constexpr size_t kKeyChunk = 64;
 
@@ -88,9 +90,26 @@ struct AttentionPartial {
 // Queries that attention takes at once, at most; converting keys pays off where there are more.
 inline constexpr size_t kAttendTogether = 4;
 
+// A query in int8, per block of 32 columns as in QuantizedRows, the last one filled up with zeros.
+struct CodedRow {
+  const int8_t* codes;   // (blocks, 32)
+  const float* scales;   // (blocks,)
+  const int32_t* sums;   // (blocks,) of the codes
+};
+
+// Keys and values of one head for a chunk, int8. A key is quantised as a query is; a value has one
+// scale. Keys lie as the rows of a matrix, so that lanes are keys; of values, lanes are columns.
+struct CodedChunk {
+  int8_t* keys;         // (4, blocks, 8 quads of columns, 16 keys, 4 columns)
+  float* key_scales;    // (4, blocks, 16 keys)
+  int8_t* values;       // (d_padded / 16, 16 quads of keys, 16 columns, 4 keys)
+  float* value_scales;  // (64,)
+};
+
 // A query and the keys of the chunk that it sees: [first, last), at least one.
 struct ChunkQuery {
-  const float* query;  // (d_padded,)
+  const float* query;  // (d_padded,), for keys that are floats
+  CodedRow coded;      // for keys that are codes
   int32_t first, last;
   AttentionPartial out;
 };

@@ -12,6 +12,7 @@
 #include "kernels/formats-inl.h"
 #include "kernels/vectors-inl.h"
 #include "kernels/attention-inl.h"
+#include "kernels/coded-attention-inl.h"
 #include "kernels/ceiling-inl.h"
 
 namespace aboard {
@@ -30,6 +31,8 @@ const Kernels ABOARD_ISA_TABLE = {
     .attend = Attend<FloatElements>,
     .halves_to_columns = HalvesToColumns,
     .attend_halves = Attend<HalfElements>,
+    .attend_codes = AttendCodes,
+    .quantize_head = QuantizeHead,
     .merge = Merge,
     .divide = Divide,
     .exp = ExpOf,

@@ -35,6 +35,8 @@ class KvCache:
     @property
     def capacity(self) -> int: ...
     @property
+    def format(self) -> str: ...
+    @property
     def chunk_bytes(self) -> int: ...
     def truncate(self, n_tokens: int) -> None: ...
     def export_chunk(self, chunk: int) -> NDArray[np.uint8]: ...
@@ -63,6 +65,7 @@ class Decoder:
         rope_pairs: str,
         rope_frequencies: Sequence[float],
         threads: int,
+        kv: str = "f16",
     ) -> None: ...
     def add_layer(
         self,
@@ -115,6 +118,13 @@ def attend(
     window: int = 0,
     copies: int = 1,
     halves: bool = False,
+) -> NDArray[np.float32]: ...
+def attend_codes(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    values: NDArray[np.float32],
+    scale: float,
+    spans: Sequence[tuple[int, int]],
 ) -> NDArray[np.float32]: ...
 def dot_ops_per_s(threads: int) -> float: ...
 def rope_frequencies(

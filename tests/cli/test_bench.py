@@ -52,6 +52,7 @@ REPORT = BenchReport(
     load_s=0.09,
     first_token_s=0.12,
     peak_rss_bytes=150_000_000,
+    kv="f16",
     weight_bytes_per_token=98_000_000,
     kv_bytes_per_token=23_040,
     huge_pages=HugePages(weights=1.0, kv_cache=0.75, probe=1.0, setting="madvise"),
@@ -93,7 +94,7 @@ def test_the_table(call, model_file: str, asked: dict[str, object]) -> None:
         "first token    120 ms after the start of loading, which takes 90 ms",
         "peak memory    150.0 MB",
         "huge pages     100% of the weights, 75% of the KV cache",
-        "a token reads  98.0 MB of weights, 23.0 kB more for each token of context",
+        "a token reads  98.0 MB of weights, 23.0 kB more for each token of context (f16)",
         "1 thread       memory 30.5 (30.0 to 31.0) GB/s, "
         "455 (450 to 460) billion integer operations/s",
         "",

@@ -47,12 +47,17 @@ def test_every_option_reaches_the_engine(
 ) -> None:
     sampling = "--temperature 0.7 --top-k 40 --top-p 0.9 --min-p 0.05 --seed 7"
     penalties = "--repetition-penalty 1.1 --presence-penalty 0.2 --frequency-penalty 0.3"
-    rest = "--max-tokens 5 --stop A --stop B --threads 3 --context 99"
+    rest = "--max-tokens 5 --stop A --stop B --threads 3 --context 99 --kv int8"
 
     prompt = ["-"] if command == "run" else []
     call(command, model_file, *prompt, *f"{sampling} {penalties} {rest}".split(), stdin="Why?\n")
 
-    assert model.loaded_with == {"path": Path(model_file), "threads": 3, "context": 99}
+    assert model.loaded_with == {
+        "path": Path(model_file),
+        "threads": 3,
+        "context": 99,
+        "kv": "int8",
+    }
     assert model.calls == [
         {
             "sampling": Sampling(

@@ -72,6 +72,22 @@ def test_memory_counts_the_heads_that_are_kept(
     assert found.memory_at_full_context_bytes == found.weights_bytes + 100 * per_token
 
 
+@pytest.mark.parametrize(
+    ("changes", "per_token"),
+    [
+        ({}, 2 * 2 * (32 + 4 + 16 + 4)),
+        ({"attention.key_length": 40, "attention.value_length": 40}, 2 * 2 * (64 + 8 + 48 + 4)),
+    ],
+    ids=["16", "40"],
+)
+def test_memory_of_an_int8_cache_counts_codes_and_scales(
+    tmp_path: Path, changes: dict[str, object], per_token: int
+) -> None:
+    found = describe(write(tmp_path / "tiny.gguf", **changes), kv="int8")
+
+    assert found.kv_bytes_per_token == per_token
+
+
 def test_an_architecture_that_cannot_run_is_described_all_the_same(tmp_path: Path) -> None:
     found = describe(write(tmp_path / "tiny.gguf", "mystery", context_length=None))
 

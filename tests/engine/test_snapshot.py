@@ -163,6 +163,7 @@ def test_bytes_after_the_end_are_noticed(model: Model, saved: bytes, tmp_path: P
         ({"weights_sha256": None}, "weights_sha256 is None"),
         ({"numerics_version": 2}, "numerics_version is 2, this model's is 1"),
         ({"numerics_version": "1"}, "numerics_version is 1"),
+        ({"kv": "int8"}, "kv is int8, this model's is f16"),
         ({"chunk_bytes": 64}, "chunk_bytes is 64"),
         ({"tokens": None}, "has no list of tokens"),
         ({"tokens": 100}, "has no list of tokens"),

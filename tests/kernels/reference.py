@@ -134,3 +134,63 @@ def _attend_to_chunk(
 
 def _exp(x: np.float32) -> np.float32:
     return _native.exp(np.array([x], np.float32))[0]
+
+
+def attend_codes(
+    query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: float, first: int, last: int
+) -> np.ndarray:
+    """Attention of `query` (d,) over the keys [first, last) of an int8 cache: (d,) float32."""
+    q_codes, q_scales = quantize(query[None])
+    k_codes, k_scales = quantize(keys)
+    # The dot products of each block of columns, (n, blocks), exact.
+    dots = (k_codes.astype(np.int64) * q_codes.astype(np.int64)).sum(axis=-1).astype(np.float32)
+    v_codes, v_scales = _quantize_rows(values)
+    with np.errstate(all="ignore"):
+        scores = np.zeros(len(keys), np.float32)
+        for b in range(dots.shape[1]):
+            scores = scores + (k_scales[:, b] * q_scales[0, b]) * dots[:, b]
+        scores = scores * np.float32(scale)
+        top = total = out = None
+        for begin in range(first // KEY_CHUNK * KEY_CHUNK, last, KEY_CHUNK):
+            seen = slice(max(begin, first), min(begin + KEY_CHUNK, last))
+            found = _attend_to_codes(scores, v_codes, v_scales, begin, seen)
+            if top is None:
+                top, total, out = found
+                continue
+            high = max(top, found[0])
+            old, new = _exp(top - high), _exp(found[0] - high)
+            top, total, out = high, total * old + found[1] * new, out * old + found[2] * new
+        return out / total
+
+
+def _quantize_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (n, d) int8 and scales (n,) float32 of `x`, each row with one scale."""
+    largest = np.abs(x).max(axis=1)
+    with np.errstate(all="ignore"):
+        scales = np.where(largest < np.float32(2.0**-100), np.float32(0), largest / np.float32(127))
+        scales = np.where(np.isfinite(largest), scales, np.float32(np.nan))
+        inverse = np.where(scales > 0, np.float32(1) / scales, np.float32(0))
+        codes = np.rint(x * inverse[:, None])
+    return np.where(scales[:, None] > 0, codes, 0).astype(np.int8), scales
+
+
+def _attend_to_codes(
+    scores: np.ndarray, v_codes: np.ndarray, v_scales: np.ndarray, begin: int, seen: slice
+) -> tuple[np.float32, np.float32, np.ndarray]:
+    """Highest score, sum of weights and weighted values of the chunk that begins at `begin`."""
+    top = np.float32(-np.inf)
+    for score in scores[seen]:
+        top = score if top < score else top
+    weights = np.zeros(KEY_CHUNK, np.float32)
+    scaled = np.zeros(KEY_CHUNK, np.float32)
+    places = slice(seen.start - begin, seen.stop - begin)
+    weights[places] = _native.exp(scores[seen] - top)
+    scaled[places] = weights[places] * v_scales[seen]
+    codes, scales = quantize(scaled[None])
+    out = np.zeros(v_codes.shape[1], np.float32)
+    for b in range(KEY_CHUNK // BLOCK):
+        keys = range(begin + b * BLOCK, min(begin + (b + 1) * BLOCK, len(v_codes)))
+        of_block = codes[0, b, : len(keys)].astype(np.int64)
+        dot = of_block @ v_codes[keys.start : keys.start + len(keys)].astype(np.int64)
+        out = out + scales[0, b] * dot.astype(np.float32)
+    return top, tree_sum(lane_sums(weights)), out

@@ -23,6 +23,7 @@ def attest(
         ),
     ] = None,
     threads: options.Threads = None,
+    kv: options.Kv = "f16",
     as_json: options.Json = False,
 ) -> None:
     """Print the hashes of MODEL and of what this machine computes with it.
@@ -37,7 +38,7 @@ def attest(
     from aboard.engine import attest as attestation
     from aboard.store import resolve
 
-    loaded = aboard.load(resolve(model), threads=threads)
+    loaded = aboard.load(resolve(model), threads=threads, kv=kv)
     if check is None:
         found = attestation.attest(loaded)
     else:

@@ -25,6 +25,7 @@ Counts = Annotated[
 def bench(
     model: options.Model,
     threads: Counts = None,
+    kv: options.Kv = "f16",
     context: Annotated[
         str,
         typer.Option(
@@ -79,6 +80,7 @@ def bench(
         tokens=tokens,
         sequences=sequences,
         rounds=rounds,
+        kv=kv,
     )
     peers = peers_by_name(against or [], peer)
     report = benchmark(
@@ -101,7 +103,7 @@ def _show(report: BenchReport) -> None:
         "peak memory": "unknown" if peak is None else megabytes(peak),
         "huge pages": _huge_pages(report),
         "a token reads": f"{megabytes(report.weight_bytes_per_token)} of weights, "
-        f"{megabytes(report.kv_bytes_per_token)} more for each token of context",
+        f"{megabytes(report.kv_bytes_per_token)} more for each token of context ({report.kv})",
     }
     for ceiling in report.ceilings:
         memory, integer = ceiling.memory_bytes_per_s, ceiling.integer_ops_per_s

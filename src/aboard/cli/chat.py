@@ -28,6 +28,7 @@ def chat(
     draft: options.Draft = None,
     threads: options.Threads = None,
     context: options.Context = None,
+    kv: options.Kv = "f16",
     history: Annotated[
         bool, typer.Option(help="Keep what is typed for the arrow keys of the next chat.")
     ] = True,
@@ -49,7 +50,7 @@ def chat(
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
     guesses = options.drafter(speculate, draft, threads)
-    loaded = aboard.load(resolve(model), threads=threads, context=context)
+    loaded = aboard.load(resolve(model), threads=threads, context=context, kv=kv)
     dialogue = Dialogue(
         Conversation(loaded, system, state=state),
         context_length=loaded.context_length,

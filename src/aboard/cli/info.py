@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from aboard.engine.info import Description
 
 
-def info(model: options.Model, as_json: options.Json = False) -> None:
+def info(model: options.Model, kv: options.Kv = "f16", as_json: options.Json = False) -> None:
     """Show what MODEL is and what it needs; reads the file's header alone."""
     from aboard.cli.output import facts, json_result, megabytes
     from aboard.engine.info import describe
     from aboard.store import resolve
 
-    found = describe(resolve(model))
+    found = describe(resolve(model), kv=kv)
     if as_json:
         json_result(found)
         return

@@ -34,6 +34,13 @@ Context = Annotated[
         metavar="N", min=1, help="Tokens the context holds.", show_default="the model's own"
     ),
 ]
+Kv = Annotated[
+    str,
+    typer.Option(
+        metavar="FORMAT",
+        help="How keys and values are stored: f16, or int8, of half the size.",
+    ),
+]
 MaxTokens = Annotated[
     int, typer.Option(metavar="N", min=1, help="Stop after this many tokens of answer.")
 ]

@@ -37,6 +37,7 @@ def run(
     draft: options.Draft = None,
     threads: options.Threads = None,
     context: options.Context = None,
+    kv: options.Kv = "f16",
     as_json: options.Json = False,
 ) -> None:
     """Answer PROMPT, printing the text as it comes."""
@@ -55,7 +56,7 @@ def run(
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
     sampling = options.sampling(command.params)
     guesses = options.drafter(speculate, draft, threads)
-    loaded = aboard.load(resolve(model), threads=threads, context=context)
+    loaded = aboard.load(resolve(model), threads=threads, context=context, kv=kv)
     session: Session
     if raw:
         session = loaded.session()

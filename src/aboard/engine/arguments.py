@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
 
 from aboard.errors import ContextOverflow, UsageError
+
+KV_FORMATS = ("f16", "int8")  # how keys and values may be stored
 
 
 def is_integer(value: object) -> bool:
@@ -67,3 +69,17 @@ def require_room(n_tokens: int, capacity: int) -> None:
             f"{n_tokens} tokens, the context holds {capacity}",
             hint="Shorten the text, or load the model with a longer context if it has one.",
         )
+
+
+def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """`value`, which must be one of `choices`.
+
+    Raises
+    ------
+    UsageError
+        It is none of them.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    expected = " or ".join(repr(choice) for choice in choices)
+    raise UsageError(f"{name} is {value!r}, expected {expected}")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _LARGEST_ANGLE = 2.0**31  # up to there the engine's sine and cosine hold (native/engine/rope.cc)
 
 
-def build_decoder(config: DecoderModel, weights: Weights, threads: int) -> Decoder:
-    """The native decoder over packed `weights`; `threads` compute.
+def build_decoder(config: DecoderModel, weights: Weights, threads: int, kv: str = "f16") -> Decoder:
+    """The native decoder over packed `weights`; `threads` compute, `kv` is how its caches store.
 
     Raises
     ------
@@ -39,6 +39,7 @@ def build_decoder(config: DecoderModel, weights: Weights, threads: int) -> Decod
         rope_pairs=config.rope.pairs,
         rope_frequencies=_rope_frequencies(config, weights),
         threads=threads,
+        kv=kv,
     )
     for layer in config.layers:
         attention, feed_forward = layer.attention, layer.feed_forward

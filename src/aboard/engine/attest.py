@@ -50,6 +50,8 @@ class Attestation:
         Everything that decides token ids, and the chat template; None where the file has none.
     numerics_version : int
         Names the exact arithmetic.
+    kv : str
+        How keys and values were stored, which is part of the arithmetic.
     prompts_sha256 : str
         The prompts, as text.
     tokens_sha256, logits_sha256 : str
@@ -63,6 +65,7 @@ class Attestation:
     tokenizer_sha256: str
     template_sha256: str | None
     numerics_version: int
+    kv: str
     prompts_sha256: str
     tokens_sha256: str
     logits_sha256: str
@@ -96,6 +99,7 @@ def attest(model: Model) -> Attestation:
         tokenizer_sha256=model.tokenizer.sha256,
         template_sha256=model.chat_template.sha256 if model.chat_template else None,
         numerics_version=_native.NUMERICS_VERSION,
+        kv=model.kv,
         prompts_sha256=_texts_sha256(PROMPTS),
         tokens_sha256=tokens.hexdigest(),
         logits_sha256=logits.hexdigest(),
@@ -129,6 +133,7 @@ def check(model: Model, path: Path) -> Attestation:
 
 
 _HINTS = {
+    "kv": "Compare with the same --kv.",
     "numerics_version": "Compare with the same version of Aboard.",
     "prompts_sha256": "Compare with the same version of Aboard.",
     "tokens_sha256": "This CPU computes something else: report it, with both files.",
@@ -172,6 +177,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError):
         data = None
+    if isinstance(data, dict):
+        data.setdefault("kv", "f16")  # files of before there was a choice
     names = {field.name for field in fields(Attestation)}
     if (
         not isinstance(data, dict)

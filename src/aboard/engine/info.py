@@ -12,9 +12,8 @@ from typing import SupportsIndex
 
 from aboard import formats
 from aboard.checkpoint.gguf import TensorInfo, open_gguf
+from aboard.engine.arguments import KV_FORMATS, checked_choice
 from aboard.errors import MalformedFile
-
-_KV_ELEMENT_BYTES = 2  # the KV cache holds float16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +38,22 @@ class Description:
     memory_at_full_context_bytes: int | None  # weights and KV cache
 
 
-def describe(path: str | Path) -> Description:
+def describe(path: str | Path, *, kv: str = "f16") -> Description:
     """What the GGUF file at `path` is and what it needs to run.
 
     Reads the header; the weights are not touched, and the architecture need not be one that
     Aboard can run.
 
+    `kv`: how keys and values are to be stored, as for `aboard.load`; it decides their size.
+
     Raises
     ------
     CheckpointError
         The file is not a sound GGUF file.
+    UsageError
+        `kv` is unknown.
     """
+    kv = checked_choice("kv", kv, KV_FORMATS)
     path = Path(path)
     file = open_gguf(path)
     facts = _Facts(path, file.metadata)
@@ -61,7 +65,7 @@ def describe(path: str | Path) -> Description:
     weights_bytes = sum(_memory_bytes(tensor) for tensor in tensors)
     size_bytes = file.size_bytes
     context_length = facts.integer(f"{architecture}.context_length")
-    kv_bytes = _kv_bytes_per_token(facts, architecture)
+    kv_bytes = _kv_bytes_per_token(facts, architecture, kv)
     known = context_length is not None and kv_bytes is not None
     return Description(
         path=str(path),
@@ -132,7 +136,7 @@ class _Facts:
         return MalformedFile(f"{self.path}: {key} is {str(value)[:40]!r}, expected {expected}")
 
 
-def _kv_bytes_per_token(facts: _Facts, architecture: str) -> int | None:
+def _kv_bytes_per_token(facts: _Facts, architecture: str, kv: str) -> int | None:
     layers = facts.integer(f"{architecture}.block_count")
     width = facts.integer(f"{architecture}.embedding_length")
     if layers is None or width is None or not 0 < layers <= 10_000:
@@ -145,12 +149,16 @@ def _kv_bytes_per_token(facts: _Facts, architecture: str) -> int | None:
         raise MalformedFile(f"{facts.path}: {architecture}.attention.head_count is {heads[0]}")
     key = facts.integer(f"{architecture}.attention.key_length") or width // heads[0]
     value = facts.integer(f"{architecture}.attention.value_length") or width // heads[0]
-    return sum(kv_heads) * (_padded(key) + _padded(value)) * _KV_ELEMENT_BYTES
+    # As native/engine/kv_cache.h lays them out.
+    if kv == "f16":
+        return sum(kv_heads) * 2 * (_padded(key, 16) + _padded(value, 16))
+    key_bytes = _padded(key, 32) + _padded(key, 32) // 32 * 4  # codes, and a scale for each 32
+    return sum(kv_heads) * (key_bytes + _padded(value, 16) + 4)
 
 
-def _padded(head_dim: int) -> int:
-    """A head is stored with its size rounded up to 16."""
-    return -(-head_dim // 16) * 16
+def _padded(head_dim: int, unit: int) -> int:
+    """A head is stored with its size rounded up to `unit`."""
+    return -(-head_dim // unit) * unit
 
 
 def _memory_bytes(tensor: TensorInfo) -> int:

@@ -47,6 +47,7 @@ def save_session(session: Session, path: Path) -> None:
         {
             "numerics_version": _native.NUMERICS_VERSION,
             "weights_sha256": session.model.weights_sha256,
+            "kv": cache.format,
             "chunk_bytes": cache.chunk_bytes,
             "tokens": list(session.tokens),
         }
@@ -154,10 +155,11 @@ def _read(session: Session, file: BinaryIO, path: Path) -> None:
     from aboard import _native
 
     cache = session.cache
-    header = _header(file, path)
+    header = {"kv": "f16", **_header(file, path)}  # files of before there was a choice
     for name, want in (
         ("numerics_version", _native.NUMERICS_VERSION),
         ("weights_sha256", session.model.weights_sha256),
+        ("kv", cache.format),
         ("chunk_bytes", cache.chunk_bytes),
     ):
         if header.get(name) != want:

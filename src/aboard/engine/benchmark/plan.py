@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aboard.engine.arguments import checked_integer
+from aboard.engine.arguments import KV_FORMATS, checked_choice, checked_integer
 from aboard.engine.device import MAX_THREADS, usable_cores
 from aboard.errors import UsageError
 
@@ -28,6 +28,8 @@ class Plan:
         From 2 on, so many sequences are decoded together, too.
     rounds : int
         Rounds that count; one more, before them, warms up.
+    kv : str
+        How our engine stores keys and values, as for `aboard.load`.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class Plan:
     tokens: int = 128
     sequences: int = 1
     rounds: int = 5
+    kv: str = "f16"
 
     def __post_init__(self) -> None:
         threads = self.threads or (min(usable_cores(), MAX_THREADS),)
@@ -53,6 +56,7 @@ class Plan:
             ("rounds", 1, 1000),
         ):
             checked_integer(name, getattr(self, name), lowest, highest)
+        checked_choice("kv", self.kv, KV_FORMATS)
         if self.prompt == 0 and self.tokens == 0:
             raise UsageError(
                 "neither a prompt nor tokens to decode: nothing is left to measure",

@@ -145,6 +145,8 @@ class BenchReport:
     peak_rss_bytes : int or None
         The largest memory that the process had when it had done all work once, before the bounds
         were measured; None where the system doesn't say.
+    kv : str
+        How keys and values were stored.
     weight_bytes_per_token, kv_bytes_per_token : int
         Bytes of weights that decoding a token reads, and bytes of keys and values that each token
         of context adds to that.
@@ -168,6 +170,7 @@ class BenchReport:
     load_s: float
     first_token_s: float
     peak_rss_bytes: int | None
+    kv: str
     weight_bytes_per_token: int
     kv_bytes_per_token: int
     huge_pages: HugePages

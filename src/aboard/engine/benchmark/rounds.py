@@ -67,7 +67,7 @@ def benchmark(
     cores = usable_cores()
     progress("loading the model")
     began = time.perf_counter()
-    model = load(path, threads=min(max(plan.threads), cores))
+    model = load(path, threads=min(max(plan.threads), cores), kv=plan.kv)
     load_s = time.perf_counter() - began
     if plan.longest > model.context_length:
         raise ContextOverflow(
@@ -107,6 +107,7 @@ def benchmark(
         load_s=load_s,
         first_token_s=first_token_s,
         peak_rss_bytes=peak_rss_bytes,
+        kv=plan.kv,
         weight_bytes_per_token=costs.weight_bytes,
         kv_bytes_per_token=costs.kv_bytes,
         huge_pages=huge_pages,
