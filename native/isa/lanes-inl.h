@@ -45,7 +45,9 @@ struct U8x64 {
 // keeps them in memory meanwhile.
 template <class Vector>
 ABOARD_INLINE void PinPart(Vector& part) {
-#if defined(__x86_64__)
+#if defined(ABOARD_EMULATED_X86)
+  (void)part;  // wider than the registers that there are
+#elif defined(__x86_64__)
   asm("" : "+x"(part));
 #else
   asm("" : "+w"(part));
