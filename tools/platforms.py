@@ -33,7 +33,7 @@ from tiny import FORMATS, tiny_llama  # noqa: E402
 AARCH64_RUNNER = ("qemu-aarch64-static",)
 N_TOKENS = 135  # more than two chunks of 64 keys
 # Whose sequences, callers and processes also run at once: a matter of threads, not of formats.
-TOGETHER = ("Q4_0", "F16", "ragged rows")
+TOGETHER = ("Q4_0", "F16", "ragged rows", "int8 cache")
 DEMO_TEXT = "The same tokens on every CPU, provable by hash: that is what"
 
 
@@ -121,16 +121,17 @@ def models(folder: Path, demo: Path | None) -> list[tuple[str, Path, np.ndarray]
         path = tiny_llama(
             folder / f"{fmt}.gguf", fmt=fmt, width=256, heads=4, kv_heads=2, ffn=512, layers=2
         )
-        made.append((fmt, path, [(7 * i + 1) % 259 for i in range(N_TOKENS)]))
+        made.append((fmt, path, "f16", [(7 * i + 1) % 259 for i in range(N_TOKENS)]))
     odd = tiny_llama(folder / "odd.gguf", width=72, heads=3, kv_heads=1, head_dim=24, ffn=172)
-    made.append(("ragged rows", odd, list(range(N_TOKENS))))
+    made.append(("ragged rows", odd, "f16", list(range(N_TOKENS))))
+    made.append(("int8 cache", odd, "int8", list(range(N_TOKENS))))
     if demo is not None:
-        made.append(("demo model", demo, aboard.load(demo).tokenizer.encode(DEMO_TEXT)))
+        made.append(("demo model", demo, "f16", aboard.load(demo).tokenizer.encode(DEMO_TEXT)))
     found = []
-    for number, (name, path, tokens) in enumerate(made):
+    for number, (name, path, kv, tokens) in enumerate(made):
         flat = folder / f"{number}.flat"
-        write_flat(path, tokens, 33, flat)
-        found.append((name, flat, aboard.load(path).logits(tokens).reshape(-1)))
+        write_flat(path, tokens, 33, flat, kv)
+        found.append((name, flat, aboard.load(path, kv=kv).logits(tokens).reshape(-1)))
     return found
 
 

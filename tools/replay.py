@@ -16,13 +16,16 @@ from aboard.checkpoint.gguf import GgufFile, open_gguf
 from aboard.models import DecoderModel, describe_model
 
 
-def write_flat(model_path: Path, tokens: Sequence[int], chunk: int, out: Path) -> None:
+def write_flat(
+    model_path: Path, tokens: Sequence[int], chunk: int, out: Path, kv: str = "f16"
+) -> None:
     """The model at `model_path` and `tokens`, to be processed `chunk` at a time, in `out`."""
     with open_gguf(model_path) as source, out.open("wb") as file:
         model = describe_model(source.metadata, frozenset(source.tensors))
         _shape(file, model, source)
         _array(file, np.asarray(tokens, "<i4"))
         _sizes(file, chunk)
+        _text(file, kv)
         matrices = list(model.matrices())
         _sizes(file, len(matrices))
         for weight in matrices:

@@ -143,6 +143,7 @@ void Replay(const char* path, size_t threads, bool together) {
       RopeFrequencies(base, rotated_dims, reader.Values<double>(), scale);
   const std::vector<int32_t> tokens = reader.Values<int32_t>();
   const size_t chunk = reader.Size();
+  const KvFormat kv_format = reader.Text() == "int8" ? KvFormat::kInt8 : KvFormat::kF16;
   Matrices matrices;
   for (size_t n = reader.Size(); n > 0; --n) matrices.Read(reader);
   const PackedMatrix embedding = matrices[reader.Text()], head = matrices[reader.Text()];
@@ -151,7 +152,8 @@ void Replay(const char* path, size_t threads, bool together) {
   for (Layer& layer : layers) layer = ReadLayer(reader, matrices);
 
   Pool::AssumeCores(2 * threads + 2);  // all threads begin, however few cores an emulator has
-  Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads);
+  Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads,
+                  kv_format);
   KvCache cache = decoder.NewCache(tokens.size());
   std::vector<float> all;
   for (size_t first = 0; first < tokens.size(); first += chunk) {

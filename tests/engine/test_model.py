@@ -82,6 +82,12 @@ def test_another_context_is_refused(path: Path, context: object) -> None:
         load(path, context=context)
 
 
+@pytest.mark.parametrize("kv", ["f32", "INT8", "", None, 8])
+def test_an_unknown_kv_format_is_refused(path: Path, kv: object) -> None:
+    with pytest.raises(UsageError, match="kv is .*, expected 'f16' or 'int8'"):
+        load(path, kv=kv)
+
+
 @pytest.mark.parametrize("threads", [0, 1025, 1.0, "2"])
 def test_a_wrong_number_of_threads_is_refused(path: Path, model: Model, threads: object) -> None:
     with pytest.raises(UsageError, match="threads is"):

@@ -27,7 +27,15 @@ SHAPES = {
     "ragged rows": {"width": 60, "heads": 3, "kv_heads": 3, "ffn": 172, "vocabulary": 331},
 }
 BLOCKS_OF_256 = {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"}
-DEEP = ["Q4_1", "Q8_0", "Q6_K", "F16", "heads of 40", "ragged rows"]
+# Of an int8 cache: the answers are others than with float16, but of them the same holds.
+CODED = {
+    "int8": {"fmt": "Q8_0"},
+    "int8, heads of 8": SHAPES["heads of 8"],
+    "int8, heads of 40": SHAPES["heads of 40"],
+    "int8, ragged rows": SHAPES["ragged rows"],
+}
+SHAPES |= CODED
+DEEP = ["Q4_1", "Q8_0", "Q6_K", "F16", "heads of 40", "ragged rows", *CODED]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +45,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     for i, (name, shape) in enumerate(SHAPES.items()):
         wide = {"width": 256, "ffn": 256} if name in BLOCKS_OF_256 else {}
         path = tiny_llama(folder / f"{i}.gguf", seed=i, **{"layers": 2, **wide, **shape})
-        loaded[name] = load(path, threads=1)
+        loaded[name] = load(path, threads=1, kv="int8" if name in CODED else "f16")
     return loaded
 
 
@@ -185,10 +193,11 @@ def test_a_restored_session_goes_on_with_the_same_bits(
     assert got.tobytes() == plain[name][at:].tobytes()
 
 
+@pytest.mark.parametrize("shape", ["Q4_1", *CODED])
 def test_a_snapshot_of_another_session_with_the_same_tokens_is_the_same_file(
-    models: dict[str, Model], tmp_path: Path
+    models: dict[str, Model], tmp_path: Path, shape: str
 ) -> None:
-    model = models["Q4_1"]
+    model = models[shape]
     for name, chunk, threads in [("one", 7, 1), ("other", 77, 3)]:
         model.threads = threads
         with model.session() as session:
@@ -212,6 +221,32 @@ def test_a_rewound_session_goes_on_with_the_same_bits(
         got = session.logits(TOKENS[to:])
 
     assert got.tobytes() == plain[name][to:].tobytes()
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_a_prompt_whose_beginning_is_shared_goes_on_with_the_same_bits(
+    models: dict[str, Model], plain: dict[str, np.ndarray], name: str
+) -> None:
+    model = models[name]
+    model.threads = 2
+    with model.session(prefix_cache=True) as session:
+        session.prefill(TOKENS)
+
+    with model.session(prefix_cache=True) as session:
+        got = session.prefill(TOKENS)
+
+    assert model.prefix_cache.stats.found_tokens >= TOTAL - 64
+    assert got.tobytes() == plain[name][-1].tobytes()
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_an_int8_cache_answers_almost_as_float16_does(
+    models: dict[str, Model], plain: dict[str, np.ndarray], name: str
+) -> None:
+    exact = load(models[name].path, threads=1).logits(TOKENS)
+
+    off = np.sqrt(np.mean((plain[name] - exact) ** 2))
+    assert 0 < off < 0.02 * exact.std()
 
 
 def test_a_model_loaded_again_gives_the_same_bits(

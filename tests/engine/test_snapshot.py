@@ -325,3 +325,29 @@ def test_ctrl_c_while_restoring_leaves_an_empty_session(
 
     assert session.tokens == ()
     assert session.prefill([5, 6]).tobytes() == model.logits([5, 6])[-1].tobytes()
+
+
+def test_a_session_of_another_kv_format_is_refused(
+    model: Model, folder: Path, tmp_path: Path
+) -> None:
+    other = load(model.path, threads=1, kv="int8")
+    with in_use(other) as session:
+        session.save(tmp_path / "coded")
+
+    with pytest.raises(SessionMismatch, match="kv is int8, this model's is f16"):
+        model.session().restore(tmp_path / "coded")
+    with pytest.raises(SessionMismatch, match="kv is f16, this model's is int8"):
+        other.session().restore(folder / "saved")
+
+
+def test_a_file_that_does_not_state_its_kv_format_holds_float16(
+    model: Model, saved: bytes, tmp_path: Path
+) -> None:
+    header, chunks = parts(saved)
+    del header["kv"]
+    (tmp_path / "old").write_bytes(sealed(header, chunks))
+    session = model.session()
+
+    session.restore(tmp_path / "old")
+
+    assert list(session.tokens) == header["tokens"]

@@ -76,8 +76,8 @@ def load(
     TokenizerError
         Its tokenizer is unknown or contradictory.
     UsageError
-        `threads`, `context`, `kv` or `prefix_cache_bytes` is out of range, or `ABOARD_ISA` names
-        what doesn't run here.
+        `threads`, `context` or `prefix_cache_bytes` is out of range, `kv` is unknown, or
+        `ABOARD_ISA` names what doesn't run here.
     """
     from aboard import _native
 
