@@ -84,7 +84,7 @@ def test_another_context_is_refused(path: Path, context: object) -> None:
 
 @pytest.mark.parametrize("kv", ["f32", "INT8", "", None, 8])
 def test_an_unknown_kv_format_is_refused(path: Path, kv: object) -> None:
-    with pytest.raises(UsageError, match="kv is .*, expected 'f16' or 'int8'"):
+    with pytest.raises(UsageError, match=r"kv is .*, expected 'f16' or 'int8'"):
         load(path, kv=kv)
 
 
