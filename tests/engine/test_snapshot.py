@@ -279,6 +279,29 @@ def test_a_path_that_leads_nowhere_is_refused(
     assert names(folder) == before
 
 
+def test_a_pipe_is_not_replaced_by_a_file(model: Model, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(UsageError, match="is no regular file"):
+        in_use(model).save(tmp_path / "pipe")
+
+    assert (tmp_path / "pipe").is_fifo()
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_what_is_held_takes_no_room_from_the_prompt_of_a_state(
+    model: Model, saved: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "saved").write_bytes(saved)
+    session = model.session()
+    session.prefill([1] * 200)
+
+    rest = session.resume(tmp_path / "saved", [*TOKENS, 5])
+
+    assert rest.tolist() == [5]
+    assert session.tokens == tuple(TOKENS)
+
+
 def test_a_file_that_is_no_saved_session_is_refused(model: Model) -> None:
     with pytest.raises(SessionMismatch, match="is no saved session"):
         model.session().restore(model.path)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _MAGIC = b"ABOARDKV"
 _LENGTH = struct.Struct("<I")
 _MAX_HEADER_BYTES = 1 << 28
+_ANEW = "Name another file, or make it anew: `aboard state`, or `save` of a session."
 
 
 def save_session(session: Session, path: Path) -> None:
@@ -52,6 +53,8 @@ def save_session(session: Session, path: Path) -> None:
         }
     ).encode()
     try:
+        if path.exists() and not path.is_file():  # a pipe or a device would be replaced by a file
+            raise UsageError(f"{str(path)!r}: is no regular file", hint="Name a new file.")
         # Not named after the file, whose name may be as long as names may be.
         beside = path.with_name(f".aboard-{secrets.token_hex(8)}.part")
         try:
@@ -116,7 +119,7 @@ class _HashedWriter:
 def _check_hash(file: BinaryIO, path: Path) -> None:
     left = os.fstat(file.fileno()).st_size - 32
     if left < len(_MAGIC) + _LENGTH.size or file.read(len(_MAGIC)) != _MAGIC:
-        raise SessionMismatch(f"{path}: is no saved session")
+        raise SessionMismatch(f"{path}: is no saved session", hint=_ANEW)
     digest = hashlib.sha256(_MAGIC)
     left -= len(_MAGIC)
     while left:
@@ -215,7 +218,9 @@ def _n_chunks(n_tokens: int) -> int:
 
 
 def _damaged(path: Path) -> SessionMismatch:
-    return SessionMismatch(f"{path}: is damaged, its bytes don't have the hash at its end")
+    return SessionMismatch(
+        f"{path}: is damaged, its bytes don't have the hash at its end", hint=_ANEW
+    )
 
 
 def _unusable(path: Path, error: OSError | ValueError) -> UsageError:
