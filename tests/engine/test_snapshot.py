@@ -11,7 +11,7 @@ import pytest
 
 from aboard import _native
 from aboard.engine import Model, Session, load
-from aboard.errors import ContextOverflow, SessionMismatch, UsageError
+from aboard.errors import ContextOverflow, NotEnoughMemory, SessionMismatch, UsageError
 from tiny import tiny_llama
 
 TOKENS = [(7 * i) % 259 for i in range(100)]  # two chunks of keys
@@ -333,16 +333,24 @@ def test_a_failure_while_saving_leaves_the_old_file_and_nothing_else(
     assert (tmp_path / "saved").read_text() == "old"
 
 
-def test_ctrl_c_while_restoring_leaves_an_empty_session(
-    model: Model, folder: Path, saved: bytes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (MemoryError, NotEnoughMemory)]
+)
+def test_what_ends_restoring_leaves_an_empty_session(
+    model: Model,
+    folder: Path,
+    saved: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    told: type[BaseException],
 ) -> None:
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     session = in_use(model)
     with monkeypatch.context() as patched:
         patched.setattr(Session, "adopt", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(told):
             session.restore(folder / "saved")
 
     assert session.tokens == ()

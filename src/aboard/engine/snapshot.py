@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from aboard.errors import ContextOverflow, SessionMismatch, UsageError
+from aboard.errors import ContextOverflow, NotEnoughMemory, SessionMismatch, UsageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -84,6 +84,8 @@ def restore_session(session: Session, path: Path) -> None:
         The file is damaged or belongs to other weights or another numerics version.
     ContextOverflow
         It holds more tokens than the session's context.
+    NotEnoughMemory
+        The system grants no memory for its keys and values; the session is empty then.
     UsageError
         The file can't be read.
     """
@@ -92,6 +94,10 @@ def restore_session(session: Session, path: Path) -> None:
             _check_hash(file, path)
             file.seek(0)
             _read(session, file, path)
+    except MemoryError:
+        raise NotEnoughMemory(
+            f"{path}: the system grants too little memory for the state in it", hint="Free memory."
+        ) from None
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from None
 
