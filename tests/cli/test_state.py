@@ -164,6 +164,20 @@ def test_a_wrong_request_exits_with_2(call, tiny: str, options: list[str], messa
     assert not Path("x.state").exists()
 
 
+def test_a_text_that_may_merge_with_all_that_follows_is_refused(
+    call, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tiny vocabulary merges nothing across words; a real one makes "On" and "ce" one token.
+    monkeypatch.setattr("aboard.engine.opening.text_opening", lambda model, text: [])
+
+    outcome = call("state", tiny, "x.state", "--raw", "On")
+
+    assert outcome.exit_code == 2
+    assert "no token of 'On' is sure to begin every prompt" in outcome.stderr
+    assert "save a longer text" in outcome.stderr
+    assert not Path("x.state").exists()
+
+
 def test_a_folder_that_is_not_there_is_told(call, tiny: str) -> None:
     outcome = call("state", tiny, "nowhere/x.state", "--raw", "a")
 

@@ -33,9 +33,21 @@ def test_lists_of_numbers(text: str, expected: tuple[int, ...]) -> None:
     assert counts(text, 6) == expected
 
 
-@pytest.mark.parametrize("text", ["", "two", "1,", "1..", "..2", "-1", "1-2", "N"])
+@pytest.mark.parametrize("text", ["", "two", "1,", "1..", "..2", "-1", "1-2", "N", "9" * 5000])
 def test_what_is_no_list_of_numbers_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no list of numbers"):
+        counts(text, 6)
+
+
+@pytest.mark.parametrize(("text", "what"), [("4..1", "4..1"), ("1, 8..N", "8..N")])
+def test_a_list_that_counts_down_is_refused_rather_than_empty(text: str, what: str) -> None:
+    with pytest.raises(UsageError, match=f"'{what}' counts down"):
+        counts(text, 6)
+
+
+@pytest.mark.parametrize("text", ["1..1000000000000", "1..600,1..600"])
+def test_a_list_of_more_numbers_than_can_be_measured_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="more than 1,024 numbers"):
         counts(text, 6)
 
 

@@ -96,10 +96,11 @@ def test_a_session_in_use_refuses_a_second_thread(
 
         def forward(self, *arguments: object) -> object:
             def intrude() -> None:
-                try:
-                    session.decode(1)
-                except UsageError as error:
-                    refused.append(error)
+                for use in (lambda: session.decode(1), lambda: session.generate([1])):
+                    try:
+                        use()
+                    except UsageError as error:
+                        refused.append(error)
 
             thread = threading.Thread(target=intrude)
             thread.start()
@@ -108,9 +109,10 @@ def test_a_session_in_use_refuses_a_second_thread(
 
     real = model.decoder
     monkeypatch.setattr(model, "decoder", Intruded())
-    session.prefill(TOKENS)
+    steps = list(session.generate(TOKENS, max_tokens=1))
 
-    assert ["in use by another thread" in str(error) for error in refused] == [True]
+    assert len(steps) == 1
+    assert ["in use by another thread" in str(error) for error in refused] == [True, True]
     assert list(session.tokens) == TOKENS
 
 

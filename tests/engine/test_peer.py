@@ -137,12 +137,23 @@ def test_a_python_that_doesnt_start_is_an_error(tmp_path: Path, model: Path) -> 
         Peer(PeerSpec("other", python), model, context=10)
 
 
-def test_a_worker_that_writes_something_else_is_an_error(home: Path, model: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"hello", "its worker writes 'hello"),
+        (b"[1]", r"its worker writes '\[1\]"),
+        (b"\xff\xfe", "its worker writes '\ufffd\ufffd"),
+        (b"{}", "its worker doesn't tell its 'version'"),
+    ],
+)
+def test_a_worker_that_writes_something_else_is_an_error(
+    home: Path, model: Path, line: bytes, message: str
+) -> None:
     script = model.with_name("worker.py")
-    script.write_text("print('hello')")
+    script.write_text(f"import os; os.write(1, {line!r} + b'\\n')")
     spec = llama_cpp(home)
 
-    with pytest.raises(PeerError, match="its worker writes 'hello"):
+    with pytest.raises(PeerError, match=message):
         Peer(PeerSpec("other", spec.python, script), model, context=10)
 
 

@@ -353,6 +353,10 @@ def test_a_request_whose_time_is_over_ends_where_it_is(
     assert batch.idle
 
 
+def test_a_time_limit_beyond_all_floats_is_none(model: Model) -> None:
+    assert request(model, [1], timeout_s=10**400).interruption() is None
+
+
 # The scheduler and its thread.
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from aboard import _native
 from aboard.engine import Model, Session, load
-from aboard.errors import ContextOverflow, SessionMismatch, UsageError
+from aboard.errors import ContextOverflow, NotEnoughMemory, SessionMismatch, UsageError
 from tiny import tiny_llama
 
 TOKENS = [(7 * i) % 259 for i in range(100)]  # two chunks of keys
@@ -280,6 +280,29 @@ def test_a_path_that_leads_nowhere_is_refused(
     assert names(folder) == before
 
 
+def test_a_pipe_is_not_replaced_by_a_file(model: Model, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(UsageError, match="is no regular file"):
+        in_use(model).save(tmp_path / "pipe")
+
+    assert (tmp_path / "pipe").is_fifo()
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_what_is_held_takes_no_room_from_the_prompt_of_a_state(
+    model: Model, saved: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "saved").write_bytes(saved)
+    session = model.session()
+    session.prefill([1] * 200)
+
+    rest = session.resume(tmp_path / "saved", [*TOKENS, 5])
+
+    assert rest.tolist() == [5]
+    assert session.tokens == tuple(TOKENS)
+
+
 def test_a_file_that_is_no_saved_session_is_refused(model: Model) -> None:
     with pytest.raises(SessionMismatch, match="is no saved session"):
         model.session().restore(model.path)
@@ -311,16 +334,24 @@ def test_a_failure_while_saving_leaves_the_old_file_and_nothing_else(
     assert (tmp_path / "saved").read_text() == "old"
 
 
-def test_ctrl_c_while_restoring_leaves_an_empty_session(
-    model: Model, folder: Path, saved: bytes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (MemoryError, NotEnoughMemory)]
+)
+def test_what_ends_restoring_leaves_an_empty_session(
+    model: Model,
+    folder: Path,
+    saved: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    told: type[BaseException],
 ) -> None:
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     session = in_use(model)
     with monkeypatch.context() as patched:
         patched.setattr(Session, "adopt", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(told):
             session.restore(folder / "saved")
 
     assert session.tokens == ()

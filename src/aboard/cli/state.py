@@ -44,8 +44,14 @@ def state(
         raise UsageError("the text is empty: nothing would be saved")
     loaded = aboard.load(resolve(model), threads=threads, context=context)
     opening = text_opening if system is None else chat_opening
+    tokens = opening(loaded, text)
+    if not tokens:
+        raise UsageError(
+            f"no token of {text!r:.80} is sure to begin every prompt that goes on from there",
+            hint="Its last token may merge with what follows: save a longer text.",
+        )
     with loaded.session() as session:
-        session.prefill(opening(loaded, text))
+        session.prefill(tokens)
         session.save(file)
         n_tokens = session.n_tokens
     if as_json:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+_EVER_S = 1e15  # what is longer, such as an integer beyond all floats, lasts as long
+
 
 class Request:
     """An answer under way, made by `Scheduler.submit`; an iterator of its steps.
@@ -41,7 +43,7 @@ class Request:
         self.error: Exception | None = None
         self.prompt = prompt
         self.state = state
-        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._deadline = None if timeout_s is None else time.monotonic() + min(timeout_s, _EVER_S)
         self._cancelled = False
         self._steps: SimpleQueue[Step | None] = SimpleQueue()  # None: there are no more
 

@@ -312,8 +312,9 @@ class Session:
             stop=stop,
             logprobs=logprobs,
         )
-        self.finish_reason, self.timing = None, Timing()
-        self._turn += 1
+        with self._alone():  # a refused thread must not end the answer of the one at work
+            self.finish_reason, self.timing = None, Timing()
+            self._turn += 1
         return answer(self, self._turn, self.n_tokens, pending, state, drafter)
 
     def save(self, path: str | Path) -> None:
@@ -374,7 +375,11 @@ class Session:
         """
         from aboard.engine.snapshot import resume_session
 
-        return resume_session(self, path, self._checked_new(tokens))
+        prompt = self.model.checked_tokens(tokens)
+        if not prompt.size:
+            raise UsageError("there are no tokens to process")
+        require_room(prompt.size, self.capacity)  # whatever is held now: it is forgotten
+        return resume_session(self, path, prompt)
 
     def adopt(self, tokens: Sequence[int]) -> None:
         """Take `tokens` for those whose keys and values the cache already holds.

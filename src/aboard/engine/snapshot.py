@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from aboard.errors import ContextOverflow, SessionMismatch, UsageError
+from aboard.errors import ContextOverflow, NotEnoughMemory, SessionMismatch, UsageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _MAGIC = b"ABOARDKV"
 _LENGTH = struct.Struct("<I")
 _MAX_HEADER_BYTES = 1 << 28
+_ANEW = "Name another file, or make it anew: `aboard state`, or `save` of a session."
 
 
 def save_session(session: Session, path: Path) -> None:
@@ -53,6 +54,8 @@ def save_session(session: Session, path: Path) -> None:
         }
     ).encode()
     try:
+        if path.exists() and not path.is_file():  # a pipe or a device would be replaced by a file
+            raise UsageError(f"{str(path)!r}: is no regular file", hint="Name a new file.")
         # Not named after the file, whose name may be as long as names may be.
         beside = path.with_name(f".aboard-{secrets.token_hex(8)}.part")
         try:
@@ -82,6 +85,8 @@ def restore_session(session: Session, path: Path) -> None:
         The file is damaged or belongs to other weights or another numerics version.
     ContextOverflow
         It holds more tokens than the session's context.
+    NotEnoughMemory
+        The system grants no memory for its keys and values; the session is empty then.
     UsageError
         The file can't be read.
     """
@@ -90,6 +95,10 @@ def restore_session(session: Session, path: Path) -> None:
             _check_hash(file, path)
             file.seek(0)
             _read(session, file, path)
+    except MemoryError:
+        raise NotEnoughMemory(
+            f"{path}: the system grants too little memory for the state in it", hint="Free memory."
+        ) from None
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from None
 
@@ -117,7 +126,7 @@ class _HashedWriter:
 def _check_hash(file: BinaryIO, path: Path) -> None:
     left = os.fstat(file.fileno()).st_size - 32
     if left < len(_MAGIC) + _LENGTH.size or file.read(len(_MAGIC)) != _MAGIC:
-        raise SessionMismatch(f"{path}: is no saved session")
+        raise SessionMismatch(f"{path}: is no saved session", hint=_ANEW)
     digest = hashlib.sha256(_MAGIC)
     left -= len(_MAGIC)
     while left:
@@ -217,7 +226,9 @@ def _n_chunks(n_tokens: int) -> int:
 
 
 def _damaged(path: Path) -> SessionMismatch:
-    return SessionMismatch(f"{path}: is damaged, its bytes don't have the hash at its end")
+    return SessionMismatch(
+        f"{path}: is damaged, its bytes don't have the hash at its end", hint=_ANEW
+    )
 
 
 def _unusable(path: Path, error: OSError | ValueError) -> UsageError:

@@ -150,6 +150,7 @@ class Peer:
                 stdout=subprocess.PIPE,
                 stderr=self._said,
                 encoding="utf-8",
+                errors="replace",
                 env={**os.environ, **spec.environment},
             )
         except OSError as error:
@@ -160,6 +161,9 @@ class Peer:
             self.version: str = about["version"]
             self.variants: list[str] = about["variants"]
             self.load_s: float = about["load_s"]
+        except KeyError as missing:
+            self.close()
+            raise PeerError(f"{spec.name}: its worker doesn't tell its {missing}") from None
         except BaseException:
             self.close()
             raise
@@ -216,11 +220,13 @@ class Peer:
         if not line.endswith("\n"):
             raise self._death()
         try:
-            answer: dict[str, Any] = json.loads(line)
-        except ValueError:
-            raise PeerError(f"{self.spec.name}: its worker writes {line[:80]!r}") from None
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise PeerError(f"{self.spec.name}: its worker writes {line[:80]!r}")
         if "error" in answer:
-            raise PeerError(f"{self.spec.name}: {answer['error']}", hint=answer["hint"])
+            raise PeerError(f"{self.spec.name}: {answer['error']}", hint=answer.get("hint"))
         return answer
 
     def _give_up(self) -> None:

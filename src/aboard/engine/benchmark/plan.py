@@ -10,6 +10,8 @@ from aboard.engine.device import MAX_THREADS, usable_cores
 from aboard.errors import UsageError
 
 _LONGEST = 1 << 24
+_MOST_LISTED = 1024
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +84,21 @@ def counts(text: str, last: int) -> tuple[int, ...]:
     found: list[int] = []
     for part in text.split(","):
         first, dots, end = (each.strip() for each in part.partition(".."))
-        if not first.isdecimal() or (dots and end != "N" and not end.isdecimal()):
+        if not _is_number(first) or (dots and end != "N" and not _is_number(end)):
             raise UsageError(
-                f"{text!r} is no list of numbers", hint='Write it as in "2", "1,2,4" or "1..N".'
+                f"{text!r:.80} is no list of numbers", hint='Write it as in "2", "1,2,4" or "1..N".'
             )
         until = int(first) if not dots else last if end == "N" else int(end)
+        if until < int(first):
+            raise UsageError(f"{part.strip()!r} counts down", hint="Give the lower number first.")
+        if len(found) + until - int(first) >= _MOST_LISTED:  # before any list of them is made
+            raise UsageError(f"{text!r:.80} lists more than {_MOST_LISTED:,} numbers")
         found += range(int(first), until + 1)
     return tuple(found)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS
 
 
 def _each(name: str, values: Sequence[int], lowest: int, highest: int) -> tuple[int, ...]:
