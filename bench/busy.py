@@ -57,7 +57,8 @@ def main() -> None:
         own = held.enter_context(OwnEngine(aboard.load(options.model, threads=options.threads)))
         spec = llama_cpp(options.llama)
         peer = held.enter_context(Peer(spec, options.model, context=N_TOKENS))
-        engines = {"aboard": own, "llama.cpp": Variant(peer, peer.variants[0])}
+        engines: dict[str, OwnEngine | Variant] = {"aboard": own}
+        engines |= {f"llama.cpp, {each}": Variant(peer, each) for each in peer.variants}
         for turn in range(options.rounds + 1):
             for loops in (0, options.loops):
                 with busy_loops(loops):

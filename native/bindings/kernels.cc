@@ -122,7 +122,8 @@ NumpyArray<float, 1> FloatsOf(const Array<uint16_t, 1>& x) {
   return out;
 }
 
-// Copies of one query against (n, d) keys and values, chunk by chunk: softmax(scale * keys q) values.
+// Copies of one query against (n, d) keys and values, chunk by chunk: softmax(scale * keys q)
+// values.
 // The query sees the last `window` keys (0: all); `halves`: keys and values become float16 first.
 NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2>& keys,
                               const Array<float, 2>& values, float scale, size_t window,
@@ -187,7 +188,8 @@ NumpyArray<float, 2> AttendToCodes(const Array<float, 2>& queries, const Array<f
                                    const std::vector<std::pair<size_t, size_t>>& spans) {
   const DefaultFloats floats;
   const size_t d = queries.shape(1), n = keys.shape(0), n_queries = queries.shape(0);
-  bool fits = d > 0 && d <= kMaxHead && keys.shape(1) == d && values.shape(1) == d && values.shape(0) == n &&
+  bool fits = d > 0 && d <= kMaxHead && keys.shape(1) == d && values.shape(1) == d &&
+              values.shape(0) == n &&
               spans.size() == n_queries;
   for (const auto& [first, last] : spans) fits = fits && first < last && last <= n;
   if (!fits) Refuse("queries, keys, values and spans don't fit together");

@@ -179,7 +179,8 @@ void ForwardPass::Attend(Team& team, const AttentionBlock& block, size_t layer) 
     const size_t heads = shape_.kv_heads;
     team.Phase(n_tokens_ * heads * max_chunks_, parts_, [&](size_t first, size_t last) {
       for (size_t i = first; i < last; ++i) {
-        AttendChunk(team, i / (heads * max_chunks_), i / max_chunks_ % heads, i % max_chunks_, view);
+        AttendChunk(team, i / (heads * max_chunks_), i / max_chunks_ % heads, i % max_chunks_,
+                    view);
       }
     });
     team.Phase(n_tokens_ * shape_.query_heads, 1, [&](size_t first, size_t last) {
@@ -298,7 +299,8 @@ void ForwardPass::AttendTile(const Team& team, const QueryTile& tile, size_t kv_
                   std::min(kKeyChunk, last_position + 1 - chunk * kKeyChunk));
     for (size_t i = 0; i < n_queries; ++i) {
       const size_t token = tile.first + i / group_;
-      if (!view.Sees(batch_[token].position, chunk) || chunk == view.FirstChunk(batch_[token].position)) continue;
+      const size_t position = batch_[token].position;
+      if (!view.Sees(position, chunk) || chunk == view.FirstChunk(position)) continue;
       kernels_.merge(state(i), state(n_queries + i), padded_);
     }
   }

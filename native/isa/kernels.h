@@ -37,9 +37,9 @@ struct Kernels {
   void (*halves_to_floats)(const uint16_t* x, size_t n, float* out);
   void (*floats_to_halves)(const float* x, size_t n, uint16_t* out);
 
-  // Queries (d_padded,) against a chunk: float16 keys and values are (64, d_padded); float32 keys are
-  // columns, (4, d_padded, 16), values (64, d_padded); d_padded a multiple of 16. Beyond the keys that a
-  // query sees they may hold anything.
+  // Queries (d_padded,) against a chunk: float16 keys and values are (64, d_padded); float32 keys
+  // are columns, (4, d_padded, 16), values (64, d_padded); d_padded a multiple of 16. Beyond the
+  // keys that a query sees they may hold anything.
   void (*attend)(const ChunkQuery* queries, size_t n_queries, const float* key_columns,
                  const float* values, size_t d_padded, float scale);
   // The columns of the first n_keys of (64, d_padded) float16 keys.

@@ -100,8 +100,8 @@ ABOARD_INLINE I32x16 SplatI(int32_t x) {
   ABOARD_LANEWISE(a.v[i] = x + NativeI32{});
   return a;
 }
-// One machine vector at a time: GCC copies a struct of several in pieces of 16 bytes, and a load that
-// spans two such pieces waits for both to reach the cache (AVX2: products four times slower).
+// One machine vector at a time: GCC copies a struct of several in pieces of 16 bytes, and a load
+// that spans two such pieces waits for both to reach the cache (AVX2: products four times slower).
 template <class Vectors, class T>
 ABOARD_INLINE Vectors LoadAs(const T* p) {
   Vectors a;

@@ -1,7 +1,7 @@
 // Queries against one chunk of at most 64 keys, and the joining of chunks.
-// Expects values as (64, d) float32 or float16, keys as (64, d) float16 or as columns, (4, d,
-// 16) float32; d a multiple of 16, zeros beyond the head's size; what lies beyond the visible keys may be
-// anything.
+// Expects values as (64, d) float32 or float16, keys as (64, d) float16 or as columns, (4, d, 16)
+// float32; d a multiple of 16, zeros beyond the head's size. What lies beyond the visible keys may
+// be anything.
 // Exactness: scores and sums of weights by sixteen lanes and one tree, values in order of the keys;
 // chunks are joined in order. Nothing depends on how the work was spread.
 #pragma once
@@ -90,8 +90,8 @@ ABOARD_INLINE void ScoresOf16(const ChunkQuery* queries, const uint16_t* keys, s
   for (int q = 0; q < kQueries; ++q) scores[q] = SumTrees(products[q]);
 }
 
-// The same over columns of keys. Lanes are keys, so that the sixteen sums of a score are vectors, and
-// the tree that adds them needs no shuffles; it is walked so that few of them are alive at once.
+// The same over columns of keys. Lanes are keys, so that the sixteen sums of a score are vectors,
+// and the tree that adds them needs no shuffles; it is walked so that few of them are alive at once.
 template <int kQueries>
 struct ColumnScores {
   struct Sums {
@@ -289,8 +289,8 @@ void Attend(const ChunkQuery* queries, size_t n_queries, const typename Elements
   }
 }
 
-// (64, d) float16 keys, n_keys of them (up to three more are read), as columns, sixteen keys side by
-// side, (4, d, 16) float32; by squares of four.
+// (64, d) float16 keys, n_keys of them (up to three more are read), as columns, sixteen keys side
+// by side, (4, d, 16) float32; by squares of four.
 void HalvesToColumns(const uint16_t* keys, size_t n_keys, size_t d, float* columns) {
   typedef float Four __attribute__((vector_size(16)));
   for (size_t j = 0; j < n_keys; j += 4) {

@@ -38,7 +38,7 @@ ABOARD_INLINE void Dequantize(const QuantizedRows& x, size_t token, size_t first
   }
 }
 
-// kPanels panels, kTokens tokens of a tile: several sums, for each is a chain of dependent additions.
+// kPanels panels, kTokens tokens of a tile: several sums, for each is a chain of additions.
 template <class Stored, int kPanels, int kTokens, int kTile>
 ABOARD_INLINE void FloatPanelsTimesTokens(const PackedMatrix& w, size_t panel, size_t first,
                                           size_t n, const float* values, float* y,
@@ -102,11 +102,11 @@ __attribute__((noinline)) void FloatPanels(const PackedMatrix& w, size_t panel,
       continue;
     }
     for (size_t t = 0; t < n_tokens; t += kTileTokens) {
-      const size_t left = n_tokens - t;
+      const size_t left = n_tokens - t, tokens = left < kTileTokens ? left : kTileTokens;
       Dequantize(x, t, first, n, values);
       for (size_t p = 0; p < kPanels; ++p) {
-        FloatPanelsTimesTile<Stored>(w, panel + p, first, n, left < kTileTokens ? left : kTileTokens,
-                                     values, y + t * y_stride, y_stride);
+        FloatPanelsTimesTile<Stored>(w, panel + p, first, n, tokens, values, y + t * y_stride,
+                                     y_stride);
       }
     }
   }

@@ -67,8 +67,8 @@ struct PackedMatrix {
 };
 
 // Rows of activations, quantised per block of 32 columns: value = scale * code, codes -127..127. A
-// row has `blocks` blocks, the last one filled up with zeros. `tile` rows lie side by side, so that a
-// kernel walks one pointer for all of them; a row alone has a tile of its own.
+// row has `blocks` blocks, the last one filled up with zeros. `tile` rows lie side by side, so that
+// a kernel walks one pointer for all of them; a row alone has a tile of its own.
 struct QuantizedRows {
   int8_t* codes;      // (T / tile, blocks, 8 quads, tile, 4)
   float* scales;      // (T / tile, blocks, tile)

@@ -164,8 +164,10 @@ class Scheduler:
         self.close()
 
     def _work(self) -> None:
-        while self._collect():
+        while True:
             try:
+                if not self._collect():
+                    break
                 self._batch.step()
             except Exception as error:
                 self._batch.end_all(error)
@@ -177,5 +179,6 @@ class Scheduler:
             while self._batch.idle and not self._new and not self._closed:
                 self._arrived.wait()
             while self._new:
-                self._batch.add(self._new.popleft())
+                self._batch.add(self._new[0])
+                self._new.popleft()  # now that it has arrived
             return not self._closed
