@@ -34,6 +34,7 @@ def phases(model: str, prompt: str, threads: int, context: int) -> None:
     from aboard.checkpoint.gguf import open_gguf
     from aboard.checkpoint.tokenizer import Tokenizer
     from aboard.engine.model import Model
+    from aboard.engine.prefix import PrefixCache
     from aboard.engine.weights import load_weights
     from aboard.models import describe_model
 
@@ -46,7 +47,9 @@ def phases(model: str, prompt: str, threads: int, context: int) -> None:
         marks.append(("tokenizer", time.perf_counter()))
         weights = load_weights(file, config, threads)
         marks.append(("weights", time.perf_counter()))
-    loaded = Model(aboard.store.resolve(model), config, weights, tokenizer, None, context, threads)
+    path = aboard.store.resolve(model)
+    kept = PrefixCache(0)
+    loaded = Model(path, config, weights, tokenizer, None, context, threads, kept)
     next(loaded.session().generate(ids, max_tokens=1))
     marks.append(("prompt", time.perf_counter()))
     print(json.dumps({b[0]: b[1] - a[1] for a, b in pairwise(marks)}))
