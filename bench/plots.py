@@ -141,7 +141,7 @@ def formats(lines: Sequence[Line]) -> Figure:
         for kind in KINDS
     }
     times = {kind: [times for _, speed in found[kind] if (times := ratio(speed))] for kind in KINDS}
-    title = "Every format: "
+    title = f"{len(lines)} files: "
     title += ", ".join(
         f"{word} {between(times[kind])}"
         for kind, word in (("decode", "decoding"), ("prompt", "prompts"))
@@ -203,7 +203,7 @@ def by_context(line: Line) -> Figure:
         curves(panel, speeds(line, kind))
         panel.set_title(f"{KINDS[kind]}, tokens/s", loc="left", fontsize=10.5)
         panel.set_xlabel("tokens in the context before", color=FAINT)
-    figure.subplots_adjust(left=0.06, right=0.91, top=1 - 1.05 / height, bottom=0.14, wspace=0.42)
+    figure.subplots_adjust(left=0.06, right=0.88, top=1 - 1.05 / height, bottom=0.14, wspace=0.5)
     return figure
 
 
@@ -229,9 +229,9 @@ def curves(axes: Axes, found: Sequence[Line]) -> None:
         )
         axes.plot(contexts, medians, color=colour, marker="o", markersize=4, linewidth=2)
         axes.annotate(
-            f"{NAMES.get(name, name)}\n{medians[-1]:,.0f}",
+            f"{NAMES.get(name, name)} {medians[-1]:,.0f}",
             (contexts[-1], medians[-1]),
-            xytext=(8, 0),
+            xytext=(8, 7 if name == OWN else -7),  # apart, however near the ends are
             textcoords="offset points",
             color=colour,
             va="center",
