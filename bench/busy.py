@@ -25,21 +25,24 @@ from aboard.engine.device import usable_cores
 
 N_TOKENS = 16  # an engine that collapses needs seconds for each
 # Ends by itself if this program is killed.
-LOOP = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
+LOOP = f"import os\nprint('started', flush=True)\nwhile os.getppid() == {os.getpid()}: pass"
 
 
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
     """So many foreign processes that loop."""
-    running = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(count)]
+    command = [sys.executable, "-c", LOOP]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(count)]
     try:
-        time.sleep(0.2)  # until they have started
+        for process in running:
+            assert process.stdout is not None
+            process.stdout.readline()  # it loops from here on
         yield
     finally:
         for process in running:
             process.kill()
         for process in running:
-            process.wait()
+            process.communicate()
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ def build_decoder(config: DecoderModel, weights: Weights, threads: int, kv: str 
             gate=matrices[feed_forward.gate.name],
             up=matrices[feed_forward.up.name],
             down=matrices[feed_forward.down.name],
+            window=attention.window,
         )
     return decoder
 

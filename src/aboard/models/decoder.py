@@ -46,6 +46,7 @@ class Attention:
     key: Weight  # (K d, D)
     value: Weight  # (K d, D)
     output: Weight  # (D, H d)
+    window: int = 0  # tokens that a token sees, itself included; 0: all before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
