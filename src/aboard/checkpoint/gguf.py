@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from aboard.checkpoint.gguf_bytes import FileBytes
 from aboard.checkpoint.gguf_header import Header, TensorInfo, read_header
 from aboard.checkpoint.gguf_metadata import shown
 from aboard.checkpoint.gguf_split import check_split, part_paths
+from aboard.closing import Closing
 from aboard.errors import MalformedFile, UsageError
 
 __all__ = ["GgufFile", "TensorInfo", "open_gguf"]
@@ -53,7 +54,7 @@ def _open_part(path: Path, unless_sound: ExitStack) -> tuple[FileBytes, Header]:
     return file, read_header(file)
 
 
-class GgufFile:
+class GgufFile(Closing):
     """A GGUF file, open for reading. Made by `open_gguf`; also a context manager.
 
     Reads may come from several threads at once.
@@ -130,17 +131,6 @@ class GgufFile:
         """Let go of the files; reads afterwards are refused. It also happens by itself."""
         for file in self._files.values():
             file.close()
-
-    def __enter__(self) -> GgufFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<GgufFile {str(self.path)!r}: {len(self.tensors)} tensors>"

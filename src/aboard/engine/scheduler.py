@@ -11,9 +11,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from numbers import Real
-from types import TracebackType
 from typing import TYPE_CHECKING
 
+from aboard.closing import Closing
 from aboard.engine.answer_state import AnswerState
 from aboard.engine.arguments import checked_integer, require_room
 from aboard.engine.sampling import Sampling
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MOST = 2**31 - 1
 
 
-class Scheduler:
+class Scheduler(Closing):
     """Computes the answers of all its requests together; also a context manager.
 
     A thread of its own computes while there are requests, and sleeps else. What a request gets
@@ -151,17 +151,6 @@ class Scheduler:
             self._closed = True
             self._arrived.notify()
         self._thread.join()
-
-    def __enter__(self) -> Scheduler:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _work(self) -> None:
         while True:

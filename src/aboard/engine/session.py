@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from aboard.closing import Closing
 from aboard.engine.answer import answer
 from aboard.engine.answer_state import AnswerState, FinishReason, Step, Timing
 from aboard.engine.arguments import is_integer, require_room
@@ -31,7 +31,7 @@ PROMPT_CHUNK = 128
 """Tokens of a prompt that are processed together. It decides the speed and no bit of a result."""
 
 
-class Session:
+class Session(Closing):
     """A KV cache on a model; made by `Model.session`. Also a context manager.
 
     One thread at a time may use a session; several sessions of a model may be used by several
@@ -109,17 +109,6 @@ class Session:
         self._cache = None
         self._tokens = []
         self._ahead.clear()
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def reset(self) -> None:
         """Forget all tokens."""

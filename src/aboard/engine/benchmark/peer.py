@@ -12,9 +12,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from aboard.closing import Closing
 from aboard.engine.benchmark.work import Work
 from aboard.errors import PeerError, UsageError
 
@@ -113,7 +113,7 @@ def peers_by_name(names: list[str], environment: str | Path | None) -> list[Peer
     return specs
 
 
-class Peer:
+class Peer(Closing):
     """The engine, running, with one model loaded. Computes only while it is asked.
 
     Attributes
@@ -167,17 +167,6 @@ class Peer:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def ask(self, op: str, **fields: object) -> dict[str, Any]:
         """The answer to one request, see worker.py.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from aboard.closing import Closing
 from aboard.engine.benchmark.report import Kind
 from aboard.engine.model import Model
 from aboard.engine.session import Session
@@ -35,7 +35,7 @@ class Contender(Protocol):
         ...
 
 
-class OwnEngine:
+class OwnEngine(Closing):
     """Our engine on one model; each sequence keeps its context from one piece of work to the next.
 
     Also a context manager, which gives the sessions' memory back.
@@ -46,15 +46,8 @@ class OwnEngine:
         self._sessions: list[Session] = []
         self._held = ExitStack()
 
-    def __enter__(self) -> OwnEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give the sessions' memory back."""
         self._held.close()
 
     @property
