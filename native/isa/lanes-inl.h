@@ -202,6 +202,11 @@ ABOARD_INLINE U8x64 Shifted(U8x64 a, uint8_t mask) {
   return a & mask;
 }
 
+// The nearest integers, half to even, of numbers below 2^22: adding 1.5 * 2^23 rounds to them.
+ABOARD_INLINE I32x16 Rounded(F32x16 a) {
+  return Bits(a + Splat(0x1.8p23f)) - SplatI(0x4b400000);
+}
+
 // The one order in which sixteen lanes are summed.
 ABOARD_INLINE float SumLanes(const float* lane) {
   float a[8], b[4];

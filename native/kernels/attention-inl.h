@@ -209,6 +209,23 @@ ABOARD_INLINE bool SeesAll(const ChunkQuery& query, size_t g) {
 
 using Weights = float[kKeyChunk];
 
+// Queries whose weights are held at once, between the keys of a chunk and its values.
+constexpr size_t kTogether = 12;
+
+// Groups of sixteen keys of which any of the queries sees some: [first, last).
+struct Groups {
+  size_t first, last;
+};
+template <int kQueries>
+ABOARD_INLINE Groups GroupsSeen(const ChunkQuery* queries) {
+  int32_t first = queries[0].first, last = queries[0].last;
+  for (int q = 1; q < kQueries; ++q) {
+    if (queries[q].first < first) first = queries[q].first;
+    if (queries[q].last > last) last = queries[q].last;
+  }
+  return {(size_t)first / 16, ((size_t)last + 15) / 16};
+}
+
 // What the softmax makes of each query's scores of groups [first_group, last_group) of sixteen keys:
 // weights, their sum, the highest score. Step by step for all queries: those of one wait for each
 // other.
@@ -242,12 +259,7 @@ template <class Elements, int kQueries>
 __attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
                                          const typename Elements::Element* keys, size_t d,
                                          float scale, Weights* weights) {
-  int32_t first = queries[0].first, last = queries[0].last;
-  for (int q = 1; q < kQueries; ++q) {
-    if (queries[q].first < first) first = queries[q].first;
-    if (queries[q].last > last) last = queries[q].last;
-  }
-  const size_t first_group = (size_t)first / 16, last_group = ((size_t)last + 15) / 16;
+  const auto [first_group, last_group] = GroupsSeen<kQueries>(queries);
   F32x16 scores[kQueries][kKeyChunk / 16];
   for (size_t g = first_group; g < last_group; ++g) {
     F32x16 all[kQueries];
@@ -276,7 +288,6 @@ __attribute__((noinline)) void WeighTile(const ChunkQuery* queries,
 template <class Elements>
 void Attend(const ChunkQuery* queries, size_t n_queries, const typename Elements::Element* keys,
             const typename Elements::Element* values, size_t d, float scale) {
-  constexpr size_t kTogether = 12;
   Weights weights[kTogether];
   for (; n_queries > 0; queries += kTogether) {
     const size_t n = n_queries < kTogether ? n_queries : kTogether;

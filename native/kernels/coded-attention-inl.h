@@ -69,7 +69,6 @@ ABOARD_INLINE void ScoresOf16Codes(const ChunkQuery* queries, const QueryCode* c
 ABOARD_INLINE void CodeWeights(const ChunkQuery& query, size_t first_group, size_t last_group,
                                const float* weights, const float* value_scales,
                                CodedWeights& out) {
-  const F32x16 rounder = Splat(0x1.8p23f);
   for (size_t block = 0; block < kKeyChunk / kBlock; ++block) {
     F32x16 half[2];
     for (size_t h = 0; h < 2; ++h) {
@@ -81,11 +80,9 @@ ABOARD_INLINE void CodeWeights(const ChunkQuery& query, size_t first_group, size
     }
     // No weight is negative: their bits are in their order, a NaN's above all.
     const float scale = BlockScale(MaxLaneI(MaxI(Bits(half[0]), Bits(half[1]))));
-    const F32x16 inverse = Splat(scale > 0.0f ? 1.0f / scale : 0.0f);
+    const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
     for (size_t h = 0; h < 2; ++h) {
-      I32x16 codes = Bits(half[h] * inverse + rounder) - SplatI(0x4b400000);
-      if (!(scale > 0.0f)) codes = SplatI(0);
-      StoreAsI8s(codes, out.codes + block * kBlock + h * 16);
+      StoreAsI8s(CodesOf(half[h], scale, inverse), out.codes + block * kBlock + h * 16);
     }
     out.scales[block] = scale;
   }
@@ -94,12 +91,7 @@ ABOARD_INLINE void CodeWeights(const ChunkQuery& query, size_t first_group, size
 template <int kQueries>
 __attribute__((noinline)) void ScoreCodes(const ChunkQuery* queries, const CodedChunk& chunk,
                                           size_t blocks, float scale, CodedWeights* weights) {
-  int32_t first = queries[0].first, last = queries[0].last;
-  for (int q = 1; q < kQueries; ++q) {
-    if (queries[q].first < first) first = queries[q].first;
-    if (queries[q].last > last) last = queries[q].last;
-  }
-  const size_t first_group = (size_t)first / 16, last_group = ((size_t)last + 15) / 16;
+  const auto [first_group, last_group] = GroupsSeen<kQueries>(queries);
   QueryCode codes[kQueries * kMaxHead];  // (blocks, kQueries, 32)
   for (size_t b = 0; b < blocks; ++b) {
     for (int q = 0; q < kQueries; ++q) {
@@ -156,7 +148,6 @@ __attribute__((noinline)) void WeighCodes(const ChunkQuery* queries, const Coded
 
 void AttendCodes(const ChunkQuery* queries, size_t n_queries, const CodedChunk& chunk, size_t d,
                  float scale) {
-  constexpr size_t kTogether = 12;
   const size_t blocks = (d + kBlock - 1) / kBlock, d_padded = (d + 15) / 16 * 16;
   CodedWeights weights[kTogether];
   while (n_queries > 0) {
@@ -174,17 +165,14 @@ void AttendCodes(const ChunkQuery* queries, size_t n_queries, const CodedChunk& 
 
 // One scale for n values; up to the next multiple of 16 their codes are 0.
 float QuantizeHead(const float* x, size_t n, int8_t* codes) {
-  const F32x16 rounder = Splat(0x1.8p23f);
   I32x16 largest = SplatI(0);
   for (size_t i = 0; i < n; i += 16) {
     largest = MaxI(largest, Bits(LoadUpTo16(x + i, n - i)) & SplatI(0x7fffffff));
   }
   const float scale = BlockScale(MaxLaneI(largest));
-  const F32x16 inverse = Splat(scale > 0.0f ? 1.0f / scale : 0.0f);
+  const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
   for (size_t i = 0; i < n; i += 16) {
-    I32x16 code = Bits(LoadUpTo16(x + i, n - i) * inverse + rounder) - SplatI(0x4b400000);
-    if (!(scale > 0.0f)) code = SplatI(0);
-    StoreAsI8s(code, codes + i);
+    StoreAsI8s(CodesOf(LoadUpTo16(x + i, n - i), scale, inverse), codes + i);
   }
   return scale;
 }

@@ -29,9 +29,13 @@ ABOARD_INLINE float BlockScale(int32_t max_bits) {
   return max < 0x1p-100f ? 0.0f : max / 127.0f;
 }
 
+// Codes of values in a block of this scale; 0 where it is zero or not finite.
+ABOARD_INLINE I32x16 CodesOf(F32x16 x, float scale, float inverse) {
+  return scale > 0.0f ? Rounded(x * Splat(inverse)) : SplatI(0);
+}
+
 void Quantize(const float* x, size_t n, const QuantizedRows& out, size_t token,
               size_t first_block) {
-  const F32x16 rounder = Splat(0x1.8p23f);
   const I32x16 magnitude = SplatI(0x7fffffff);
   for (size_t done = 0; done < n; done += kBlock, ++first_block) {
     const size_t left = n - done;
@@ -46,10 +50,7 @@ void Quantize(const float* x, size_t n, const QuantizedRows& out, size_t token,
     int8_t codes_of_row[kBlock];
     int32_t sums[2];
     for (int h = 0; h < 2; ++h) {
-      // Half to even, by adding 1.5 * 2^23; a block that is not finite gets codes of 0.
-      const F32x16 scaled = half[h] * Splat(inverse);
-      I32x16 codes = Bits(scaled + rounder) - SplatI(0x4b400000);
-      if (!(scale > 0.0f)) codes = SplatI(0);
+      const I32x16 codes = CodesOf(half[h], scale, inverse);
       StoreAsI8s(codes, codes_of_row + h * 16);
       sums[h] = SumExact(codes);
       out.sums16[(block * 2 + h) * tile + in_tile] = sums[h];
