@@ -54,6 +54,24 @@ def test_an_answer_from_a_state_is_the_answer_without(call, tiny: str, saved: st
     assert got["prompt_tokens"] == plain["prompt_tokens"] - 34
 
 
+def test_a_state_in_int8_serves_answers_in_int8(call, tiny: str) -> None:
+    kv = ("--kv", "int8")
+    assert call("state", tiny, "small.state", "--system", SYSTEM, *kv).exit_code == 0
+    plain = ask(call, tiny, "--system", SYSTEM, *kv)
+
+    got = ask(call, tiny, "--system", SYSTEM, *kv, "--state", "small.state")
+
+    assert got["tokens"] == plain["tokens"]
+    assert got["prompt_tokens"] == plain["prompt_tokens"] - 34
+
+
+def test_a_state_of_another_kv_format_is_refused(call, tiny: str, saved: str) -> None:
+    outcome = call("run", tiny, "Why?", "--system", SYSTEM, "--kv", "int8", "--state", saved)
+
+    assert outcome.exit_code == 1
+    assert "kv is f16, this model's is int8" in outcome.stderr
+
+
 def test_a_text_of_its_own_may_be_saved(call, tiny: str) -> None:
     call("state", tiny, "once.state", "--raw", "Why, once")
     arguments = ["run", tiny, "Why, once upon", "--raw", "--max-tokens", "9", "--json"]

@@ -22,13 +22,14 @@ def state(
     ] = None,
     threads: options.Threads = None,
     context: options.Context = None,
+    kv: options.Kv = "f16",
     as_json: options.Json = False,
 ) -> None:
     """Save the state of MODEL after instructions that many prompts begin with.
 
     `run` and `chat` with --state FILE and the same --system then start where it ends, with the
-    tokens they would give without. The file belongs to these weights and this numerics version;
-    for others, and for other prompts, it is refused.
+    tokens they would give without. The file belongs to these weights, this numerics version and
+    this --kv; for others, and for other prompts, it is refused.
     """
     import aboard
     from aboard.cli.output import json_result, note
@@ -42,7 +43,7 @@ def state(
     text = checked_text(system or raw or "", "the text")
     if not text.strip():
         raise UsageError("the text is empty: nothing would be saved")
-    loaded = aboard.load(resolve(model), threads=threads, context=context)
+    loaded = aboard.load(resolve(model), threads=threads, context=context, kv=kv)
     opening = text_opening if system is None else chat_opening
     tokens = opening(loaded, text)
     if not tokens:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from aboard.engine.answer_state import AnswerState, Step, Timing
+from aboard.engine.answer_state import AnswerState, Step
 from aboard.engine.speculation import Speculation
 from aboard.errors import UsageError
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from aboard.engine.session import Session
     from aboard.engine.speculation import Drafter
-
-__all__ = ["Step", "Timing", "answer"]
 
 
 def answer(
