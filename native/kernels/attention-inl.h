@@ -51,11 +51,9 @@ struct HalfElements {
 
 // Scores of the sixteen keys from `first` on for each of kQueries, lane j = tree sum of query * key
 // j. Tiles of queries and keys, so that both are loaded less often than they are multiplied.
-// Not inlined: GCC 12 makes wrong code of it within ScoreTile at -O1 (not at -O2 or -O3), which
-// `make platforms` shows.
 template <int kQueries>
-__attribute__((noinline)) void ScoresOf16(const ChunkQuery* queries, const uint16_t* keys,
-                                          size_t first, size_t d, F32x16 (&scores)[kQueries]) {
+ABOARD_INLINE void ScoresOf16(const ChunkQuery* queries, const uint16_t* keys, size_t first,
+                              size_t d, F32x16 (&scores)[kQueries]) {
   keys += first * d;
   constexpr int kKeys = kQueries >= 4 ? 1 : 2;
   F32x16 products[kQueries][16];
