@@ -77,34 +77,63 @@ ABOARD_INLINE void PrefetchBlock(const uint8_t* panel, size_t block, size_t bloc
   }
 }
 
-// Sixteen rows, one token that lies alone. `block_bytes`: of a panel's bytes, codes and scales, per
+// The sixteen rows of kPanels panels that lie `apart` bytes apart, one token that lies alone; out +
+// p * out_apart takes those of panel p. `block_bytes`: of a panel's bytes, codes and scales, per
 // block.
-template <class Codes, class Scales>
-ABOARD_INLINE F32x16 PanelTimesToken(const uint8_t* codes, const uint8_t* scales, size_t blocks,
-                                     size_t block_bytes, const QuantizedRows& x) {
+template <class Codes, class Scales, int kPanels>
+ABOARD_INLINE void PanelsTimesToken(const PackedMatrix& w, const uint8_t* panels, size_t apart,
+                                    size_t blocks, size_t block_bytes, const QuantizedRows& x,
+                                    float* out, size_t out_apart) {
   constexpr int kSubs = Scales::kSubs;
   constexpr int kQuadsPerSub = kQuads / kSubs;
   const int32_t* sums = kSubs == 1 ? x.sums : x.sums16;
   const float* weighted = kSubs == 1 ? x.weighted : x.weighted16;
-  F32x16 total = Splat(0.0f);
+  F32x16 total[kPanels];
+#pragma GCC unroll 2
+  for (int p = 0; p < kPanels; ++p) total[p] = Splat(0.0f);
   for (size_t b = 0; b < blocks; ++b) {
-    PrefetchBlock<Codes>(codes, b, block_bytes);
-    U8x64 quads[kQuads];
-    Codes::Expand(codes + b * Codes::kBytes, quads);
     const F32x16 x_scale = Splat(x.scales[b]);
 #pragma GCC unroll 2
-    for (int sub = 0; sub < kSubs; ++sub) {
-      I32x16 dot[1] = {StartAt<Codes::kOffset>(sums[b * kSubs + sub])};
-      AddQuads<Codes::kMaxCode, kQuadsPerSub, 1, 1>(
-          [&](int q) ABOARD_LAMBDA { return quads[sub * kQuadsPerSub + q]; },
-          x.codes + b * kBlock + sub * kQuadsPerSub * 4, dot);
-      total = total + (Scales::Scale(scales, b, sub) * x_scale) * ToFloat(dot[0]);
-      if constexpr (Scales::kMinimum) {
-        total = total + Scales::Minimum(scales, b, sub) * Splat(weighted[b * kSubs + sub]);
+    for (int p = 0; p < kPanels; ++p) {
+      const uint8_t* codes = panels + p * apart;
+      const uint8_t* scales = codes + w.scales_offset;
+      PrefetchBlock<Codes>(codes, b, block_bytes);
+      U8x64 quads[kQuads];
+      Codes::Expand(codes + b * Codes::kBytes, quads);
+#pragma GCC unroll 2
+      for (int sub = 0; sub < kSubs; ++sub) {
+        I32x16 dot[1] = {StartAt<Codes::kOffset>(sums[b * kSubs + sub])};
+        AddQuads<Codes::kMaxCode, kQuadsPerSub, 1, 1>(
+            [&](int q) ABOARD_LAMBDA { return quads[sub * kQuadsPerSub + q]; },
+            x.codes + b * kBlock + sub * kQuadsPerSub * 4, dot);
+        total[p] = total[p] + (Scales::Scale(scales, b, sub) * x_scale) * ToFloat(dot[0]);
+        if constexpr (Scales::kMinimum) {
+          total[p] =
+              total[p] + Scales::Minimum(scales, b, sub) * Splat(weighted[b * kSubs + sub]);
+        }
       }
     }
   }
-  return total;
+#pragma GCC unroll 2
+  for (int p = 0; p < kPanels; ++p) Store(total[p], out + p * out_apart);
+}
+
+// One token, two stretches of panels at once: a core reads two streams faster than one. Of what a
+// plain loop over four streams reads, 76 to 90 % instead of 61 to 77 % (Zen 3, Q4_0, 85 MB).
+template <class Codes, class Scales>
+ABOARD_INLINE void StretchesTimesToken(const PackedMatrix& w, size_t first_panel,
+                                       size_t last_panel, size_t blocks, size_t block_bytes,
+                                       const QuantizedRows& x, float* y) {
+  const size_t half = (last_panel - first_panel) / 2;
+  for (size_t panel = first_panel; panel < first_panel + half; ++panel) {
+    PanelsTimesToken<Codes, Scales, 2>(w, w.panels + panel * w.panel_bytes, half * w.panel_bytes,
+                                       blocks, block_bytes, x, y + panel * kPanelRows,
+                                       half * kPanelRows);
+  }
+  for (size_t panel = first_panel + 2 * half; panel < last_panel; ++panel) {
+    PanelsTimesToken<Codes, Scales, 1>(w, w.panels + panel * w.panel_bytes, 0, blocks, block_bytes,
+                                       x, y + panel * kPanelRows, 0);
+  }
 }
 
 // A stretch of a panel as integers and floats, decoded once for all tokens.
@@ -232,14 +261,14 @@ void LinearOf(const PackedMatrix& w, size_t first_panel, size_t last_panel, cons
   const UnpackedPanel unpacked = {
       scratch, (float*)(scratch + kUnpackBlocks * kQuads * kQuadBytes),
       (float*)(scratch + kUnpackBlocks * (kQuads * kQuadBytes + 2 * kPanelRows * 4))};
+  if (x.tile == 1) {
+    return StretchesTimesToken<Codes, Scales>(w, first_panel, last_panel, blocks, block_bytes, x,
+                                              y);
+  }
   for (size_t panel = first_panel; panel < last_panel; ++panel) {
     const uint8_t* codes = w.panels + panel * w.panel_bytes;
     const uint8_t* scales = codes + w.scales_offset;
     float* out = y + panel * kPanelRows;
-    if (x.tile == 1) {
-      Store(PanelTimesToken<Codes, Scales>(codes, scales, blocks, block_bytes, x), out);
-      continue;
-    }
     for (size_t first = 0; first < blocks; first += kUnpackBlocks) {
       const size_t n = blocks - first < kUnpackBlocks ? blocks - first : kUnpackBlocks;
       Unpack<Codes, Scales>(codes, scales, first, n, unpacked);
