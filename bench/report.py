@@ -160,15 +160,16 @@ def more_threads_text(line: Line) -> str:
 
 
 def busy_text(line: Line) -> str:
-    """What is left beside busy loops."""
+    """What is left beside busy loops, engine by engine."""
     rows = [
         [
-            title,
-            spread(line[name]["quiet_tokens_per_s"]),
-            spread(line[name]["busy_tokens_per_s"]),
-            spread(line[name]["kept"], ".0%"),
+            "Aboard" if name == "aboard" else name,
+            spread(figures["quiet_tokens_per_s"]),
+            spread(figures["busy_tokens_per_s"]),
+            spread(figures["kept"], ".0%"),
         ]
-        for name, title in (("aboard", "Aboard"), ("llama.cpp", "llama.cpp"))
+        for name, figures in line.items()
+        if isinstance(figures, dict) and "kept" in figures
     ]
     head = ["", "alone, tokens/s", f"beside {line['loops']} busy loops", "kept"]
     return table(head, rows)
