@@ -43,10 +43,10 @@ class Folder:
             )
         return content
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, max_bytes: int = MAX_SMALL_BYTES) -> str:
         """The text of a file, which must be UTF-8."""
         try:
-            return self.read(name).decode().removeprefix("\ufeff")
+            return self.read(name, max_bytes).decode().removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             raise TokenizerError(
                 f"{self.path / name}: byte {error.start} is no UTF-8", hint=_DAMAGED

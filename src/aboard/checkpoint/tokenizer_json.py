@@ -100,6 +100,16 @@ class TokenizerJson:
             highest = max(highest, expected)
         return replace(self, added=tuple(added.values()))
 
+    def with_special(self, texts: Iterable[str]) -> TokenizerJson:
+        """The same with each of `texts` as a special token; a new one gets the next id."""
+        found = self
+        for text in texts:
+            highest = max((token.token_id for token in found.added), default=-1)
+            token_id = self.ids.get(text, max(highest + 1, len(self.ids)))
+            token = AddedToken(token_id=token_id, content=text, special=True, normalized=False)
+            found = found.with_added([token])
+        return found
+
 
 def read_tokenizer_json(fields: Fields) -> TokenizerJson:
     """The checked content of a tokenizer.json.
