@@ -10,6 +10,7 @@ import struct
 
 import numpy as np
 
+from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.gguf_bytes import HeaderStream
 from aboard.errors import UnsupportedFile
 
@@ -50,11 +51,6 @@ def read_metadata(stream: HeaderStream, count: int) -> dict[str, object]:
     stream.reading = "the metadata"
     stream.claim(_MIN_KEY_BYTES, count)
     return _Values(stream).keyed(count)
-
-
-def shown(name: str) -> str:
-    """`name` as messages show it: quoted, and short however long it is."""
-    return repr(name if len(name) <= 80 else name[:77] + "...")
 
 
 class _Values:
