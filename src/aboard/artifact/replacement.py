@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aboard.closing import Closing
 from aboard.errors import ArtifactError
+from aboard.publishing import publish
 
 try:
     import fcntl
@@ -70,8 +71,7 @@ class Replacement(Closing):
         """Put the file in its place, once its bytes are on the disk."""
         try:
             os.fsync(self._descriptor)
-            self._fresh.replace(self.path)
-            _sync_folder(self.path.parent)
+            publish(self._fresh, self.path)
         except OSError as error:
             raise self._failure(error) from None
         os.close(self._descriptor)
@@ -127,14 +127,4 @@ def _locked(fresh: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
         os.close(descriptor)
