@@ -60,6 +60,8 @@ class GgufFile(TensorFiles):
     metadata : Mapping of str to object
         Numbers, booleans and texts as Python values, arrays of numbers as read-only NumPy arrays,
         arrays of texts as a sequence that decodes when asked, arrays of arrays as lists.
+    number_types : Mapping of str to str
+        What NumPy calls the type that a single number of the metadata has in the file.
     """
 
     def __init__(self, parts: Sequence[tuple[FileBytes, Header]]) -> None:
@@ -68,3 +70,4 @@ class GgufFile(TensorFiles):
         super().__init__(first_file.path, (file for file, _ in parts), tensors)
         self.version = first_header.version
         self.metadata: Mapping[str, object] = MappingProxyType(dict(first_header.metadata))
+        self.number_types: Mapping[str, str] = MappingProxyType(dict(first_header.number_types))

@@ -39,6 +39,7 @@ class Header:
 
     version: int
     metadata: Mapping[str, object]
+    number_types: Mapping[str, str]
     tensors: Sequence[TensorInfo]
 
 
@@ -58,7 +59,7 @@ def read_header(file: FileBytes) -> Header:
     n_tensors = stream.unpack(_UINT64)
     stream.reading = "the number of metadata keys"
     n_keys = stream.unpack(_UINT64)
-    metadata = read_metadata(stream, n_keys)
+    metadata, number_types = read_metadata(stream, n_keys)
     stream.reading = "the list of tensors"
     stream.claim(_MIN_TENSOR_BYTES, n_tensors)
     if n_tensors > MAX_TENSORS:
@@ -69,7 +70,7 @@ def read_header(file: FileBytes) -> Header:
     alignment = _alignment(file.path, metadata)
     data_start = -(-stream.position // alignment) * alignment
     tensors = _place(file, relative, alignment, data_start)
-    return Header(version=version, metadata=metadata, tensors=tensors)
+    return Header(version=version, metadata=metadata, number_types=number_types, tensors=tensors)
 
 
 def _read_version(stream: HeaderStream) -> int:
