@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -85,7 +86,10 @@ def _scalar(value: bool | int | float | np.generic, what: str) -> tuple[int, byt
     elif isinstance(value, int):
         number = np.asarray(value, _integer_type(value, what))
     else:
-        number = np.asarray(value, np.float32)
+        with np.errstate(over="ignore", under="ignore"):
+            number = np.asarray(value, np.float32)
+        if bool(number) != bool(value) or np.isfinite(number) != math.isfinite(value):
+            raise ArtifactError(f"{what} is {value}, which is beyond the range of FLOAT32")
     return _number(number.dtype, what), _octets(number)
 
 
