@@ -27,12 +27,13 @@ def test_the_path_alone_is_on_stdout(call, tmp_path: Path) -> None:
 
     outcome = call("import", str(source), "-o", "out.gguf", "--type", "q4_0")
 
+    size_kb = Path("out.gguf").stat().st_size / 1000
     assert outcome.exit_code == 0
     assert outcome.stdout == "out.gguf\n"
     assert outcome.stderr.splitlines() == [
         "my-model: converting, 87.5 kB",
         "aboard: output.weight is Q8_0: its errors would go straight into the logits",
-        "aboard: llama, 138,048 parameters, 94.1 kB (22 Q4_0, 7 F32, 1 Q8_0), MIT",
+        f"aboard: llama, 138,048 parameters, {size_kb:.1f} kB (22 Q4_0, 7 F32, 1 Q8_0), MIT",
     ]
     assert open_gguf("out.gguf").tensors["blk.0.ffn_up.weight"].format == "Q4_0"
 
