@@ -169,7 +169,7 @@ def tokenizer_metadata(vocabulary: int = 259) -> dict[str, object]:
 
     A vocabulary below 259 ends sooner; one below 256 lacks bytes.
     """
-    tokens = [*_byte_letters(), *SPECIAL_TOKENS]
+    tokens = [*byte_letters(), *SPECIAL_TOKENS]
     tokens += [f"<unused{i}>" for i in range(vocabulary - len(tokens))]
     types = [_NORMAL] * 256 + [_CONTROL] * 3 + [_UNUSED] * max(vocabulary - 259, 0)
     entries: dict[str, object] = {
@@ -233,7 +233,7 @@ def _llama3_divisors(model: Llama, scaling: RopeScaling) -> np.ndarray:
     return (1 / ((1 - smooth) / scaling.factor + smooth)).astype(np.float32)
 
 
-def _byte_letters() -> list[str]:
+def byte_letters() -> list[str]:
     """GPT-2's letter for each byte (Radford et al. 2019, `bytes_to_unicode`)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = {byte: chr(byte) for byte in printable}

@@ -14,6 +14,7 @@ AboardError
 ├── NumericalError         a model computes NaN or infinity instead of logits
 ├── SessionMismatch        saved state that belongs to other weights or numerics
 ├── AttestationMismatch    a replay differs from the attestation it is checked against
+├── ArtifactError          what ships can't be written as it should be
 ├── PeerError              another engine, measured beside ours, fails
 └── StoreError             a model can't be brought, found or verified
 
@@ -89,6 +90,10 @@ class SessionMismatch(AboardError):
 
 class AttestationMismatch(AboardError):
     """A replayed attestation differs from the one it is checked against."""
+
+
+class ArtifactError(AboardError):
+    """What ships can't be written as it should be: no room, no such type, a place of another."""
 
 
 class PeerError(AboardError):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attacks.gguf_target import FUZZ, load
+from attacks.fuzz_targets import FUZZ, load
 
 examine = load("fuzz_gguf").examine
 INPUTS = sorted(path for path in FUZZ.glob("*/gguf/*") if path.parts[-3] in ("corpus", "crashes"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attacks.gguf_target import FUZZ, load
+from attacks.fuzz_targets import FUZZ, load
 
 EXAMINE = {name: load(f"fuzz_{name}").examine for name in ("tokenizer", "template")}
 REFUSALS = (

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aboard.checkpoint.gguf import open_gguf
-from attacks.gguf_target import load
+from attacks.fuzz_targets import load
 from checkpoint.handmade import ARRAY, BOOL, LAYOUTS, TEXT, array, gguf, key, tensor
 
 FIXED = settings(

@@ -14,17 +14,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from aboard.checkpoint.gguf_bytes import FileBytes
-from aboard.checkpoint.gguf_header import Header, TensorInfo, read_header
-from aboard.checkpoint.gguf_metadata import shown
+from aboard.checkpoint.file_bytes import FileBytes
+from aboard.checkpoint.gguf_header import Header, read_header
 from aboard.checkpoint.gguf_split import check_split, part_paths
-from aboard.closing import Closing
-from aboard.errors import MalformedFile, UsageError
+from aboard.checkpoint.tensor_files import TensorFiles, TensorInfo
 
 __all__ = ["GgufFile", "TensorInfo", "open_gguf"]
 
@@ -54,97 +48,26 @@ def _open_part(path: Path, unless_sound: ExitStack) -> tuple[FileBytes, Header]:
     return file, read_header(file)
 
 
-class GgufFile(Closing):
+class GgufFile(TensorFiles):
     """A GGUF file, open for reading. Made by `open_gguf`; also a context manager.
 
-    Reads may come from several threads at once.
+    Reads may come from several threads at once. `path` is the first file where there are parts.
 
     Attributes
     ----------
-    path : Path
-        The file, the first one where there are parts.
     version : int
         Of the format: 2 or 3.
-    size_bytes : int
-        The length of the file, all parts together.
     metadata : Mapping of str to object
         Numbers, booleans and texts as Python values, arrays of numbers as read-only NumPy arrays,
         arrays of texts as a sequence that decodes when asked, arrays of arrays as lists.
-    tensors : Mapping of str to TensorInfo
-        By name, in the order of the file.
+    number_types : Mapping of str to str
+        What NumPy calls the type that a single number of the metadata has in the file.
     """
 
     def __init__(self, parts: Sequence[tuple[FileBytes, Header]]) -> None:
         first_file, first_header = parts[0]
-        self.path = first_file.path
+        tensors = (tensor for _, header in parts for tensor in header.tensors)
+        super().__init__(first_file.path, (file for file, _ in parts), tensors)
         self.version = first_header.version
-        self.size_bytes = sum(file.size for file, _ in parts)
         self.metadata: Mapping[str, object] = MappingProxyType(dict(first_header.metadata))
-        self.tensors: Mapping[str, TensorInfo] = MappingProxyType(
-            {tensor.name: tensor for _, header in parts for tensor in header.tensors}
-        )
-        self._files = {file.path: file for file, _ in parts}
-
-    def read(self, name: str) -> npt.NDArray[np.uint8]:
-        """The bytes of the tensor `name`, (size_bytes,) uint8.
-
-        Raises
-        ------
-        CheckpointError
-            There is no such tensor, or the file was cut short since it was opened.
-        """
-        buffer = np.empty(self._tensor(name).size_bytes, np.uint8)
-        self.read_into(name, buffer)
-        return buffer
-
-    def read_into(
-        self, name: str, buffer: bytearray | memoryview | npt.NDArray[Any], start_byte: int = 0
-    ) -> None:
-        """Fill `buffer` with the bytes of the tensor `name` from its byte `start_byte` on.
-
-        Parameters
-        ----------
-        name : str
-            The tensor.
-        buffer : writable buffer, contiguous
-            Its length says how much to read.
-        start_byte : int
-            Counted from the tensor's first byte.
-
-        Raises
-        ------
-        CheckpointError
-            There is no such tensor, or the file was cut short since it was opened.
-        UsageError
-            The range reaches beyond the tensor, or `buffer` can't be written to.
-        """
-        tensor = self._tensor(name)
-        view = _writable(buffer)
-        if not 0 <= start_byte <= tensor.size_bytes - len(view):
-            raise UsageError(
-                f"bytes {start_byte} to {start_byte + len(view)} of tensor {shown(name)}, "
-                f"which has {tensor.size_bytes}"
-            )
-        self._files[tensor.path].read_into(view, tensor.offset + start_byte)
-
-    def close(self) -> None:
-        """Let go of the files; reads afterwards are refused. It also happens by itself."""
-        for file in self._files.values():
-            file.close()
-
-    def __repr__(self) -> str:
-        return f"<GgufFile {str(self.path)!r}: {len(self.tensors)} tensors>"
-
-    def _tensor(self, name: str) -> TensorInfo:
-        found = self.tensors.get(name)
-        if found is None:
-            raise MalformedFile(f"{self.path}: has no tensor {shown(name)}")
-        return found
-
-
-def _writable(buffer: bytearray | memoryview | npt.NDArray[Any]) -> memoryview:
-    """`buffer` as flat bytes."""
-    view = buffer.data if isinstance(buffer, np.ndarray) else memoryview(buffer)
-    if view.readonly or not view.c_contiguous:
-        raise UsageError("the buffer to read into is read-only or not contiguous")
-    return view.cast("B") if view.nbytes else memoryview(bytearray())
+        self.number_types: Mapping[str, str] = MappingProxyType(dict(first_header.number_types))

@@ -1,4 +1,4 @@
-"""Bytes of a GGUF file: read by position, and in order through one bounded window.
+"""The bytes of a GGUF header, read in order through one bounded window.
 
 Whatever a length in the file claims is held against the length of the file before anything is
 allocated for it.
@@ -6,18 +6,15 @@ allocated for it.
 
 from __future__ import annotations
 
-import os
-import stat
 import struct
-import weakref
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from aboard.checkpoint.file_bytes import CUT_SHORT, FileBytes
 from aboard.checkpoint.gguf_strings import InvalidString, StringArray, StringCollector
-from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile, UsageError
+from aboard.errors import MalformedFile, UnsupportedFile
 
 # The largest header known, of a 262,144-token vocabulary, is about 16 MB.
 MAX_HEADER_BYTES = 256 << 20
@@ -27,54 +24,7 @@ MAX_TEXT_BYTES = 32 << 20
 MAX_NAME_BYTES = 1024
 WINDOW_BYTES = 64 << 10
 
-CUT_SHORT = "The file was cut short or damaged: get it again."
 _UINT64 = struct.Struct("<Q")
-
-
-class FileBytes:
-    """A file open for reading; `read_into` may be called from several threads.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing, unreadable or no ordinary file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            # Without O_NONBLOCK, opening a named pipe would wait for a writer for ever.
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (OSError, ValueError) as error:
-            raise _unreadable(path, error) from None
-        self._close = weakref.finalize(self, os.close, descriptor)
-        self._descriptor = descriptor
-        state = os.fstat(descriptor)
-        self.size = state.st_size
-        if not stat.S_ISREG(state.st_mode):
-            self.close()
-            raise CheckpointError(f"{path}: is not an ordinary file")
-
-    def close(self) -> None:
-        """Let go of the file; reads afterwards are refused."""
-        self._close()
-
-    def read_into(self, buffer: memoryview, position: int) -> None:
-        """Fill `buffer`, flat bytes, from byte `position` of the file on."""
-        if not self._close.alive:
-            raise UsageError(f"{self.path}: was closed before this read")
-        while buffer:
-            try:
-                n_read = os.preadv(self._descriptor, [buffer], position)
-            except OSError as error:
-                raise _unreadable(self.path, error) from None
-            if n_read == 0:
-                raise MalformedFile(
-                    f"{self.path}: the file was cut short: it ended at byte {position}, "
-                    f"expected at least {len(buffer)} bytes more",
-                    hint=CUT_SHORT,
-                )
-            buffer, position = buffer[n_read:], position + n_read
 
 
 class HeaderStream:
@@ -203,8 +153,3 @@ class HeaderStream:
         window = bytearray(min(WINDOW_BYTES, self.file.size - start))
         self.file.read_into(memoryview(window), start)
         self._window, self._at, self._window_end = bytes(window), 0, start + len(window)
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> CheckpointError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return CheckpointError(f"{path}: can't be read: {reason}", hint="Check the path.")

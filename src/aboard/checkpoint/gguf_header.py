@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from aboard.checkpoint.gguf_bytes import CUT_SHORT, FileBytes, HeaderStream
-from aboard.checkpoint.gguf_metadata import read_metadata, shown
+from aboard.checkpoint.file_bytes import CUT_SHORT, FileBytes, shown
+from aboard.checkpoint.foreign import looks_like
+from aboard.checkpoint.gguf_bytes import HeaderStream
+from aboard.checkpoint.gguf_metadata import read_metadata
 from aboard.checkpoint.gguf_types import REFUSED_TYPES, TENSOR_TYPES
+from aboard.checkpoint.tensor_files import TensorInfo
 from aboard.errors import MalformedFile, UnsupportedFile
 
 MAX_TENSORS = 1 << 16
@@ -28,44 +31,6 @@ MAX_DIMENSIONS = 4
 _UINT32, _UINT64 = struct.Struct("<I"), struct.Struct("<Q")
 _MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8  # length, one letter, n, one dimension, type, offset
 _VERSIONS = (2, 3)
-_LOOKS_LIKE = {
-    b"PK\x03\x04": ("a zip archive", "PyTorch checkpoints are refused: convert it to GGUF."),
-    b"\x80\x02": ("a Python pickle", "Pickled checkpoints are refused: convert it to GGUF."),
-    b"vers": ("a Git LFS pointer", "Fetch the file that it stands for with `git lfs pull`."),
-    b"<!DO": ("a web page", "The download failed: get the file again."),
-    b"<!do": ("a web page", "The download failed: get the file again."),
-    b"<htm": ("a web page", "The download failed: get the file again."),
-    b"tjgg": ("a GGML file from before GGUF", "Convert the model again, to GGUF."),
-    b"lmgg": ("a GGML file from before GGUF", "Convert the model again, to GGUF."),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """Where a tensor lies and what it is.
-
-    Attributes
-    ----------
-    name : str
-        As the file has it: "blk.0.attn_q.weight".
-    format : str
-        Such as "Q4_K"; `aboard.formats.by_name` knows those that can be decoded.
-    shape : tuple of int
-        Outermost first, (rows, columns) for a matrix.
-    path : Path
-        The file that holds the tensor.
-    offset : int
-        Its first byte in that file.
-    size_bytes : int
-        Its length.
-    """
-
-    name: str
-    format: str
-    shape: tuple[int, ...]
-    path: Path
-    offset: int
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +39,7 @@ class Header:
 
     version: int
     metadata: Mapping[str, object]
+    number_types: Mapping[str, str]
     tensors: Sequence[TensorInfo]
 
 
@@ -93,7 +59,7 @@ def read_header(file: FileBytes) -> Header:
     n_tensors = stream.unpack(_UINT64)
     stream.reading = "the number of metadata keys"
     n_keys = stream.unpack(_UINT64)
-    metadata = read_metadata(stream, n_keys)
+    metadata, number_types = read_metadata(stream, n_keys)
     stream.reading = "the list of tensors"
     stream.claim(_MIN_TENSOR_BYTES, n_tensors)
     if n_tensors > MAX_TENSORS:
@@ -104,15 +70,14 @@ def read_header(file: FileBytes) -> Header:
     alignment = _alignment(file.path, metadata)
     data_start = -(-stream.position // alignment) * alignment
     tensors = _place(file, relative, alignment, data_start)
-    return Header(version=version, metadata=metadata, tensors=tensors)
+    return Header(version=version, metadata=metadata, number_types=number_types, tensors=tensors)
 
 
 def _read_version(stream: HeaderStream) -> int:
     path = stream.file.path
     start = stream.take(min(4, stream.file.size))
     if start != b"GGUF":
-        looks = (like for prefix, like in _LOOKS_LIKE.items() if start.startswith(prefix))
-        found, hint = next(looks, (f"begins with {start!r}", "Check the path."))
+        found, hint = looks_like(start) or (f"begins with {start!r}", "Check the path.")
         if start == b"":
             found, hint = "empty", CUT_SHORT
         raise MalformedFile(f"{path}: is not a GGUF file: {found}, expected b'GGUF'", hint=hint)

@@ -10,6 +10,7 @@ import struct
 
 import numpy as np
 
+from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.gguf_bytes import HeaderStream
 from aboard.errors import UnsupportedFile
 
@@ -37,8 +38,8 @@ _MIN_KEY_BYTES = 8 + 1 + 4 + 1  # length, one letter, type, a value of one byte
 _MIN_ARRAY_BYTES = 4 + 8  # type, length
 
 
-def read_metadata(stream: HeaderStream, count: int) -> dict[str, object]:
-    """The next `count` keys of `stream` and their values.
+def read_metadata(stream: HeaderStream, count: int) -> tuple[dict[str, object], dict[str, str]]:
+    """The next `count` keys of `stream` and their values, and the NumPy types of single numbers.
 
     Raises
     ------
@@ -49,12 +50,8 @@ def read_metadata(stream: HeaderStream, count: int) -> dict[str, object]:
     """
     stream.reading = "the metadata"
     stream.claim(_MIN_KEY_BYTES, count)
-    return _Values(stream).keyed(count)
-
-
-def shown(name: str) -> str:
-    """`name` as messages show it: quoted, and short however long it is."""
-    return repr(name if len(name) <= 80 else name[:77] + "...")
+    values = _Values(stream)
+    return values.keyed(count), values.number_types
 
 
 class _Values:
@@ -63,6 +60,7 @@ class _Values:
     def __init__(self, stream: HeaderStream) -> None:
         self._stream = stream
         self._left = MAX_VALUES
+        self.number_types: dict[str, str] = {}
 
     def keyed(self, count: int) -> dict[str, object]:
         stream = self._stream
@@ -74,7 +72,10 @@ class _Values:
             stream.reading = f"metadata key {shown(key)}"
             if key in metadata:
                 raise stream.malformed("stands there twice")
-            metadata[key] = self._value(stream.unpack(_UINT32))
+            kind = stream.unpack(_UINT32)
+            metadata[key] = self._value(kind)
+            if kind in _DTYPES:
+                self.number_types[key] = _DTYPES[kind].name
         return metadata
 
     def _value(self, kind: int) -> object:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.gguf_header import Header
-from aboard.checkpoint.gguf_metadata import shown
 from aboard.errors import MalformedFile, UnsupportedFile
 
 MAX_PARTS = 512

@@ -1,7 +1,8 @@
 """Text to token ids and back, as a GGUF file's `tokenizer.ggml.*` metadata says.
 
 Two models of tokens are known: byte-level BPE ('gpt2', its words cut by the `tokenizers` library)
-and SentencePiece BPE ('llama'). What the metadata says and Aboard doesn't know is refused.
+and SentencePiece BPE ('llama'). A file that holds a whole tokenizer.json is encoded as that says.
+What the metadata says and Aboard doesn't know is refused.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from aboard.checkpoint.tokenizer_metadata import (
     read_tokenizer_metadata,
     tokenizer_sha256,
 )
-from aboard.checkpoint.tokenizer_special import SpecialTokens
+from aboard.checkpoint.tokenizer_special import SegmentEncoder
 from aboard.errors import TokenizerError, UsageError
 
 if TYPE_CHECKING:
-    from aboard.checkpoint.tokenizer_bpe import ByteLevelEncoder
+    from aboard.checkpoint.tokenizer_library import LibraryEncoder
     from aboard.checkpoint.tokenizer_metadata import TokenizerMetadata
-    from aboard.checkpoint.tokenizer_spm import SentencePieceEncoder
 
 
 class Tokenizer:
@@ -53,14 +53,9 @@ class Tokenizer:
     def __init__(self, metadata: Mapping[str, object]) -> None:
         known = read_tokenizer_metadata(metadata)
         self._metadata = metadata
-        self._encoder = _encoder(known)
+        self._encoder = _encoder(known, metadata)
         self._tokens = known.tokens
         self._control = known.control
-        self._special = known.control | known.user_defined
-        by_text = {self._encoder.prepare(known.tokens[i]): i for i in known.user_defined}
-        self._always_found = SpecialTokens(by_text)
-        by_text |= {known.tokens[i]: i for i in known.control}
-        self._all_found = SpecialTokens(by_text, _strip_after(known, metadata))
         self.n_vocabulary = len(known.tokens)
         self.bos_id = known.bos_id
         self.eos_id = known.eos_id
@@ -130,15 +125,7 @@ class Tokenizer:
                 "text that UTF-8 can hold",
                 hint="Decode the bytes the text came from again, with the right encoding.",
             ) from None
-        found = self._all_found if parse_special else self._always_found
-        ids: list[int] = []
-        at_start = True
-        for plain, special_id in found.split(self._encoder.prepare(text)):
-            if plain:
-                ids += self._encoder.encode(plain, at_start=at_start)
-            if special_id is not None:
-                ids.append(special_id)
-            at_start = True
+        ids = self._encoder.encode(text, parse_special=parse_special)
         if add_special and self.adds_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
             ids.insert(0, self.bos_id)
         if add_special and self.adds_eos and self.eos_id is not None and ids[-1:] != [self.eos_id]:
@@ -184,8 +171,6 @@ class Tokenizer:
             raise UsageError(
                 f"token id {token_id} is outside the vocabulary of {self.n_vocabulary} tokens"
             )
-        if token_id in self._special:
-            return self._encoder.restore(self._tokens[token_id])
         return self._encoder.piece(token_id)
 
     def control_in(self, text: str) -> str | None:
@@ -193,10 +178,8 @@ class Tokenizer:
 
         Text of users should have none: within a conversation it would pass for the template's.
         """
-        for _, token_id in self._all_found.split(self._encoder.prepare(text)):
-            if token_id is not None and token_id in self._control:
-                return self._tokens[token_id]
-        return None
+        found = (i for i in self._encoder.special_in(text) if i in self._control)
+        return next((self._tokens[token_id] for token_id in found), None)
 
     def is_control(self, token_id: int) -> bool:
         """Whether `decode` leaves this token out."""
@@ -204,7 +187,11 @@ class Tokenizer:
 
     def starts_text(self, token_id: int) -> bool:
         """Whether a text that follows this token begins with SentencePiece's extra space."""
-        return self._encoder.adds_space and token_id in self._special
+        return self._encoder.starts_text(token_id)
+
+    def first_piece(self, token_id: int) -> bytes:
+        """The bytes of a token that begins a text: without the space that `encode` put there."""
+        return self._encoder.first_piece(token_id)
 
     @property
     def adds_space(self) -> bool:
@@ -228,29 +215,34 @@ class StreamDecoder:
     def push(self, token_id: int) -> str:
         """The text that is complete once `token_id` is there; often all of it, sometimes none."""
         data = self._tokenizer.piece(token_id)
+        skipped = self._skip_special and self._tokenizer.is_control(token_id)
         if self._tokenizer.starts_text(token_id):
             self._drop_space = True
-        elif self._drop_space and data:
-            data = data.removeprefix(b" ")
+        elif self._drop_space and data and not skipped:
+            data = self._tokenizer.first_piece(token_id)
             self._drop_space = False
-        if self._skip_special and self._tokenizer.is_control(token_id):
-            return ""
-        return self._utf8.decode(data)
+        return "" if skipped else self._utf8.decode(data)
 
     def finish(self) -> str:
         """What is left: U+FFFD where the last character is incomplete, else nothing."""
         return self._utf8.decode(b"", final=True)
 
 
-def _encoder(known: TokenizerMetadata) -> ByteLevelEncoder | SentencePieceEncoder:
+def _encoder(
+    known: TokenizerMetadata, metadata: Mapping[str, object]
+) -> SegmentEncoder | LibraryEncoder:
     # Imported late: `import aboard` must not pay for the tokenizers library.
+    if known.embedded is not None:
+        from aboard.checkpoint.tokenizer_library import LibraryEncoder
+
+        return LibraryEncoder(known, known.embedded)
     if known.model == "gpt2":
         from aboard.checkpoint.tokenizer_bpe import ByteLevelEncoder
 
-        return ByteLevelEncoder(known)
+        return SegmentEncoder(known, ByteLevelEncoder(known), frozenset())
     from aboard.checkpoint.tokenizer_spm import SentencePieceEncoder
 
-    return SentencePieceEncoder(known)
+    return SegmentEncoder(known, SentencePieceEncoder(known), _strip_after(known, metadata))
 
 
 def _strip_after(known: TokenizerMetadata, metadata: Mapping[str, object]) -> frozenset[int]:

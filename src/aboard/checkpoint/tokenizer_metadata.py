@@ -20,6 +20,7 @@ from aboard.checkpoint.string_index import StringIndex
 from aboard.errors import TokenizerError
 
 PREFIX = "tokenizer.ggml."
+EMBEDDED = "tokenizer.huggingface.json"
 ARCHITECTURE = "general.architecture"
 
 # Kinds of token, as `tokenizer.ggml.token_type` numbers them.
@@ -58,12 +59,14 @@ class TokenizerMetadata:
 
     `ids` finds the id of a token's text, `merges` the rank of "left right". `control`,
     `user_defined`: ids that only special parsing, or any parsing, finds in a text. `byte_ids`:
-    byte value -> id of its `<0xXX>` token.
+    byte value -> id of its `<0xXX>` token. `embedded`: the tokenizer.json that decides the ids,
+    where the file holds one; `pre`, `scores` and `merges` then decide nothing.
     """
 
     model: str
     pre: str | None
     tokens: StringArray
+    types: npt.NDArray[np.integer[Any]]
     ids: StringIndex
     scores: npt.NDArray[np.float64] | None
     merges: StringIndex | None
@@ -77,6 +80,7 @@ class TokenizerMetadata:
     add_bos: bool | None
     add_eos: bool | None
     add_space_prefix: bool | None
+    embedded: str | None
 
 
 def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata:
@@ -88,13 +92,14 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         A key is missing, of the wrong type, or contradicts another.
     """
     fields = _Fields(metadata)
-    model = fields.text("model")
-    if model not in ("gpt2", "llama"):
+    model, embedded = fields.text("model"), fields.embedded()
+    if model not in ("gpt2", "llama") and not (embedded and model == "t5"):
         raise TokenizerError(
             f"tokenizer model {model!r} is not supported: expected 'gpt2' or 'llama'",
             hint="Aboard reads byte-level BPE ('gpt2') and SentencePiece BPE ('llama').",
         )
-    fields.refuse_unknown_switches()
+    if embedded is None:
+        fields.refuse_unknown_switches()
     tokens = fields.strings("tokens")
     ids = _index(tokens)
     types = fields.array("token_type", "iu", len(tokens))
@@ -135,9 +140,10 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         model=model,
         pre=fields.optional_text("pre"),
         tokens=tokens,
+        types=types,
         ids=ids,
         scores=None if scores is None else scores.astype(np.float64),
-        merges=_merges(fields.strings("merges")) if model == "gpt2" else None,
+        merges=None if embedded or model != "gpt2" else _merges(fields.strings("merges")),
         control=control,
         user_defined=user_defined,
         byte_ids=_byte_ids(tokens, np.flatnonzero(types == BYTE).tolist()),
@@ -148,6 +154,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         add_bos=fields.flag("add_bos_token"),
         add_eos=fields.flag("add_eos_token"),
         add_space_prefix=fields.flag("add_space_prefix"),
+        embedded=embedded,
     )
 
 
@@ -157,7 +164,8 @@ def tokenizer_sha256(metadata: Mapping[str, object]) -> str:
     Each key, in sorted order, adds its name, a type letter, a count and its value, each length as
     8 bytes little-endian. Integers and floats are widened to 64 bits first, so that the hash does
     not depend on the width a converter picked. Arrays of strings add the length of each string
-    (in characters) before the text of all. Chat templates are not part of it.
+    (in characters) before the text of all. A tokenizer.json that the file holds is part of it;
+    chat templates are not.
     """
     digest = hashlib.sha256(b"aboard tokenizer 1\n")
 
@@ -167,6 +175,7 @@ def tokenizer_sha256(metadata: Mapping[str, object]) -> str:
 
     # The one family in which the architecture decides ids too: see `Tokenizer`.
     also = [ARCHITECTURE] if metadata.get(ARCHITECTURE) == "phi3" else []
+    also += [EMBEDDED] if EMBEDDED in metadata else []
     for key in sorted([*(k for k in metadata if k.startswith(PREFIX)), *also]):
         value = metadata[key]
         add(key.encode("utf-8", "surrogatepass"))
@@ -204,6 +213,15 @@ class _Fields:
         value = self._metadata.get(PREFIX + name)
         if value is not None and not isinstance(value, str):
             raise self._wrong(name, value, "a string")
+        return value
+
+    def embedded(self) -> str | None:
+        value = self._metadata.get(EMBEDDED)
+        if value is not None and (not isinstance(value, str) or not value):
+            raise TokenizerError(
+                f"{EMBEDDED} is {type(value).__name__}, expected the text of a tokenizer.json",
+                hint=_CONVERT_AGAIN,
+            )
         return value
 
     def text(self, name: str) -> str:

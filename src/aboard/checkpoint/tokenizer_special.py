@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from aboard.checkpoint.tokenizer_metadata import TokenizerMetadata
 
 
 class SpecialTokens:
@@ -56,3 +59,80 @@ class SpecialTokens:
             if text[start : start + length] in self._ids:
                 return length
         return 1 if text[start] in self._ids else 0
+
+
+class PlainEncoder(Protocol):
+    """What encodes text that holds no special token, and spells tokens."""
+
+    adds_space: bool
+    adds_bos: bool
+
+    def prepare(self, text: str) -> str:
+        """`text` as special tokens are looked for in it."""
+
+    def encode(self, text: str, *, at_start: bool) -> list[int]:
+        """The ids of a prepared `text`; `at_start`: it begins the input or a special precedes."""
+
+    def piece(self, token_id: int) -> bytes:
+        """The bytes of an ordinary token."""
+
+    def restore(self, token: str) -> bytes:
+        """The bytes of a special token's text."""
+
+
+class SegmentEncoder:
+    """Encodes a text with special tokens in it: these are cut out, `plain` encodes the rest.
+
+    Parameters
+    ----------
+    known : TokenizerMetadata
+        What the file says.
+    plain : PlainEncoder
+        What encodes the text between special tokens.
+    strip_after : frozenset of int
+        Special tokens that swallow the white space to their right.
+    """
+
+    def __init__(
+        self, known: TokenizerMetadata, plain: PlainEncoder, strip_after: frozenset[int]
+    ) -> None:
+        self._plain = plain
+        self._tokens = known.tokens
+        self._special = known.control | known.user_defined
+        by_text = {plain.prepare(known.tokens[i]): i for i in known.user_defined}
+        self._always_found = SpecialTokens(by_text)
+        by_text |= {known.tokens[i]: i for i in known.control}
+        self._all_found = SpecialTokens(by_text, strip_after)
+        self.adds_bos = plain.adds_bos
+        self.adds_space = plain.adds_space
+
+    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+        """The ids of a whole text."""
+        found = self._all_found if parse_special else self._always_found
+        ids: list[int] = []
+        for plain, special_id in found.split(self._plain.prepare(text)):
+            if plain:
+                ids += self._plain.encode(plain, at_start=True)
+            if special_id is not None:
+                ids.append(special_id)
+        return ids
+
+    def special_in(self, text: str) -> Iterator[int]:
+        """The special tokens that `text` spells out."""
+        for _, token_id in self._all_found.split(self._plain.prepare(text)):
+            if token_id is not None:
+                yield token_id
+
+    def piece(self, token_id: int) -> bytes:
+        """The bytes of a token."""
+        if token_id in self._special:
+            return self._plain.restore(self._tokens[token_id])
+        return self._plain.piece(token_id)
+
+    def first_piece(self, token_id: int) -> bytes:
+        """The bytes of a token that begins a text: without the space that was put there."""
+        return self.piece(token_id).removeprefix(b" ")
+
+    def starts_text(self, token_id: int) -> bool:
+        """Whether a text that follows this token begins with an extra space."""
+        return self.adds_space and token_id in self._special

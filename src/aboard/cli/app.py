@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from aboard.cli import attest, bench, chat, info, models, pull, run, state
+from aboard.cli import attest, bench, chat, import_, info, models, pull, run, state
 from aboard.cli.exits import errors_told
 
 _EPILOG = (
@@ -62,7 +62,8 @@ def _root(
     pass
 
 
-for _module in (pull, models, run, chat, state, info, bench, attest):
-    _command = getattr(_module, _module.__name__.rpartition(".")[2])
+for _module in (pull, import_, models, run, chat, state, info, bench, attest):
+    _name = _module.__name__.rpartition(".")[2]
+    _command = getattr(_module, _name)
     # the whole first line in the list of commands: by itself Typer cuts it where the screen ends
-    app.command(short_help=(_command.__doc__ or "").partition("\n")[0])(_command)
+    app.command(_name.rstrip("_"), short_help=(_command.__doc__ or "").partition("\n")[0])(_command)

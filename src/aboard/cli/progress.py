@@ -1,4 +1,4 @@
-"""Progress of a pull on stderr: a bar on a terminal, a line per stage elsewhere."""
+"""Progress of long commands on stderr: a bar on a terminal, a line per stage elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from aboard.cli.output import megabytes, note
-from aboard.store.folder import Progress
+from aboard.progress import Progress
 
 _WORDS = {
     "wait": "waiting for another pull of it to finish",
@@ -15,12 +15,13 @@ _WORDS = {
     "download": "downloading",
     "verify": "checking",
     "extract": "writing",
+    "import": "converting",
 }
 
 
 @contextlib.contextmanager
 def shown_on_stderr(name: str) -> Iterator[Progress]:
-    """The progress to give to `pull` while it brings `name`."""
+    """The progress to give to what works on `name`."""
     if sys.stderr.isatty():
         with _bar(name) as progress:
             yield progress

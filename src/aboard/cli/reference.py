@@ -14,7 +14,7 @@ WIDTH = 92
 
 def reference() -> str:
     """The page: the help of every command and the exit codes."""
-    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    names = [command.name for command in app.registered_commands if command.name]
     parts = ["# The command line\n", "Generated from the program's own `--help`.\n"]
     for arguments in ([], *([name] for name in names)):
         title = " ".join(["aboard", *arguments])

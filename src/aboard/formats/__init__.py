@@ -11,6 +11,24 @@ A format is a module of this folder whose name has no leading underscore; it is 
 from __future__ import annotations
 
 from aboard.formats._blocks import Blocks, check_scales
-from aboard.formats._registry import NAMES, Format, by_ggml_type, by_name
+from aboard.formats._registry import (
+    NAMES,
+    Encoder,
+    Format,
+    by_ggml_type,
+    by_name,
+    encodable,
+    encoder,
+)
 
-__all__ = ["NAMES", "Blocks", "Format", "by_ggml_type", "by_name", "check_scales"]
+__all__ = [
+    "NAMES",
+    "Blocks",
+    "Encoder",
+    "Format",
+    "by_ggml_type",
+    "by_name",
+    "check_scales",
+    "encodable",
+    "encoder",
+]

@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import Protocol, cast
 
-from aboard.errors import UnsupportedFile
+from aboard.errors import UnsupportedFile, UsageError
 from aboard.formats._blocks import Blocks, Bytes, Float32
 
 
@@ -43,6 +43,18 @@ class Format(Protocol):
         ...
 
 
+class Encoder(Format, Protocol):
+    """A format that plain numbers can be rounded to."""
+
+    def encode(self, weights: Float32, /) -> Bytes:
+        """Blocks of `weights`: (..., K) float32 -> (..., n_blocks, BLOCK_BYTES) uint8.
+
+        Each block is rounded by itself. The weights are finite; one that the format can't hold
+        raises UsageError.
+        """
+        ...
+
+
 NAMES: tuple[str, ...] = tuple(
     sorted(file.stem.upper() for file in Path(__file__).parent.glob("[a-z]*.py"))
 )
@@ -62,6 +74,26 @@ def by_name(name: str) -> Format:
     return cast(Format, importlib.import_module(f"aboard.formats.{name.lower()}"))
 
 
+@functools.cache
+def encodable() -> tuple[str, ...]:
+    """The names of the formats that `encoder` knows, in the order of their bits."""
+    found = [name for name in NAMES if hasattr(by_name(name), "encode")]
+    return tuple(sorted(found, key=lambda name: (_bits(by_name(name)), name)))
+
+
+def encoder(name: str) -> Encoder:
+    """The format called `name`, which plain numbers can be rounded to.
+
+    Raises
+    ------
+    UsageError
+        Aboard has no such format, or can't write it.
+    """
+    if name not in encodable():
+        raise UsageError(f"the type is {name!r}, expected one of {', '.join(encodable())}")
+    return cast(Encoder, by_name(name))
+
+
 def by_ggml_type(number: int) -> Format:
     """The format that GGUF files call type `number`.
 
@@ -79,6 +111,10 @@ def by_ggml_type(number: int) -> Format:
 @functools.cache
 def _numbers() -> dict[int, str]:
     return {by_name(name).GGML_TYPE: name for name in NAMES}
+
+
+def _bits(form: Format) -> float:
+    return 8 * form.BLOCK_BYTES / form.BLOCK
 
 
 def _refusal(name: str) -> UnsupportedFile:

@@ -8,6 +8,7 @@ import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
 from aboard.formats._fields import require_blocks
+from aboard.formats._rounding import blocks_of, require_finite
 
 NAME = "BF16"
 GGML_TYPE = 30
@@ -27,3 +28,12 @@ def decode(packed: Bytes) -> Float32:
     require_blocks(packed, BLOCK_BYTES)
     upper = np.ascontiguousarray(packed).view("<u2")[..., 0].astype(np.uint32)
     return (upper << np.uint32(16)).view(np.float32)
+
+
+def encode(weights: Float32) -> Bytes:
+    """Blocks of `weights`, (..., K) float32 -> (..., n_blocks, 2) uint8, each by itself."""
+    bits = np.ascontiguousarray(blocks_of(weights, BLOCK)).view(np.uint32)
+    half = np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))  # halves to the even
+    upper = ((bits + half) >> np.uint32(16)).astype("<u2")
+    require_finite((upper & 0x7F80) != 0x7F80, weights, "bfloat16")
+    return upper.view(np.uint8)

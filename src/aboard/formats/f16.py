@@ -6,6 +6,7 @@ import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
 from aboard.formats._fields import float16, require_blocks
+from aboard.formats._rounding import blocks_of, float16_bytes
 
 NAME = "F16"
 GGML_TYPE = 1
@@ -24,3 +25,8 @@ def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., K, 2) uint8 -> (..., K) float32."""
     require_blocks(packed, BLOCK_BYTES)
     return float16(packed)[..., 0]
+
+
+def encode(weights: Float32) -> Bytes:
+    """Blocks of `weights`, (..., K) float32 -> (..., n_blocks, 2) uint8, each by itself."""
+    return float16_bytes(blocks_of(weights, BLOCK))

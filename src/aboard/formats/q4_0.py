@@ -9,6 +9,7 @@ import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
 from aboard.formats._fields import bit_fields, by_weight, float16, require_blocks
+from aboard.formats._rounding import blocks_of, float16_bytes, nibbles, symmetric
 
 NAME = "Q4_0"
 GGML_TYPE = 2
@@ -29,3 +30,9 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 18) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def encode(weights: Float32) -> Bytes:
+    """Blocks of `weights`, (..., K) float32 -> (..., n_blocks, 18) uint8, each by itself."""
+    scale, codes = symmetric(blocks_of(weights, BLOCK), 8)
+    return np.concatenate([float16_bytes(scale), nibbles(codes)], axis=-1)

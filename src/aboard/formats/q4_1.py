@@ -9,6 +9,7 @@ import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
 from aboard.formats._fields import bit_fields, by_weight, float16, require_blocks
+from aboard.formats._rounding import affine, blocks_of, float16_bytes, nibbles
 
 NAME = "Q4_1"
 GGML_TYPE = 3
@@ -31,3 +32,10 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 20) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def encode(weights: Float32) -> Bytes:
+    """Blocks of `weights`, (..., K) float32 -> (..., n_blocks, 20) uint8, each by itself."""
+    scale, minimum, codes = affine(blocks_of(weights, BLOCK), 15)
+    fields = [float16_bytes(scale), float16_bytes(minimum), nibbles(codes)]
+    return np.concatenate(fields, axis=-1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
 from aboard.formats._fields import bit_fields, by_weight, float16, require_blocks
+from aboard.formats._rounding import blocks_of, fifth_bits, float16_bytes, nibbles, symmetric
 
 NAME = "Q5_0"
 GGML_TYPE = 6
@@ -30,3 +31,9 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 22) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def encode(weights: Float32) -> Bytes:
+    """Blocks of `weights`, (..., K) float32 -> (..., n_blocks, 22) uint8, each by itself."""
+    scale, codes = symmetric(blocks_of(weights, BLOCK), 16)
+    return np.concatenate([float16_bytes(scale), fifth_bits(codes), nibbles(codes)], axis=-1)

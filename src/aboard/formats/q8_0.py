@@ -9,6 +9,7 @@ import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
 from aboard.formats._fields import by_weight, float16, require_blocks
+from aboard.formats._rounding import blocks_of, float16_bytes, reciprocal
 
 NAME = "Q8_0"
 GGML_TYPE = 8
@@ -29,3 +30,15 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 34) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def encode(weights: Float32) -> Bytes:
+    """Blocks of `weights`, (..., K) float32 -> (..., n_blocks, 34) uint8, each by itself."""
+    blocks = blocks_of(weights, BLOCK)
+    scale = np.abs(blocks).max(axis=-1, keepdims=True) / np.float32(127)
+    exact = blocks * reciprocal(scale)
+    size = np.abs(exact)
+    codes = np.floor(size)
+    codes += size - codes >= np.float32(0.5)  # halves away from zero
+    codes = np.copysign(codes, exact).astype(np.int8)
+    return np.concatenate([float16_bytes(scale), codes.view(np.uint8)], axis=-1)

@@ -1,4 +1,4 @@
-"""A model's hyper-parameters from GGUF metadata: typed, bounded, and none left unread."""
+"""A model's hyper-parameters: typed, bounded, and none left unread."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ _LARGEST = 2**31 - 1
 _DAMAGED = "The file is damaged or was made by a faulty converter: get or convert it again."
 
 
-class Hyperparameters:
-    """The entries under `<architecture>.`, read by name; `finish` refuses what was not read.
+class Entries:
+    """Entries of a file that nobody vouches for, read by name; `finish` refuses what was not read.
 
     Parameters
     ----------
-    metadata : mapping
-        Of a GGUF file.
-    architecture : str
-        The prefix of the keys.
+    values : mapping
+        The entries.
+    prefix : str
+        What messages put before a name.
+    hint : str
+        What to do where an entry is missing or of a wrong type.
     """
 
-    def __init__(self, metadata: Mapping[str, object], architecture: str) -> None:
-        self._prefix = f"{architecture}."
-        self._values = {
-            key.removeprefix(self._prefix): value
-            for key, value in metadata.items()
-            if key.startswith(self._prefix)
-        }
+    def __init__(self, values: Mapping[str, object], prefix: str, hint: str = _DAMAGED) -> None:
+        self._values = dict(values)
+        self._prefix = prefix
+        self._hint = hint
         self._read: set[str] = set()
 
     def integer(self, name: str, default: int | None = None, *, low: int = 1) -> int:
@@ -136,10 +135,31 @@ class Hyperparameters:
         self._read.add(name)
         value = self._values.get(name, default)
         if value is None:
-            raise ConfigError(f"{self._prefix}{name} is missing", hint=_DAMAGED)
+            raise ConfigError(f"{self._prefix}{name} is missing", hint=self._hint)
         return value
 
     def _wrong(self, name: str, value: object, expected: str) -> ConfigError:
         return ConfigError(
-            f"{self._prefix}{name} is {str(value)[:60]!r}, expected {expected}", hint=_DAMAGED
+            f"{self._prefix}{name} is {str(value)[:60]!r}, expected {expected}", hint=self._hint
         )
+
+
+class Hyperparameters(Entries):
+    """The entries of a GGUF file under `<architecture>.`.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Of the file.
+    architecture : str
+        The prefix of the keys.
+    """
+
+    def __init__(self, metadata: Mapping[str, object], architecture: str) -> None:
+        prefix = f"{architecture}."
+        values = {
+            key.removeprefix(prefix): value
+            for key, value in metadata.items()
+            if key.startswith(prefix)
+        }
+        super().__init__(values, prefix)

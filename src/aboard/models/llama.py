@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from aboard.models.config import Config
+from aboard.models.conversion import Conversion
 from aboard.models.decoder import DecoderModel, Layer
+from aboard.models.decoder_config import DecoderConfig
 from aboard.models.decoder_file import DecoderFile
+from aboard.models.rope_config import RopeConfig
 
 
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
@@ -23,3 +27,22 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
         Layer(attention=file.attention(i, rope=rope), feed_forward=file.feed_forward(i))
         for i in range(file.n_layers)
     )
+
+
+def convert(config: Config) -> Conversion:
+    """The GGUF file that such a checkpoint becomes; see `aboard.models.convert_config`."""
+    decoder = DecoderConfig("llama", config)
+    config.must_be("hidden_act", "silu", "swish")
+    config.must_be("attention_bias", False)
+    config.must_be("mlp_bias", False)
+    config.must_be("rope_interleaved", False)
+    rope = RopeConfig(config, 10_000.0)
+    for each in (config, rope.scaling):
+        each.must_be("partial_rotary_factor", 1.0)
+    decoder.rope(rope, decoder.head_dim)
+    decoder.embedding()
+    for layer in range(decoder.n_layers):
+        decoder.attention(layer, adjacent_pairs=True)
+        decoder.feed_forward(layer)
+    decoder.head()
+    return decoder.conversion()

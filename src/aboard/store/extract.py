@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from aboard.errors import StoreError
+from aboard.progress import Progress
 from aboard.store.catalogue import Entry
-from aboard.store.folder import CHUNK_BYTES, Progress
+from aboard.store.folder import CHUNK_BYTES
 
 _GGUF = b"GGUF"
 _ZIP = b"PK\x03\x04"

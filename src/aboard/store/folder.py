@@ -12,23 +12,18 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from aboard.errors import StoreError
+from aboard.progress import Progress, silent
+from aboard.publishing import publish
 from aboard.store.catalogue import CATALOGUE, Entry
 
 CHUNK_BYTES = 1 << 20
 ELSEWHERE = "or set ABOARD_HOME to a folder on another disk."
-
-Progress = Callable[[str, int, int], None]
-"""Called as (stage, done_bytes, total_bytes). The stages are those of `pull`."""
-
-
-def silent(stage: str, done_bytes: int, total_bytes: int) -> None:
-    """Nothing: the progress of those who don't want any."""
 
 
 class State(Enum):
@@ -156,18 +151,6 @@ def hash_file(path: Path, total_bytes: int, progress: Progress) -> str:
             done_bytes += len(chunk)
             progress("verify", done_bytes, total_bytes)
     return digest.hexdigest()
-
-
-def publish(fresh: Path, path: Path) -> None:
-    """Put a finished file in its place: whoever looks sees the old one or the whole new one."""
-    fresh.replace(path)
-    if os.name != "posix":
-        return
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _record(entry: Entry, path: Path) -> dict[str, object]:

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from aboard.errors import StoreError
+from aboard.progress import Progress
 from aboard.store.catalogue import Entry
-from aboard.store.folder import Progress
 
 _POLL_S = 0.2
 _GRACE_S = 5.0

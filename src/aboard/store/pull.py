@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aboard.errors import StoreError
+from aboard.progress import Progress, silent
+from aboard.publishing import publish
 from aboard.store.catalogue import Entry
 from aboard.store.extract import check_source, write_model
 from aboard.store.folder import (
     ELSEWHERE,
-    Progress,
     State,
     Store,
     default_store,
     folder_errors,
-    publish,
-    silent,
 )
 from aboard.store.lock import held
 from aboard.store.package import download

@@ -1,4 +1,4 @@
-"""The function that the fuzzer of GGUF files calls, for tests that replay or extend its finds."""
+"""The functions that the fuzzers call, for tests that replay or extend their finds."""
 
 import importlib.util
 from pathlib import Path

@@ -1,0 +1,35 @@
+"""Writes the configs from which fuzzing the reader of config.json starts.
+
+python fuzz/seeds_config.py FOLDER
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CONFIGS = Path(__file__).parents[1] / "tests" / "golden" / "import" / "configs.json"
+
+
+def seeds() -> Iterator[bytes]:
+    """The configs that transformers saves, and one that it saved before version 5."""
+    for config in json.loads(CONFIGS.read_text()).values():
+        yield json.dumps(config).encode()
+        old = {key: value for key, value in config.items() if key != "rope_parameters"}
+        rope = dict(config["rope_parameters"])
+        theta = rope.pop("rope_theta")
+        yield json.dumps(old | {"rope_theta": theta, "rope_scaling": rope}).encode()
+        yield json.dumps(old | {"model_type": "mistral", "sliding_window": None}).encode()
+
+
+def main() -> None:
+    """Write the seeds, named by their hashes as libFuzzer does."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds():
+        (folder / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
+
+
+if __name__ == "__main__":
+    main()

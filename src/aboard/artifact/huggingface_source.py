@@ -1,0 +1,155 @@
+"""A Hugging Face folder as what a GGUF file is to hold: metadata, and where tensors come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from aboard.artifact.gguf_writer import NewTensor
+from aboard.artifact.model_card import card_entries
+from aboard.artifact.tensor_stream import Decode, Stream, as_matrix
+from aboard.artifact.types import EMBEDDING, HEAD, OWN_TYPES, type_of
+from aboard.checkpoint.file_bytes import shown
+from aboard.checkpoint.huggingface_tokenizer import tokenizer_metadata
+from aboard.checkpoint.json_text import read_json
+from aboard.checkpoint.safetensors import SINGLE, SafetensorsFiles, open_safetensors
+from aboard.checkpoint.safetensors_types import WEIGHT_TYPES, decode
+from aboard.checkpoint.tensor_files import TensorFiles, TensorInfo
+from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile
+from aboard.models import Config, Conversion, convert_config
+from aboard.models.conversion import Source, TensorRule
+
+__all__ = ["SINGLE", "read"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMPARE_BYTES = 1 << 20
+
+Tokenizer = Callable[[Path, int], dict[str, object]]
+Read = tuple[TensorFiles, Decode, dict[str, object], list[Stream]]
+
+
+def read(folder: Path, wanted: str | None, opened: ExitStack) -> Read:
+    """The files, how their bytes are decoded, the metadata and the tensors of `folder`.
+
+    `opened` is given what is to be closed at the end.
+
+    Raises
+    ------
+    AboardError
+        Something in the folder can't be read, is contradictory, or can't be converted.
+    """
+    config = _config(folder)
+    conversion = convert_config(config)
+    files = open_safetensors(folder)
+    opened.callback(files.close)
+    streams = list(_streams(files, conversion, wanted))
+    _check_others(files, conversion)
+    metadata = {
+        "general.architecture": conversion.architecture,
+        "general.type": "model",
+        "general.name": _name(folder, config),
+        **card_entries(folder),
+        **conversion.metadata,
+        **tokenizer_metadata(folder, conversion.n_vocabulary),
+    }
+    return files, decode, metadata, streams
+
+
+def _config(folder: Path) -> Config:
+    path = folder / "config.json"
+    if not path.exists():
+        gguf = sorted(folder.glob("*.gguf"))
+        raise CheckpointError(
+            f"{folder}: has no config.json",
+            hint=f"Give the file itself: {gguf[0]}." if gguf else "Give the folder of a model.",
+        )
+    return Config(read_json(path), str(path))
+
+
+def _name(folder: Path, config: Config) -> str:
+    """What the model is called where its card doesn't say: as its folder, or as it once was."""
+    name = folder.resolve().name
+    # In a cache of downloads a folder is named by its commit.
+    if _COMMIT.fullmatch(name) and config.has("_name_or_path"):
+        name = config.text("_name_or_path", name).rstrip("/").rpartition("/")[2]
+    return name
+
+
+def _streams(
+    files: SafetensorsFiles, conversion: Conversion, wanted: str | None
+) -> Iterator[Stream]:
+    names = {rule.name for rule in conversion.tensors}
+    head = HEAD if HEAD in names else EMBEDDING
+    for rule in conversion.tensors:
+        sources = [_found(files, source) for source in rule.sources]
+        _check_rows(rule, sources)
+        own = OWN_TYPES[sources[0].format]
+        form = type_of(rule.name, rule.shape, wanted, own, is_head=rule.name == head)
+        yield Stream(NewTensor(rule.name, form, rule.shape), sources, rule.transform)
+    for name, values in conversion.made.items():
+        yield Stream(NewTensor(name, "F32", values.shape), values)
+
+
+def _found(files: SafetensorsFiles, source: Source) -> TensorInfo:
+    info = files.tensors.get(source.name)
+    if info is None:
+        raise MalformedFile(
+            f"{files.path}: has no tensor {shown(source.name)}",
+            hint="The checkpoint is incomplete, or isn't what its config.json says.",
+        )
+    if info.shape != source.shape:
+        raise MalformedFile(
+            f"{info.path}: tensor {shown(source.name)} is {info.shape}, "
+            f"expected {source.shape} by config.json"
+        )
+    if info.format not in WEIGHT_TYPES:
+        raise UnsupportedFile(
+            f"{info.path}: tensor {shown(source.name)} is {info.format}, "
+            f"expected one of {', '.join(WEIGHT_TYPES)}",
+            hint="Get the checkpoint in 16 or 32 bits.",
+        )
+    return info
+
+
+def _check_rows(rule: TensorRule, sources: list[TensorInfo]) -> None:
+    """A rule that doesn't add up is a fault of Aboard's own, found before anything is written."""
+    n_rows, n_columns = as_matrix(rule.shape)
+    found = [as_matrix(source.shape) for source in sources]
+    if sum(rows for rows, _ in found) != n_rows or {columns for _, columns in found} != {n_columns}:
+        raise ValueError(f"the rule for {rule.name} makes {found} into {rule.shape}")
+
+
+def _check_others(files: SafetensorsFiles, conversion: Conversion) -> None:
+    """Refuse tensors that nothing becomes of, unless they are known to say nothing."""
+    used = {source.name for rule in conversion.tensors for source in rule.sources}
+    for name in files.tensors.keys() - used - conversion.unused:
+        twin = conversion.copies.get(name)
+        if twin is None:
+            raise UnsupportedFile(
+                f"{files.tensors[name].path}: tensor {shown(name)} is unknown to the "
+                f"architecture {conversion.architecture}",
+                hint="It may change the answer, so the model is not imported without it.",
+            )
+        if not _equal(files, name, twin):
+            raise MalformedFile(
+                f"{files.path}: tensor {shown(name)} differs from {shown(twin)}, "
+                "but config.json says that they are one (tie_word_embeddings)"
+            )
+
+
+def _equal(files: SafetensorsFiles, one: str, other: str) -> bool:
+    first, second = files.tensors[one], files.tensors[other]
+    if (first.format, first.shape) != (second.format, second.shape):
+        return False
+    for start in range(0, first.size_bytes, _COMPARE_BYTES):
+        size = min(_COMPARE_BYTES, first.size_bytes - start)
+        pieces = np.empty((2, size), np.uint8)
+        files.read_into(one, pieces[0], start)
+        files.read_into(other, pieces[1], start)
+        if not np.array_equal(pieces[0], pieces[1]):
+            return False
+    return True

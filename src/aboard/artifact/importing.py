@@ -1,0 +1,193 @@
+"""Other people's checkpoints as GGUF files: a Hugging Face folder converted, a GGUF file re-typed.
+
+>>> from aboard.artifact.importing import import_checkpoint
+>>> import_checkpoint("SmolLM2-135M", "smollm2.gguf", type="q8_0")      # doctest: +SKIP
+
+Everything is checked before a byte is written: the config, the names, shapes and types of the
+tensors, the tokenizer, and that the engine would take the new file. Nothing of the checkpoint is
+run, and nothing but numbers and texts is taken from it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aboard.artifact import gguf_source, huggingface_source
+from aboard.artifact.gguf_writer import GgufWriter
+from aboard.artifact.tensor_stream import Decode, Stream, write_streams
+from aboard.artifact.types import checked_type, size_label, type_entries
+from aboard.checkpoint.file_bytes import shown
+from aboard.checkpoint.foreign import PICKLED_SUFFIXES, pickled
+from aboard.checkpoint.tensor_files import TensorFiles
+from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile
+from aboard.models import describe_model
+from aboard.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What an import made."""
+
+    path: str
+    source: str
+    architecture: str
+    name: str | None
+    license: str | None
+    n_parameters: int
+    n_tensors: int
+    size_bytes: int
+    tensors_by_format: dict[str, int]
+    notes: tuple[str, ...]
+    """What is otherwise than was asked for, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A GGUF file that could be written: its metadata, and its tensors with their sources."""
+
+    files: TensorFiles
+    decode: Decode
+    metadata: Mapping[str, object]
+    streams: Sequence[Stream]
+
+
+def import_checkpoint(
+    source: str | Path,
+    out: str | Path,
+    *,
+    type: str | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Imported:
+    """Write the checkpoint at `source` as the GGUF file `out`.
+
+    The file appears whole or not at all. Memory stays within a few rows of a tensor, a hundred
+    megabytes or so, whatever the size of the checkpoint.
+
+    Parameters
+    ----------
+    source : path
+        A folder as Hugging Face has them: config.json, the weights as safetensors, the tokenizer.
+        Or a GGUF file.
+    out : path
+        The new file; one that is there is replaced at the end.
+    type : str, optional
+        What matrices are stored in: "f32", "f16", "bf16", "q8_0", ... By default what the
+        checkpoint has; 8-bit floats become f16.
+    threads : int, optional
+        By default one for each core, at most four.
+    progress : callable
+        Called as ``("import", done_bytes, total_bytes)``.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint can't be read, breaks the rules of its format, or is of a kind that Aboard
+        doesn't import.
+    ConfigError
+        A hyper-parameter is missing, unknown or contradicts another.
+    TokenizerError
+        The tokenizer can't be expressed in a GGUF file.
+    ArtifactError
+        The file can't be written.
+    UsageError
+        The type is unknown.
+    """
+    source, out = Path(source), Path(out)
+    wanted = checked_type(type)
+    with ExitStack() as opened:
+        plan = _plan(source, wanted, opened)
+        _require_model(plan, source)
+        tensors = [stream.tensor for stream in plan.streams]
+        n_parameters = sum(math.prod(tensor.shape) for tensor in tensors)
+        metadata = dict(plan.metadata)
+        types = type_entries(tensors) | {"general.size_label": size_label(n_parameters)}
+        metadata |= {key: types[key] for key in types if wanted or key not in metadata}
+        with GgufWriter(out, metadata, tensors) as writer:
+            threads = threads or os.cpu_count() or 1
+            write_streams(writer, plan.files, plan.decode, plan.streams, threads, progress)
+            writer.publish()
+        return Imported(
+            path=str(out),
+            source=str(source),
+            architecture=str(metadata["general.architecture"]),
+            name=_text(metadata.get("general.name")),
+            license=_text(metadata.get("general.license")),
+            n_parameters=n_parameters,
+            n_tensors=len(tensors),
+            size_bytes=writer.size_bytes,
+            tensors_by_format=dict(Counter(tensor.format for tensor in tensors).most_common()),
+            notes=tuple(_notes(plan, wanted)),
+        )
+
+
+def _plan(source: Path, wanted: str | None, opened: ExitStack) -> Plan:
+    if source.is_dir():
+        return Plan(*huggingface_source.read(source, wanted, opened))
+    if source.suffix.lower() in PICKLED_SUFFIXES:
+        raise pickled(source)
+    if source.suffix.lower() == ".gguf":
+        return Plan(*gguf_source.read(source, wanted, opened))
+    if source.name == huggingface_source.SINGLE:
+        return Plan(*huggingface_source.read(source.parent, wanted, opened))
+    if not source.exists():
+        raise CheckpointError(f"{source}: no such file or folder", hint="Check the path.")
+    raise UnsupportedFile(
+        f"{source}: expected a GGUF file, or a folder with config.json and safetensors",
+        hint="Give the folder of the model, not one of its files.",
+    )
+
+
+def _require_model(plan: Plan, source: Path) -> None:
+    """Refuse a file that the engine would refuse, as far as names and shapes tell."""
+    found = {stream.tensor.name: stream.tensor.shape for stream in plan.streams}
+    plain = {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in plan.metadata.items()
+    }
+    model = describe_model(plain, frozenset(found))
+    expected = {
+        weight.name: weight.tensor_shape for weight in (*model.matrices(), *model.vectors())
+    }
+    for name, shape in expected.items():
+        if name not in found:
+            raise MalformedFile(f"{source}: has nothing for the tensor {shown(name)}")
+        if found[name] != shape:
+            raise MalformedFile(
+                f"{source}: tensor {shown(name)} would be {found[name]}, expected {shape}"
+            )
+    unknown = sorted(set(found) - set(expected))
+    if unknown:
+        raise UnsupportedFile(
+            f"{source}: the architecture {model.architecture} has no tensor {shown(unknown[0])}"
+        )
+
+
+def _notes(plan: Plan, wanted: str | None) -> list[str]:
+    others = [
+        stream.tensor
+        for stream in plan.streams
+        if wanted is not None and len(stream.tensor.shape) > 1 and stream.tensor.format != wanted
+    ]
+    rows = sum(1 for tensor in others if tensor.format == "F16")
+    notes = []
+    if rows:
+        notes.append(f"{rows} matrices are F16: their rows are no whole blocks of {wanted}")
+    notes += [
+        f"{tensor.name} is {tensor.format}: its errors would go straight into the logits"
+        for tensor in others
+        if tensor.format != "F16"
+    ]
+    return notes
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,114 @@
+"""Which type each tensor of a new GGUF file has, and what the file says about it.
+
+Vectors are F32, as llama.cpp has them. Matrices have the type that was asked for, or else that of
+the checkpoint; where their rows are no whole blocks, F16. Below eight bits the head, which may be
+the embedding, is Q8_0: its errors go straight into the logits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from aboard import formats
+from aboard.artifact.gguf_writer import NewTensor
+from aboard.errors import UsageError
+
+HEAD, EMBEDDING = "output.weight", "token_embd.weight"
+
+# Exactly as they are, but for F64. All numbers of eight bits are numbers of float16.
+OWN_TYPES = {
+    "F64": "F32",
+    "F32": "F32",
+    "F16": "F16",
+    "BF16": "BF16",
+    "F8_E4M3": "F16",
+    "F8_E5M2": "F16",
+    "I8": "F16",
+    "U8": "F16",
+}
+
+QUANTIZATION_VERSION = 2  # of ggml's block formats
+# `general.file_type`, by what most weights are (ggml, docs/gguf.md).
+_FILE_TYPES = {
+    "F32": 0,
+    "F16": 1,
+    "Q4_0": 2,
+    "Q4_1": 3,
+    "Q8_0": 7,
+    "Q5_0": 8,
+    "Q5_1": 9,
+    "Q2_K": 10,
+    "Q3_K": 12,
+    "Q4_K": 15,
+    "Q5_K": 17,
+    "Q6_K": 18,
+    "IQ4_NL": 25,
+    "IQ4_XS": 30,
+    "BF16": 32,
+    "MXFP4": 38,
+}
+
+
+def checked_type(name: str | None) -> str | None:
+    """`name`, in whatever case, as `aboard.formats` writes it; None stays.
+
+    Raises
+    ------
+    UsageError
+        Aboard can't write such a type.
+    """
+    if name is None:
+        return None
+    if name.upper() not in formats.encodable():
+        names = ", ".join(each.lower() for each in formats.encodable())
+        raise UsageError(f"the type is {name!r}, expected one of {names}")
+    return name.upper()
+
+
+def type_of(
+    name: str, shape: tuple[int, ...], wanted: str | None, own: str, *, is_head: bool
+) -> str:
+    """The type of one tensor.
+
+    Parameters
+    ----------
+    name : str
+        In the GGUF file.
+    shape : tuple of int
+        Outermost first.
+    wanted : str or None
+        What was asked for.
+    own : str
+        What the checkpoint has, as a name of `aboard.formats`.
+    is_head : bool
+        Whether logits come out of it.
+    """
+    if len(shape) < 2:
+        return "F32"
+    if wanted is None:
+        return own
+    form = formats.by_name(wanted)
+    if is_head and form.BLOCK_BYTES < form.BLOCK:
+        form = formats.by_name("Q8_0")
+    return form.NAME if shape[-1] % form.BLOCK == 0 else "F16"
+
+
+def type_entries(tensors: Iterable[NewTensor]) -> dict[str, object]:
+    """The entries that tell what the weights of a file are made of."""
+    weights: Counter[str] = Counter()
+    for tensor in tensors:
+        weights[tensor.format] += math.prod(tensor.shape) if len(tensor.shape) > 1 else 0
+    entries: dict[str, object] = {"general.quantization_version": QUANTIZATION_VERSION}
+    if weights:
+        entries["general.file_type"] = _FILE_TYPES[weights.most_common(1)[0][0]]
+    return entries
+
+
+def size_label(n_parameters: int) -> str:
+    """`n_parameters` in short, as GGUF files write it: 135M, 1.2B."""
+    units = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+    unit, name = next((each for each in units if n_parameters >= each[0]), units[-1])
+    scaled = n_parameters / unit
+    return f"{scaled:.{max(2 - len(str(round(scaled))), 0)}f}{name}"

@@ -1,0 +1,222 @@
+"""The GGUF entries `tokenizer.ggml.*` of a tokenizer.json, as llama.cpp's converter writes them.
+
+Byte-level BPE is written in these entries alone where they say all of it. Of anything else they say
+what they can, for other programs, and the whole file goes along under the key that the GGUF
+specification has for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from aboard.checkpoint.tokenizer_json import AddedToken, TokenizerJson
+from aboard.checkpoint.tokenizer_metadata import (
+    BYTE,
+    CONTROL,
+    EMBEDDED,
+    NORMAL,
+    PREFIX,
+    UNUSED,
+    USER_DEFINED,
+)
+from aboard.checkpoint.tokenizer_pipeline import (
+    SPACE,
+    find_pre,
+    normalizer_steps,
+    read_decoder,
+    read_template,
+    word_steps,
+)
+from aboard.errors import TokenizerError
+
+_log = logging.getLogger(__name__)
+
+ADDED_SCORE, UNUSED_SCORE = -1000.0, -10000.0
+_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>\Z")
+# What llama.cpp's converter takes for a control token though the file doesn't call it special.
+_LOOKS_SPECIAL = re.compile(r"<\|.*\|>\Z|<｜.*｜>\Z|<unused.*>\Z", re.DOTALL)
+_NAMED_SPECIAL = ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenList:
+    """The tokens of a vocabulary by id, padded: texts, kinds and scores."""
+
+    texts: list[str]
+    types: list[int]
+    scores: list[float]
+
+    @classmethod
+    def unused(cls, n_vocabulary: int) -> TokenList:
+        """As many tokens as a model has rows, none of them used yet."""
+        texts = [f"[PAD{i}]" for i in range(n_vocabulary)]
+        return cls(texts, [UNUSED] * n_vocabulary, [UNUSED_SCORE] * n_vocabulary)
+
+    def put(self, token_id: int, text: str, kind: int, score: float) -> None:
+        """Set one token."""
+        self.texts[token_id], self.types[token_id], self.scores[token_id] = text, kind, score
+
+    def entries(self, model: str, *, with_scores: bool) -> dict[str, object]:
+        """The entries that every tokenizer has; unused tokens get names that no other token has."""
+        used = {text for text, kind in zip(self.texts, self.types, strict=True) if kind != UNUSED}
+        texts = [
+            text if kind != UNUSED or text not in used else f"[PAD{i}]_"
+            for i, (text, kind) in enumerate(zip(self.texts, self.types, strict=True))
+        ]
+        found: dict[str, object] = {
+            f"{PREFIX}model": model,
+            f"{PREFIX}tokens": texts,
+            f"{PREFIX}token_type": np.array(self.types, np.int32),
+        }
+        if with_scores:
+            found[f"{PREFIX}scores"] = np.array(self.scores, np.float32)
+        return found
+
+
+def added_kind(token: AddedToken) -> int:
+    """The kind that llama.cpp's converter gives an added token."""
+    looks_special = token.content in _NAMED_SPECIAL or _LOOKS_SPECIAL.match(token.content)
+    return CONTROL if token.special or looks_special else USER_DEFINED
+
+
+def fit(found: TokenizerJson, n_vocabulary: int) -> TokenizerJson:
+    """`found` without the added tokens for which the model has no row.
+
+    Raises
+    ------
+    TokenizerError
+        An ordinary token has no row.
+    """
+    where, highest = found.fields.where, max(found.ids.values())
+    if highest >= n_vocabulary:
+        raise TokenizerError(
+            f"{where}: has token {highest}, but the model has {n_vocabulary} rows for tokens",
+            hint="The tokenizer belongs to another model, or config.json does.",
+        )
+    left_out = [token for token in found.added if token.token_id >= n_vocabulary]
+    if not left_out:
+        return found
+    names = ", ".join(repr(token.content) for token in left_out[:8])
+    _log.warning("%s: the model has no row for the added %s: left out", where, names)
+    kept = tuple(token for token in found.added if token.token_id < n_vocabulary)
+    return replace(found, added=kept)
+
+
+def json_entries(
+    found: TokenizerJson, n_vocabulary: int, scores: dict[int, float] | None = None
+) -> dict[str, object]:
+    """The entries for a checked tokenizer.json; roles and templates are not among them.
+
+    Parameters
+    ----------
+    found : TokenizerJson
+        What `fit` gave.
+    n_vocabulary : int
+        The rows of the model's embedding.
+    scores : dict of int to float, optional
+        Id -> score from a tokenizer.model that spells the same tokens.
+
+    Raises
+    ------
+    TokenizerError
+        A step of the tokenizer is unknown or unsafe.
+    """
+    decoder = read_decoder(found.fields)
+    read_template(found.fields)
+    is_byte_level = found.kind == "BPE" and decoder.kind == "bytes"
+    tokens = _tokens(found, n_vocabulary, scores, spaces=not is_byte_level)
+    if not is_byte_level:
+        entries = tokens.entries("llama" if found.kind == "BPE" else "t5", with_scores=True)
+        entries[f"{PREFIX}add_space_prefix"] = _puts_space(found)
+        if found.kind == "BPE":
+            entries[f"{PREFIX}pre"] = "default"
+        return entries | {EMBEDDED: _document(found)}
+    whole_words_first = found.model.flag("ignore_merges")
+    pre = find_pre(found.fields, whole_words_first=whole_words_first)
+    entries = tokens.entries("gpt2", with_scores=False)
+    if pre is not None:
+        entries[f"{PREFIX}pre"] = pre
+    if not any(" " in half for pair in found.merges for half in pair):
+        entries[f"{PREFIX}merges"] = [f"{one} {other}" for one, other in found.merges]
+    if pre is None or f"{PREFIX}merges" not in entries or not _is_plain(found):
+        entries[EMBEDDED] = _document(found)
+    return entries
+
+
+def _tokens(
+    found: TokenizerJson, n_vocabulary: int, scores: dict[int, float] | None, *, spaces: bool
+) -> TokenList:
+    tokens = TokenList.unused(n_vocabulary)
+    spells_bytes = found.model.flag("byte_fallback")
+    own = scores if scores is not None else _scores(found)
+    for text, token_id in found.ids.items():
+        is_byte = spells_bytes and _BYTE_TOKEN.match(text) is not None
+        tokens.put(token_id, text, BYTE if is_byte else NORMAL, own.get(token_id, 0.0))
+    for token in found.added:
+        kind, text = added_kind(token), token.content
+        if spaces and kind == USER_DEFINED:
+            # So llama.cpp finds it; unless that is another token already.
+            plain = text.replace(SPACE, " ")
+            text = text if plain in found.ids else plain
+        tokens.put(token.token_id, text, kind, ADDED_SCORE)
+    return tokens
+
+
+def _scores(found: TokenizerJson) -> dict[int, float]:
+    """Id -> score; of byte pairs, the rank of the merge that makes a token."""
+    if found.kind == "Unigram":
+        return dict(enumerate(found.scores))
+    ranks: dict[int, float] = {}
+    for rank, (one, other) in enumerate(found.merges):
+        ranks.setdefault(found.ids[one + other], float(-rank))
+    return {token_id: float(-len(found.merges)) for token_id in found.ids.values()} | ranks
+
+
+def _puts_space(found: TokenizerJson) -> bool:
+    """Whether a space is put before a text."""
+    prepends = any(step.members["type"] == "Prepend" for step in normalizer_steps(found.fields))
+    steps = [step for step in word_steps(found.fields) if step.members["type"] == "Metaspace"]
+    schemes = [step.optional_text("prepend_scheme") or "always" for step in steps]
+    return prepends or any(scheme != "never" for scheme in schemes)
+
+
+def _is_plain(found: TokenizerJson) -> bool:
+    """Whether GGUF's entries say all there is of the merging and of the added tokens."""
+    if found.model.flag("byte_fallback"):
+        return False
+    added = found.added
+    if any(token.strips_left or token.strips_right or token.single_word for token in added):
+        return False
+    special = {token.content for token in added if added_kind(token) == CONTROL}
+    if any(one + other in special for one, other in found.merges):
+        return False
+    raw = [token.content for token in added if not token.normalized]
+    late = [token.content for token in added if token.normalized]
+    if late and normalizer_steps(found.fields):
+        return False
+    return not any(_may_differ(first, second) for first in raw for second in late)
+
+
+def _may_differ(first: str, second: str) -> bool:
+    """Whether a text can hold `second` from further left on than `first`, and over it.
+
+    The library looks for all of one sort before it looks for any of the other; we look for both
+    at once, from left to right.
+    """
+    if first in second:
+        return True
+    shorter = min(len(first), len(second))
+    return any(second.endswith(first[:length]) for length in range(1, shorter))
+
+
+def _document(found: TokenizerJson) -> str:
+    """The tokenizer.json with every added token, and without what belongs to one call."""
+    members = dict(found.fields.members)
+    members |= {"truncation": None, "padding": None}
+    members["added_tokens"] = [token.as_json() for token in found.added]
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,173 @@
+"""A decoder-only transformer's config.json, and what all such models have in common in GGUF.
+
+An architecture's `convert` reads what is its own, then asks for the parts, layer by layer.
+"""
+
+from __future__ import annotations
+
+from aboard.errors import ConfigError
+from aboard.models.config import Config
+from aboard.models.conversion import (
+    AdjacentPairs,
+    Conversion,
+    Float32,
+    Source,
+    TensorRule,
+    Transform,
+)
+from aboard.models.rope_config import RopeConfig
+
+MAX_LAYERS = 10_000
+
+
+class DecoderConfig:
+    """Collects the metadata and the tensors of a decoder.
+
+    Parameters
+    ----------
+    architecture : str
+        What GGUF calls it.
+    config : Config
+        Of the checkpoint. The common members are read here.
+
+    Attributes
+    ----------
+    metadata : dict
+        Under the names of GGUF, the architecture's prefix included.
+    rules : list of TensorRule
+        In the order of the file.
+    made : dict
+        Tensors that follow from the hyper-parameters.
+    """
+
+    def __init__(self, architecture: str, config: Config) -> None:
+        self.architecture, self.config = architecture, config
+        self.width = config.integer("hidden_size")
+        self.ffn_width = config.integer("intermediate_size")
+        self.n_layers = config.integer("num_hidden_layers")
+        self.n_query_heads = config.integer("num_attention_heads")
+        self.n_kv_heads = config.integer("num_key_value_heads", self.n_query_heads)
+        self.n_vocabulary = config.integer("vocab_size")
+        self.head_dim = self._head_dim()
+        if self.n_layers > MAX_LAYERS:
+            raise ConfigError(
+                f"{config.where}: num_hidden_layers is {self.n_layers}, "
+                f"expected at most {MAX_LAYERS}"
+            )
+        self.tied = config.flag("tie_word_embeddings", False)
+        self.rules: list[TensorRule] = []
+        self.made: dict[str, Float32] = {}
+        self.metadata: dict[str, object] = {}
+        for key, value in {
+            "vocab_size": self.n_vocabulary,
+            "context_length": config.integer("max_position_embeddings"),
+            "embedding_length": self.width,
+            "block_count": self.n_layers,
+            "feed_forward_length": self.ffn_width,
+            "attention.head_count": self.n_query_heads,
+            "attention.head_count_kv": self.n_kv_heads,
+            "attention.key_length": self.head_dim,
+            "attention.value_length": self.head_dim,
+            "attention.layer_norm_rms_epsilon": config.number("rms_norm_eps"),
+        }.items():
+            self.set(key, value)
+
+    def set(self, key: str, value: object) -> None:
+        """Store a hyper-parameter, under GGUF's name without the architecture before it."""
+        self.metadata[f"{self.architecture}.{key}"] = value
+
+    def rope(self, rope: RopeConfig, rotated_dims: int) -> None:
+        """Store rotary embedding of the kinds default, linear and llama3, and refuse others.
+
+        Raises
+        ------
+        ConfigError
+            It is of another kind, or a member is unknown.
+        """
+        self.set("rope.dimension_count", rotated_dims)
+        self.set("rope.freq_base", rope.base)
+        if rope.kind == "linear":
+            self.set("rope.scaling.type", "linear")
+            self.set("rope.scaling.factor", rope.scaling.number("factor"))
+        elif rope.kind == "llama3":
+            self.made["rope_freqs.weight"] = rope.llama3_divisors(rotated_dims)
+        elif rope.kind != "default":
+            raise ConfigError(
+                f"{rope.scaling.where}: rope_type is {rope.kind[:40]!r}, Aboard understands "
+                "'default', 'linear' and 'llama3'",
+                hint="The positions would be wrong, and with them the answers.",
+            )
+        rope.scaling.finish()
+
+    def tensor(
+        self, name: str, source: str, *shape: int, transform: Transform | None = None
+    ) -> None:
+        """Add a tensor that has one of the checkpoint's, both without ".weight"."""
+        sources = (Source(f"{source}.weight", shape),)
+        self.rules.append(TensorRule(f"{name}.weight", sources, shape, transform))
+
+    def embedding(self) -> None:
+        """Add the embedding."""
+        self.tensor("token_embd", "model.embed_tokens", self.n_vocabulary, self.width)
+
+    def attention(self, layer: int, *, adjacent_pairs: bool) -> None:
+        """Add the norm and the four matrices of a layer's attention."""
+        block, module = f"blk.{layer}.", f"model.layers.{layer}."
+        rows, kv_rows = self.n_query_heads * self.head_dim, self.n_kv_heads * self.head_dim
+        turned = AdjacentPairs(self.head_dim) if adjacent_pairs else None
+        self.tensor(f"{block}attn_norm", f"{module}input_layernorm", self.width)
+        attention = f"{module}self_attn."
+        self.tensor(f"{block}attn_q", f"{attention}q_proj", rows, self.width, transform=turned)
+        self.tensor(f"{block}attn_k", f"{attention}k_proj", kv_rows, self.width, transform=turned)
+        self.tensor(f"{block}attn_v", f"{attention}v_proj", kv_rows, self.width)
+        self.tensor(f"{block}attn_output", f"{attention}o_proj", self.width, rows)
+
+    def feed_forward(self, layer: int) -> None:
+        """Add the norm and the three matrices of a layer's gated feed-forward."""
+        block, module = f"blk.{layer}.", f"model.layers.{layer}."
+        self.tensor(f"{block}ffn_norm", f"{module}post_attention_layernorm", self.width)
+        self.tensor(f"{block}ffn_gate", f"{module}mlp.gate_proj", self.ffn_width, self.width)
+        self.tensor(f"{block}ffn_up", f"{module}mlp.up_proj", self.ffn_width, self.width)
+        self.tensor(f"{block}ffn_down", f"{module}mlp.down_proj", self.width, self.ffn_width)
+
+    def head(self) -> None:
+        """Add the last norm, and the head where it isn't the embedding itself."""
+        self.tensor("output_norm", "model.norm", self.width)
+        if not self.tied:
+            self.tensor("output", "lm_head", self.n_vocabulary, self.width)
+
+    def conversion(self) -> Conversion:
+        """All that was collected; whatever the config has beside it is refused.
+
+        Raises
+        ------
+        ConfigError
+            A member of the config was not read.
+        """
+        self.config.finish()
+        tied = {"lm_head.weight": "model.embed_tokens.weight"} if self.tied else {}
+        # Early checkpoints hold the frequencies of the rope, which follow from the config.
+        unused = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq" for i in range(self.n_layers)}
+        return Conversion(
+            architecture=self.architecture,
+            metadata=self.metadata,
+            n_vocabulary=self.n_vocabulary,
+            tensors=tuple(self.rules),
+            made=self.made,
+            copies=tied,
+            unused=frozenset(unused),
+        )
+
+    def _head_dim(self) -> int:
+        config = self.config
+        if not config.has("head_dim") and self.width % self.n_query_heads:
+            raise ConfigError(
+                f"{config.where}: a hidden_size of {self.width} can't be shared by "
+                f"{self.n_query_heads} heads, and head_dim is missing"
+            )
+        found = config.integer("head_dim", self.width // self.n_query_heads)
+        if found % 2 or found > 4096:
+            raise ConfigError(
+                f"{config.where}: head_dim is {found}, expected an even number up to 4096"
+            )
+        return found

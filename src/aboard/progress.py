@@ -1,0 +1,12 @@
+"""How far a long task is, told to whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""Called as (stage, done_bytes, total_bytes); the stages are the task's own."""
+
+
+def silent(stage: str, done_bytes: int, total_bytes: int) -> None:
+    """Nothing: the progress of those who don't want any."""
