@@ -103,7 +103,7 @@ def role_entries(
                 f"{folder.path}: {role}_token is {text!r}, which the tokenizer doesn't have",
                 hint=_CONTRADICTION,
             )
-    _around(folder, find, template, ids)
+    _around(folder, template, n_vocabulary, ids)
     config = folder.json("config.json")
     for role in ROLES:
         key = f"{role}_token_id"
@@ -156,25 +156,16 @@ def _generation_stops(folder: Folder, n_vocabulary: int) -> tuple[str, set[int]]
     return str(folder.path), set()
 
 
-def _around(
-    folder: Folder, find: Callable[[str], int | None], template: Template, ids: dict[str, int]
-) -> None:
+def _around(folder: Folder, template: Template, n_vocabulary: int, ids: dict[str, int]) -> None:
     """Hold the tokens that go around a text against the roles; fill the roles that are empty."""
-    for role, text in (("bos", template.first), ("eos", template.last)):
-        if text is None:
-            continue
-        token_id = find(text)
+    for role, token_id in (("bos", template.first), ("eos", template.last)):
         if token_id is None:
-            raise TokenizerError(
-                f"{folder.path}: post_processor of tokenizer.json puts {text[:80]!r} around a "
-                "text, which is no token",
-                hint=_CONTRADICTION,
-            )
+            continue
         other = ids.get(role, token_id)
-        if other != token_id and role == "bos":
+        if token_id >= n_vocabulary or (other != token_id and role == "bos"):
             raise TokenizerError(
-                f"{folder.path}: post_processor of tokenizer.json begins a text with token "
-                f"{token_id}, but bos_token is {other}",
+                f"{folder.path}: post_processor of tokenizer.json begins or ends a text with token "
+                f"{token_id}, but {role}_token is {other} and the model has {n_vocabulary} rows",
                 hint=_CONTRADICTION,
             )
         if other != token_id:  # as in Qwen3-Embedding: an answer would end with the other

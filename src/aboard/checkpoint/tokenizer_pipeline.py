@@ -50,10 +50,10 @@ class Decoder:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The tokens that belong around every text; None where there are none."""
+    """The ids of the tokens that belong around every text; None where there are none."""
 
-    first: str | None = None
-    last: str | None = None
+    first: int | None = None
+    last: int | None = None
 
 
 def normalizer_steps(fields: Fields) -> list[Fields]:
@@ -128,19 +128,31 @@ def read_template(fields: Fields) -> Template:
 
 
 def _template(step: Fields) -> Template:
-    named: list[str | None] = []
+    named: list[int | None] = []
+    table = step.object("special_tokens") or Fields({}, step.where)
     for part in step.objects("single"):
         special = part.object("SpecialToken")
-        named.append(None if special is None else special.text("id"))
-        if special is None and (part.object("Sequence") or part).text("id") != "A":
+        if special is not None:
+            named.append(_only_id(table, special.text("id")))
+            continue
+        named.append(None)
+        if (part.object("Sequence") or part).text("id") != "A":
             raise part.wrong("Sequence", "the text A")
     if named.count(None) != 1 or len(named) > 3 or (len(named) == 3 and named[1] is not None):
         raise TokenizerError(
             f"{step.where}: single is {named}, expected at most one token before and one behind",
             hint=_REPORT,
         )
-    at = named.index(None)
-    return Template(first=named[0], last=named[-1] if len(named) > at + 1 else None)
+    return Template(first=named[0], last=named[-1] if len(named) > 1 else None)
+
+
+def _only_id(table: Fields, name: str) -> int:
+    """The id that a template has for a token; by it, not by the token's text, the library goes."""
+    entry = table.object(name)
+    ids = entry.members.get("ids") if entry is not None else None
+    if not isinstance(ids, list) or len(ids) != 1 or type(ids[0]) is not int or ids[0] < 0:
+        raise table.wrong(name, "an object with one id")
+    return ids[0]
 
 
 def _flat(
