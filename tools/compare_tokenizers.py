@@ -114,7 +114,8 @@ def gguf_cases(path: Path, scratch: Path) -> list[Case]:
             case.vectors = vectors(path)
         if model == "gpt2":
             case.entries = {
-                key: found[PREFIX + key] for key in ("model", "pre", "tokens", "token_type", "merges")
+                key: found[PREFIX + key]
+                for key in ("model", "pre", "tokens", "token_type", "merges")
             }
         cases.append(case)
     return cases

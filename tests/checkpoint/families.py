@@ -107,9 +107,7 @@ SHAPES: Mapping[str, Json] = {
         "eos": "<|im_end|>",
     },
     "phi4": {
-        "pre_tokenizer": sequence(
-            "pretokenizers", split(LLAMA3, "Removed", True), letters(False)
-        ),
+        "pre_tokenizer": sequence("pretokenizers", split(LLAMA3, "Removed", True), letters(False)),
         "post_processor": letters(True),
         "decoder": letters(True),
         "special": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
@@ -175,8 +173,14 @@ SHAPES: Mapping[str, Json] = {
     },
 }
 BYTE_LEVEL = ("gpt2", "llama3", "qwen2", "smollm", "phi4", "digits-of-three")
-# Which of them GGUF's own entries say all of.
-PLAIN = {"gpt2": "gpt-2", "llama3": "llama-bpe", "qwen2": "qwen2", "smollm": "smollm"}
+# The name of how each cuts words; what is cut by no known rule has none.
+PRE = {
+    **{"gpt2": "gpt-2", "llama3": "llama-bpe", "qwen2": "qwen2", "smollm": "smollm"},
+    **{"phi4": "dbrx"},
+    **dict.fromkeys(("llama2", "phi3", "mistral", "metaspace", "gemma"), "default"),
+}
+# Which of them need their tokenizer.json in the GGUF file.
+EMBEDDING = ("digits-of-three", "metaspace")
 
 
 def corpus() -> list[str]:

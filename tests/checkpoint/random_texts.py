@@ -11,7 +11,23 @@ PARTS = (
     *("e\u0301", "\u1100\u1161\u11a8", "각", "\u0301", "a\u0323\u0307", "\u0344", "\u212b", "㎏"),
     *("日本語", "中文，", "русский", "עברית", "हिन्दी", "ไทย", "ខ្មែរ", "\U0001f469\u200d\U0001f680"),
     *("🙂", "🇨🇭", "❤\ufe0f", "\U0001d538", "\U000e0041", "\U0010fffd", "\ue000", "\ufffd", "\0"),
-    *("▁", "▁▁", "▁a", "<0x41>", "<0x", "Ġ", "Ċ", "[PAD5]", "<|", "|>", "<", ">", "!?", "...", "--"),
+    *(
+        "▁",
+        "▁▁",
+        "▁a",
+        "<0x41>",
+        "<0x",
+        "Ġ",
+        "Ċ",
+        "[PAD5]",
+        "<|",
+        "|>",
+        "<",
+        ">",
+        "!?",
+        "...",
+        "--",
+    ),
     *("def f(x):\n\treturn x**2", '{"k": [1, null]}', "http://a.b/c?d=e&f", "C:\\dir", "```", "$5"),
 )
 PLANES = (0, 0, 0, 1, 1, 2, 3, 14, 16)
@@ -41,7 +57,9 @@ def random_texts(n: int, seed: int, special: tuple[str, ...] = ()) -> list[str]:
                 parts.append(choose.choice(" \n\ta1é日▁<") * choose.randrange(1, 40))
             elif kind == 6 and special:
                 text = choose.choice(special)
-                parts.append(choose.choice((text, text, text[:-1], text[1:], text + text, f" {text} ")))
+                parts.append(
+                    choose.choice((text, text, text[:-1], text[1:], text + text, f" {text} "))
+                )
             else:
                 parts.append(chr(choose.randrange(32, 127)))
         text = "".join(parts)

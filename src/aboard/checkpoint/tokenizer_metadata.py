@@ -21,6 +21,10 @@ from aboard.errors import TokenizerError
 
 PREFIX = "tokenizer.ggml."
 EMBEDDED = "tokenizer.huggingface.json"
+# Keys of ours, for what GGUF has no entry: by which of its ways a tokenizer.json puts a space mark
+# before a text, and which special tokens swallow the white space to their right.
+SPACES, STRIPS = "aboard.tokenizer.spaces", "aboard.tokenizer.strips_right"
+SPACES_BEFORE = ("prepend", "always", "first", "never")
 ARCHITECTURE = "general.architecture"
 
 # Kinds of token, as `tokenizer.ggml.token_type` numbers them.
@@ -60,7 +64,10 @@ class TokenizerMetadata:
     `ids` finds the id of a token's text, `merges` the rank of "left right". `control`,
     `user_defined`: ids that only special parsing, or any parsing, finds in a text. `byte_ids`:
     byte value -> id of its `<0xXX>` token. `embedded`: the tokenizer.json that decides the ids,
-    where the file holds one; `pre`, `scores` and `merges` then decide nothing.
+    where the file holds one; `pre`, `scores` and `merges` then decide nothing. `spaces`: tokens of
+    a 'llama' model are merged by `merges`, and this is how a space is put before a text.
+    `strips_right`: the tokens that swallow the white space behind them, None where the file is
+    silent.
     """
 
     model: str
@@ -81,6 +88,8 @@ class TokenizerMetadata:
     add_eos: bool | None
     add_space_prefix: bool | None
     embedded: str | None
+    spaces: str | None
+    strips_right: frozenset[int] | None
 
 
 def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata:
@@ -100,6 +109,8 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         )
     if embedded is None:
         fields.refuse_unknown_switches()
+    spaces = fields.spaces() if model == "llama" and embedded is None else None
+    by_merges = embedded is None and (model == "gpt2" or spaces is not None)
     tokens = fields.strings("tokens")
     ids = _index(tokens)
     types = fields.array("token_type", "iu", len(tokens))
@@ -127,6 +138,9 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     named_roles = {roles[name] for name in ("bos", "eos", "eot", "eom")}
     control |= special & (stop_ids | named_roles)
     user_defined = special - control
+    strips = fields.ids(STRIPS, len(tokens))
+    if strips is not None and not strips <= control | user_defined:
+        raise TokenizerError(f"{STRIPS} names a token that isn't special", hint=_CONVERT_AGAIN)
     starts, ends = tokens.spans
     long = set(np.flatnonzero(ends - starts > MAX_SPECIAL_CHARS).tolist())  # that many bytes
     for special_id in sorted(long & (control | user_defined)):
@@ -143,7 +157,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         types=types,
         ids=ids,
         scores=None if scores is None else scores.astype(np.float64),
-        merges=None if embedded or model != "gpt2" else _merges(fields.strings("merges")),
+        merges=_merges(fields.strings("merges")) if by_merges else None,
         control=control,
         user_defined=user_defined,
         byte_ids=_byte_ids(tokens, np.flatnonzero(types == BYTE).tolist()),
@@ -155,6 +169,8 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         add_eos=fields.flag("add_eos_token"),
         add_space_prefix=fields.flag("add_space_prefix"),
         embedded=embedded,
+        spaces=spaces,
+        strips_right=strips,
     )
 
 
@@ -175,7 +191,7 @@ def tokenizer_sha256(metadata: Mapping[str, object]) -> str:
 
     # The one family in which the architecture decides ids too: see `Tokenizer`.
     also = [ARCHITECTURE] if metadata.get(ARCHITECTURE) == "phi3" else []
-    also += [EMBEDDED] if EMBEDDED in metadata else []
+    also += [key for key in (EMBEDDED, SPACES, STRIPS) if key in metadata]
     for key in sorted([*(k for k in metadata if k.startswith(PREFIX)), *also]):
         value = metadata[key]
         add(key.encode("utf-8", "surrogatepass"))
@@ -223,6 +239,29 @@ class _Fields:
                 hint=_CONVERT_AGAIN,
             )
         return value
+
+    def spaces(self) -> str | None:
+        value = self._metadata.get(SPACES)
+        if value is not None and value not in SPACES_BEFORE:
+            raise TokenizerError(
+                f"{SPACES} is {str(value)[:40]!r}, expected one of {', '.join(SPACES_BEFORE)}",
+                hint="The model needs a newer Aboard.",
+            )
+        return None if value is None else str(value)
+
+    def ids(self, key: str, n_vocab: int) -> frozenset[int] | None:
+        value = self._metadata.get(key)
+        if value is None:
+            return None
+        array = np.asarray(value) if isinstance(value, np.ndarray | list | tuple) else None
+        if array is None or array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise TokenizerError(f"{key} is no array of ids", hint=_CONVERT_AGAIN)
+        if array.size and not 0 <= array.min() <= array.max() < n_vocab:
+            raise TokenizerError(
+                f"{key} holds ids up to {array.max()}, but the vocabulary has {n_vocab} tokens",
+                hint=_CONVERT_AGAIN,
+            )
+        return frozenset(array.tolist())
 
     def text(self, name: str) -> str:
         value = self.optional_text(name)

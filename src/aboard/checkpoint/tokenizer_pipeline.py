@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from aboard.checkpoint.huggingface_files import Fields
 from aboard.checkpoint.pretokenizers import (
@@ -91,6 +92,29 @@ def find_pre(fields: Fields, *, whole_words_first: bool) -> str | None:
         if (rule.nfc, rule.whole_words_first) == (nfc, whole_words_first) and steps == _known(name):
             return name
     return None
+
+
+def spaces_before(fields: Fields) -> str | None:
+    """How a space mark is put before a text, None where spaces don't simply become marks.
+
+    'prepend': before every stretch between special tokens. 'always': the same, where it doesn't
+    begin with one. 'first': only where the text begins. 'never'.
+    """
+    normalizers = [_without(step, "type") for step in normalizer_steps(fields)]
+    steps = word_steps(fields)
+    marks = {"pattern": {"String": " "}, "content": SPACE}
+    if not normalizers and len(steps) == 1 and steps[0].members["type"] == "Metaspace":
+        is_cut = steps[0].flag("split", default=True)
+        return None if is_cut else _prepend_scheme(steps[0])
+    if any(step.members.get("pattern") != {"String": " "} for step in steps):
+        return None  # to cut at spaces does nothing, as there are none left
+    if normalizers == [{"prepend": SPACE}, marks]:
+        return "prepend"
+    return "never" if normalizers == [marks] else None
+
+
+def _without(step: Fields, key: str) -> dict[str, Any]:
+    return {name: value for name, value in step.members.items() if name != key}
 
 
 def read_decoder(fields: Fields) -> Decoder:

@@ -26,6 +26,7 @@ class SentencePieceEncoder:
     """
 
     adds_bos = True
+    spaces_after_special = True
 
     def __init__(self, meta: TokenizerMetadata) -> None:
         if meta.pre not in (None, "default"):
@@ -42,20 +43,24 @@ class SentencePieceEncoder:
         self._byte_of = {token_id: byte for byte, token_id in meta.byte_ids.items()}
         self._unknown_id = meta.unknown_id
         self.adds_space = meta.add_space_prefix is not False
-        self._cut = _word_boundary(meta.tokens)
+        self._cut = word_boundary(meta.tokens)
         self._words = WordCache(self._merge)
 
     def prepare(self, text: str) -> str:
         """`text` with each space as the mark by which tokens spell it."""
         return text.replace(" ", SPACE)
 
+    def looked_for(self, token: str) -> str:
+        """What a user-defined token's text is in a prepared text."""
+        return self.prepare(token)
+
     def restore(self, token: str) -> bytes:
         """The bytes of a token's text, spaces restored."""
         return token.replace(SPACE, " ").encode()
 
     def encode(self, text: str, *, at_start: bool) -> list[int]:
-        """The ids of a prepared `text`; `at_start`: it begins the input or a special precedes."""
-        if at_start and self.adds_space:
+        """The ids of a prepared `text`. A space goes before it wherever it stands."""
+        if self.adds_space:
             text = SPACE + text
         ids: list[int] = []
         for word in self._cut.split(text):
@@ -100,7 +105,7 @@ class SentencePieceEncoder:
         return self.restore(self._tokens[token_id])
 
 
-def _word_boundary(tokens: StringArray) -> re.Pattern[str]:
+def word_boundary(tokens: StringArray) -> re.Pattern[str]:
     """Where a text can be cut without changing its tokens.
 
     Before a space mark, unless a token holds the character before it and the mark side by side.
