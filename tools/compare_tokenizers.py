@@ -132,6 +132,11 @@ def as_json(found: dict[str, Any], shape: str) -> dict[str, Any]:
     """The tokenizer.json of a GGUF file's vocabulary."""
     tokens = list(found[f"{PREFIX}tokens"])
     types = [int(kind) for kind in found[f"{PREFIX}token_type"]]
+    if found[f"{PREFIX}model"] == "llama":  # converters write the marks of such tokens as spaces
+        tokens = [
+            token.replace(" ", "▁") if kind == USER_DEFINED else token
+            for token, kind in zip(tokens, types, strict=True)
+        ]
     vocab = {token: i for i, token in enumerate(tokens) if types[i] != UNUSED}
     special = [i for i, kind in enumerate(types) if kind in (2, CONTROL, USER_DEFINED)]
     if found[f"{PREFIX}model"] == "gpt2":

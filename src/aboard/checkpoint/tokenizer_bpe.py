@@ -5,6 +5,7 @@ The `tokenizers` library cuts a text into words, as no other has its Unicode; th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -48,7 +49,6 @@ class ByteLevelEncoder:
                 hint="No known family does this: convert the model again.",
             )
         assert meta.merges is not None  # read_tokenizer_metadata saw to it
-        check_merges(meta)
         self._tokens = meta.tokens
         self._all_ids = meta.ids
         self._control = meta.control
@@ -62,6 +62,7 @@ class ByteLevelEncoder:
             byte for byte, letter in enumerate(letter_of_byte()) if self._find(letter) is not None
         )
         self._words = WordCache(self._merge)
+        check_merges(meta, self._find)
 
     def prepare(self, text: str) -> str:
         """`text` as special tokens are looked for in it: as it is."""
@@ -121,8 +122,11 @@ class ByteLevelEncoder:
             return token.encode()
 
 
-def check_merges(meta: TokenizerMetadata) -> None:
-    """Refuse a merge whose result, or one of whose halves, is no token of plain text."""
+def check_merges(meta: TokenizerMetadata, find: Callable[[str], int | None]) -> None:
+    """Refuse a merge whose result, or one of whose halves, is no token of plain text.
+
+    Looked up by hash, all at once; `find` is asked for those that aren't there by their own text.
+    """
     assert meta.merges is not None
     merges = meta.merges.strings
     octets, (starts, ends), spaces = merges.octets, merges.spans, space_marks(merges)
@@ -131,13 +135,15 @@ def check_merges(meta: TokenizerMetadata) -> None:
     # One space goes in each, so each moves by as many bytes as there are others before it.
     order = np.arange(len(merges))
     joined = meta.ids.find_all(octets[octets != ord(" ")], starts - order, ends - order - 1)
-    for bad in np.flatnonzero(~is_plain[joined])[:1].tolist():
+    for bad in np.flatnonzero(~is_plain[joined]).tolist():
         left, right = merges[bad].split(" ")
-        raise wrong_merges(f"joins {left[:40]!r} and {right[:40]!r}, which gives no token")
-    for first, last in ((starts, spaces), (spaces + 1, ends)):
-        half = meta.ids.find_all(octets, first, last)
-        for bad in np.flatnonzero(~is_plain[half])[:1].tolist():
-            raise wrong_merges(f"joins {merges[bad][:80]!r}, of which one half is no token")
+        if find(left + right) is None:
+            raise wrong_merges(f"joins {left[:40]!r} and {right[:40]!r}, which gives no token")
+    for half, (first, last) in enumerate(((starts, spaces), (spaces + 1, ends))):
+        found = meta.ids.find_all(octets, first, last)
+        for bad in np.flatnonzero(~is_plain[found]).tolist():
+            if find(merges[bad].split(" ")[half]) is None:
+                raise wrong_merges(f"joins {merges[bad][:80]!r}, of which one half is no token")
 
 
 def wrong_merges(what: str) -> TokenizerError:

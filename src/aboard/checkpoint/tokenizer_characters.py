@@ -22,7 +22,6 @@ class CharacterEncoder:
 
     def __init__(self, meta: TokenizerMetadata) -> None:
         assert meta.merges is not None  # read_tokenizer_metadata saw to it
-        check_merges(meta)
         if len(meta.byte_ids) < 256:
             raise TokenizerError(
                 f"the vocabulary has {len(meta.byte_ids)} of the byte tokens <0x00> to <0xFF>",
@@ -30,6 +29,9 @@ class CharacterEncoder:
             )
         self._tokens = meta.tokens
         self._all_ids = meta.ids
+        # Converters write the marks of user-defined tokens as spaces.
+        spaced = {self.looked_for(meta.tokens[i]): i for i in meta.user_defined}
+        self._spaced = {text: i for text, i in spaced.items() if SPACE in text}
         self._hidden = meta.control | frozenset(meta.byte_ids.values())
         self._byte_ids = [meta.byte_ids[byte] for byte in range(256)]
         self._byte_of = {token_id: byte for byte, token_id in meta.byte_ids.items()}
@@ -38,13 +40,14 @@ class CharacterEncoder:
         self.adds_space = meta.spaces != "never"
         self._cut = word_boundary(meta.tokens)
         self._words = WordCache(self._merge)
+        check_merges(meta, self._find)
 
     def prepare(self, text: str) -> str:
         """`text` as special tokens are looked for in it: as it is."""
         return text
 
     def looked_for(self, token: str) -> str:
-        """What a user-defined token's text is in a text: converters write its marks as spaces."""
+        """What a user-defined token's text is in a text."""
         return token.replace(" ", SPACE)
 
     def restore(self, token: str) -> bytes:
@@ -64,14 +67,20 @@ class CharacterEncoder:
             ids += self._words.ids(word)
         return ids
 
+    def _find(self, text: str) -> int | None:
+        """The id of a token that text may become."""
+        found = self._spaced.get(text)
+        token_id = self._all_ids.find(text) if found is None else found
+        return None if token_id in self._hidden else token_id
+
     def _rank(self, left: str, right: str) -> int | None:
         return self._ranks.find(f"{left} {right}")
 
     def _merge(self, word: str) -> list[int]:
         ids = []
         for symbol in merge(word, self._rank):
-            token_id = self._all_ids.find(symbol)
-            if token_id is not None and token_id not in self._hidden:
+            token_id = self._find(symbol)
+            if token_id is not None:
                 ids.append(token_id)
             elif len(symbol) == 1:
                 ids += [self._byte_ids[byte] for byte in symbol.encode()]
