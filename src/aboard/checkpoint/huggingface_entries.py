@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aboard.checkpoint.tokenizer_fields import PREFIX
 from aboard.checkpoint.tokenizer_json import AddedToken, TokenizerJson
 from aboard.checkpoint.tokenizer_metadata import (
     BYTE,
     CONTROL,
     EMBEDDED,
     NORMAL,
-    PREFIX,
     SPACES,
     STRIPS,
     UNUSED,
