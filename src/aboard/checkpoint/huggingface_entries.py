@@ -14,22 +14,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aboard.checkpoint.tokenizer_fields import PREFIX
 from aboard.checkpoint.tokenizer_json import AddedToken, TokenizerJson
 from aboard.checkpoint.tokenizer_metadata import (
     BYTE,
     CONTROL,
     EMBEDDED,
     NORMAL,
-    PREFIX,
+    SPACES,
+    STRIPS,
     UNUSED,
     USER_DEFINED,
 )
 from aboard.checkpoint.tokenizer_pipeline import (
     SPACE,
+    Decoder,
     find_pre,
     normalizer_steps,
     read_decoder,
     read_template,
+    spaces_before,
     word_steps,
 )
 from aboard.errors import TokenizerError
@@ -37,6 +41,7 @@ from aboard.errors import TokenizerError
 _log = logging.getLogger(__name__)
 
 ADDED_SCORE, UNUSED_SCORE = -1000.0, -10000.0
+_MODELS = {"BPE": "llama", "Unigram": "t5"}
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>\Z")
 # What llama.cpp's converter takes for a control token though the file doesn't call it special.
 _LOOKS_SPECIAL = re.compile(r"<\|.*\|>\Z|<｜.*｜>\Z|<unused.*>\Z", re.DOTALL)
@@ -131,21 +136,58 @@ def json_entries(
     is_byte_level = found.kind == "BPE" and decoder.kind == "bytes"
     tokens = _tokens(found, n_vocabulary, scores, spaces=not is_byte_level)
     if not is_byte_level:
-        entries = tokens.entries("llama" if found.kind == "BPE" else "t5", with_scores=True)
-        entries[f"{PREFIX}add_space_prefix"] = _puts_space(found)
-        if found.kind == "BPE":
-            entries[f"{PREFIX}pre"] = "default"
-        return entries | {EMBEDDED: _document(found)}
+        return _with_spaces(found, tokens.entries(_MODELS[found.kind], with_scores=True))
     whole_words_first = found.model.flag("ignore_merges")
     pre = find_pre(found.fields, whole_words_first=whole_words_first)
     entries = tokens.entries("gpt2", with_scores=False)
     if pre is not None:
         entries[f"{PREFIX}pre"] = pre
-    if not any(" " in half for pair in found.merges for half in pair):
-        entries[f"{PREFIX}merges"] = [f"{one} {other}" for one, other in found.merges]
-    if pre is None or f"{PREFIX}merges" not in entries or not _is_plain(found):
-        entries[EMBEDDED] = _document(found)
-    return entries
+    if merges := _merges(found):
+        entries[f"{PREFIX}merges"] = merges
+    if pre is None or merges is None or found.model.flag("byte_fallback") or not _is_plain(found):
+        return entries | {EMBEDDED: _document(found)}
+    return entries | _strips(found)
+
+
+def _with_spaces(found: TokenizerJson, entries: dict[str, object]) -> dict[str, object]:
+    """`entries` of a tokenizer whose spaces are marks, and how it is encoded exactly."""
+    entries[f"{PREFIX}add_space_prefix"] = _puts_space(found)
+    if found.kind != "BPE":
+        return entries | {EMBEDDED: _document(found)}
+    entries[f"{PREFIX}pre"] = "default"
+    spaces, merges = spaces_before(found.fields), _merges(found)
+    decoder = read_decoder(found.fields)
+    if (
+        spaces is None
+        or merges is None
+        or decoder != Decoder("spaces", strips=spaces != "never", spells_bytes=True)
+        or not _spells_bytes(found)
+        or any(token.normalized or " " in token.content for token in found.added)
+        or not _is_plain(found)
+    ):
+        return entries | {EMBEDDED: _document(found)}
+    return entries | {f"{PREFIX}merges": merges, SPACES: spaces} | _strips(found)
+
+
+def _merges(found: TokenizerJson) -> list[str] | None:
+    """The merges as GGUF has them, None where there are none or it can't hold them."""
+    if not found.merges or any(" " in half for pair in found.merges for half in pair):
+        return None
+    return [f"{one} {other}" for one, other in found.merges]
+
+
+def _strips(found: TokenizerJson) -> dict[str, object]:
+    ids = [token.token_id for token in found.added if token.strips_right]
+    return {STRIPS: np.array(sorted(ids), np.int32)} if ids else {}
+
+
+def _spells_bytes(found: TokenizerJson) -> bool:
+    """Whether every character has a token or is spelled in bytes, and bytes merge with nothing."""
+    if not found.model.flag("byte_fallback") or found.model.flag("ignore_merges"):
+        return False
+    names = {f"<0x{byte:02X}>" for byte in range(256)}
+    merged = any(not names.isdisjoint((one, other, one + other)) for one, other in found.merges)
+    return names <= found.ids.keys() and not merged
 
 
 def _tokens(
@@ -187,11 +229,11 @@ def _puts_space(found: TokenizerJson) -> bool:
 
 def _is_plain(found: TokenizerJson) -> bool:
     """Whether GGUF's entries say all there is of the merging and of the added tokens."""
-    if found.model.flag("byte_fallback"):
-        return False
     added = found.added
-    if any(token.strips_left or token.strips_right or token.single_word for token in added):
+    if any(token.strips_left or token.single_word for token in added):
         return False
+    if any(token.strips_right for token in added) and any(t.content[0].isspace() for t in added):
+        return False  # what is swallowed could be a token of its own
     special = {token.content for token in added if added_kind(token) == CONTROL}
     if any(one + other in special for one, other in found.merges):
         return False

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from aboard.checkpoint.huggingface_files import Fields, Folder
+from aboard.checkpoint.tokenizer_fields import PREFIX
 from aboard.checkpoint.tokenizer_json import AddedToken, TokenizerJson, read_added_token
-from aboard.checkpoint.tokenizer_metadata import PREFIX, read_tokenizer_metadata
+from aboard.checkpoint.tokenizer_metadata import read_tokenizer_metadata
 from aboard.checkpoint.tokenizer_pipeline import Template
 from aboard.errors import TokenizerError
 
@@ -43,7 +44,7 @@ def with_further_tokens(folder: Folder, found: TokenizerJson) -> TokenizerJson:
         A file gives such a token an id that isn't the one it gets.
     """
     config = folder.json("tokenizer_config.json")
-    found = found.with_added(_added_elsewhere(folder, config))
+    found = found.with_added(added_elsewhere(folder))
     further = [*role_texts(folder).values()]
     for key in ("additional_special_tokens", "extra_special_tokens"):
         items = config.members.get(key) or []
@@ -74,6 +75,7 @@ def role_entries(
     find: Callable[[str], int | None],
     template: Template,
     n_vocabulary: int,
+    defaults: Mapping[str, int] | None = None,
 ) -> dict[str, object]:
     """The entries `tokenizer.ggml.<role>_token_id`, `add_bos_token` and `add_eos_token`.
 
@@ -87,6 +89,8 @@ def role_entries(
         What belongs around a text.
     n_vocabulary : int
         The rows of the model's embedding.
+    defaults : mapping of str to int, optional
+        Role -> id, by the tokenizer itself, for roles that the files around it don't fill.
 
     Raises
     ------
@@ -103,7 +107,8 @@ def role_entries(
                 f"{folder.path}: {role}_token is {text!r}, which the tokenizer doesn't have",
                 hint=_CONTRADICTION,
             )
-    _around(folder, find, template, ids)
+    ids = {**(defaults or {}), **ids}
+    _around(folder, template, n_vocabulary, ids)
     config = folder.json("config.json")
     for role in ROLES:
         key = f"{role}_token_id"
@@ -156,25 +161,16 @@ def _generation_stops(folder: Folder, n_vocabulary: int) -> tuple[str, set[int]]
     return str(folder.path), set()
 
 
-def _around(
-    folder: Folder, find: Callable[[str], int | None], template: Template, ids: dict[str, int]
-) -> None:
+def _around(folder: Folder, template: Template, n_vocabulary: int, ids: dict[str, int]) -> None:
     """Hold the tokens that go around a text against the roles; fill the roles that are empty."""
-    for role, text in (("bos", template.first), ("eos", template.last)):
-        if text is None:
-            continue
-        token_id = find(text)
+    for role, token_id in (("bos", template.first), ("eos", template.last)):
         if token_id is None:
-            raise TokenizerError(
-                f"{folder.path}: post_processor of tokenizer.json puts {text[:80]!r} around a "
-                "text, which is no token",
-                hint=_CONTRADICTION,
-            )
+            continue
         other = ids.get(role, token_id)
-        if other != token_id and role == "bos":
+        if token_id >= n_vocabulary or (other != token_id and role == "bos"):
             raise TokenizerError(
-                f"{folder.path}: post_processor of tokenizer.json begins a text with token "
-                f"{token_id}, but bos_token is {other}",
+                f"{folder.path}: post_processor of tokenizer.json begins or ends a text with token "
+                f"{token_id}, but {role}_token is {other} and the model has {n_vocabulary} rows",
                 hint=_CONTRADICTION,
             )
         if other != token_id:  # as in Qwen3-Embedding: an answer would end with the other
@@ -182,7 +178,9 @@ def _around(
         ids[role] = token_id
 
 
-def _added_elsewhere(folder: Folder, config: Fields) -> Iterator[AddedToken]:
+def added_elsewhere(folder: Folder) -> Iterator[AddedToken]:
+    """The added tokens of tokenizer_config.json, or else of added_tokens.json, by id."""
+    config = folder.json("tokenizer_config.json")
     decoder = config.object("added_tokens_decoder")
     if decoder is not None:
         for key in sorted(decoder.members, key=lambda key: _as_id(decoder, key)):

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from aboard.checkpoint.huggingface_entries import fit, json_entries
 from aboard.checkpoint.huggingface_files import MAX_JSON_BYTES, Folder
-from aboard.checkpoint.huggingface_roles import role_entries, stop_entries, with_further_tokens
+from aboard.checkpoint.huggingface_roles import (
+    added_elsewhere,
+    role_entries,
+    role_texts,
+    stop_entries,
+    with_further_tokens,
+)
 from aboard.checkpoint.huggingface_templates import template_entries
+from aboard.checkpoint.sentencepiece_entries import sentencepiece_entries
+from aboard.checkpoint.sentencepiece_model import MAX_BYTES as MAX_MODEL_BYTES
+from aboard.checkpoint.sentencepiece_model import read_sentencepiece
 from aboard.checkpoint.tokenizer import Tokenizer
-from aboard.checkpoint.tokenizer_json import read_tokenizer_json
-from aboard.checkpoint.tokenizer_pipeline import read_template
+from aboard.checkpoint.tokenizer_fields import PREFIX
+from aboard.checkpoint.tokenizer_json import TokenizerJson, read_tokenizer_json
+from aboard.checkpoint.tokenizer_pipeline import Template, read_template
 from aboard.errors import TokenizerError
+
+_log = logging.getLogger(__name__)
 
 _OTHERS = ("tekken.json", "vocab.json", "vocab.txt", "tiktoken.model", "spiece.model")
 
@@ -41,19 +54,60 @@ def tokenizer_metadata(folder: Path, n_vocabulary: int) -> dict[str, object]:
         A file is missing, damaged, contradicts another one, or says what Aboard doesn't know.
     """
     files = Folder(folder)
-    if not files.has("tokenizer.json"):
+    if files.has("tokenizer.json"):
+        entries = _of_json(files, n_vocabulary)
+    elif files.has("tokenizer.model"):
+        entries = _of_sentencepiece(files, n_vocabulary)
+    else:
         raise _no_tokenizer(files)
-    found = read_tokenizer_json(files.json("tokenizer.json", MAX_JSON_BYTES))
-    found = fit(with_further_tokens(files, found), n_vocabulary)
-    entries = json_entries(found, n_vocabulary)
-    template = read_template(found.fields)
-    entries |= role_entries(files, found.id_of, template, n_vocabulary)
-    unknown = found.model.optional_text("unk_token") if found.kind == "BPE" else None
-    if unknown is not None:
-        entries.setdefault("tokenizer.ggml.unknown_token_id", found.id_of(unknown))
     entries |= stop_entries(files, entries, n_vocabulary)
     Tokenizer.from_gguf(entries)  # what it would refuse is refused here
     return entries | template_entries(files)
+
+
+def _of_json(files: Folder, n_vocabulary: int) -> dict[str, object]:
+    found = read_tokenizer_json(files.json("tokenizer.json", MAX_JSON_BYTES))
+    found = fit(with_further_tokens(files, found), n_vocabulary)
+    entries = json_entries(found, n_vocabulary, _scores(files, found))
+    entries |= role_entries(files, found.id_of, read_template(found.fields), n_vocabulary)
+    unknown = found.model.optional_text("unk_token") if found.kind == "BPE" else None
+    if unknown is not None:
+        entries.setdefault(f"{PREFIX}unknown_token_id", found.id_of(unknown))
+    return entries
+
+
+def _of_sentencepiece(files: Folder, n_vocabulary: int) -> dict[str, object]:
+    where = str(files.path / "tokenizer.model")
+    model = read_sentencepiece(files.read("tokenizer.model", MAX_MODEL_BYTES), where)
+    added = list(added_elsewhere(files))
+    entries = sentencepiece_entries(model, added, n_vocabulary, where)
+    ids = {piece.text: i for i, piece in enumerate(model.pieces)}
+    ids |= {token.content: token.token_id for token in added if token.token_id < n_vocabulary}
+    bos_id, eos_id = model.roles.get("bos"), model.roles.get("eos")
+    texts = role_texts(files)
+    config = files.json("tokenizer_config.json")
+    template = Template(
+        first=ids.get(texts.get("bos", ""), bos_id) if config.flag("add_bos_token", True) else None,
+        last=ids.get(texts.get("eos", ""), eos_id) if config.flag("add_eos_token") else None,
+    )
+    return entries | role_entries(files, ids.get, template, n_vocabulary, model.roles)
+
+
+def _scores(files: Folder, found: TokenizerJson) -> dict[int, float] | None:
+    """The scores of a tokenizer.model beside a tokenizer.json, where it spells the same tokens.
+
+    They decide nothing here, but other programs merge by them.
+    """
+    if found.kind != "BPE" or not files.has("tokenizer.model"):
+        return None
+    try:
+        content = files.read("tokenizer.model", MAX_MODEL_BYTES)
+        pieces = read_sentencepiece(content, "tokenizer.model").pieces
+    except TokenizerError as error:
+        _log.info("%s: not used for scores: %s", files.path, error)
+        return None
+    same = all(i < len(pieces) and pieces[i].text == text for text, i in found.ids.items())
+    return {i: piece.score for i, piece in enumerate(pieces)} if same else None
 
 
 def _no_tokenizer(files: Folder) -> TokenizerError:

@@ -239,7 +239,11 @@ def _encoder(
     if known.model == "gpt2":
         from aboard.checkpoint.tokenizer_bpe import ByteLevelEncoder
 
-        return SegmentEncoder(known, ByteLevelEncoder(known), frozenset())
+        return SegmentEncoder(known, ByteLevelEncoder(known), known.strips_right or frozenset())
+    if known.spaces is not None:
+        from aboard.checkpoint.tokenizer_characters import CharacterEncoder
+
+        return SegmentEncoder(known, CharacterEncoder(known), known.strips_right or frozenset())
     from aboard.checkpoint.tokenizer_spm import SentencePieceEncoder
 
     return SegmentEncoder(known, SentencePieceEncoder(known), _strip_after(known, metadata))
@@ -251,6 +255,8 @@ def _strip_after(known: TokenizerMetadata, metadata: Mapping[str, object]) -> fr
     GGUF doesn't record this property. Of the families read here only Phi-3 has it: all its
     special tokens but three.
     """
+    if known.strips_right is not None:
+        return known.strips_right
     if known.model != "llama" or metadata.get(ARCHITECTURE) != "phi3":
         return frozenset()
     keeping = ("<unk>", "<s>", "<|endoftext|>")

@@ -5,6 +5,7 @@ The `tokenizers` library cuts a text into words, as no other has its Unicode; th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -36,6 +37,7 @@ class ByteLevelEncoder:
     """
 
     adds_space = False
+    spaces_after_special = False
 
     def __init__(self, meta: TokenizerMetadata) -> None:
         from tokenizers.normalizers import NFC
@@ -47,7 +49,6 @@ class ByteLevelEncoder:
                 hint="No known family does this: convert the model again.",
             )
         assert meta.merges is not None  # read_tokenizer_metadata saw to it
-        _check_merges(meta)
         self._tokens = meta.tokens
         self._all_ids = meta.ids
         self._control = meta.control
@@ -61,10 +62,15 @@ class ByteLevelEncoder:
             byte for byte, letter in enumerate(letter_of_byte()) if self._find(letter) is not None
         )
         self._words = WordCache(self._merge)
+        check_merges(meta, self._find)
 
     def prepare(self, text: str) -> str:
         """`text` as special tokens are looked for in it: as it is."""
         return text
+
+    def looked_for(self, token: str) -> str:
+        """What a user-defined token's text is in a prepared text: itself."""
+        return token
 
     def restore(self, token: str) -> bytes:
         """The bytes of a special token's text."""
@@ -102,7 +108,7 @@ class ByteLevelEncoder:
         for symbol in merge(word, self._rank):
             token_id = self._find(symbol)
             if token_id is None:  # the check is by hash, and a file can be made to pass it
-                raise _wrong_merges(f"makes {symbol[:80]!r}, which is no token")
+                raise wrong_merges(f"makes {symbol[:80]!r}, which is no token")
             ids.append(token_id)
         return ids
 
@@ -116,8 +122,11 @@ class ByteLevelEncoder:
             return token.encode()
 
 
-def _check_merges(meta: TokenizerMetadata) -> None:
-    """Refuse a merge whose result, or one of whose halves, is no token of plain text."""
+def check_merges(meta: TokenizerMetadata, find: Callable[[str], int | None]) -> None:
+    """Refuse a merge whose result, or one of whose halves, is no token of plain text.
+
+    Looked up by hash, all at once; `find` is asked for those that aren't there by their own text.
+    """
     assert meta.merges is not None
     merges = meta.merges.strings
     octets, (starts, ends), spaces = merges.octets, merges.spans, space_marks(merges)
@@ -126,16 +135,19 @@ def _check_merges(meta: TokenizerMetadata) -> None:
     # One space goes in each, so each moves by as many bytes as there are others before it.
     order = np.arange(len(merges))
     joined = meta.ids.find_all(octets[octets != ord(" ")], starts - order, ends - order - 1)
-    for bad in np.flatnonzero(~is_plain[joined])[:1].tolist():
+    for bad in np.flatnonzero(~is_plain[joined]).tolist():
         left, right = merges[bad].split(" ")
-        raise _wrong_merges(f"joins {left[:40]!r} and {right[:40]!r}, which gives no token")
-    for first, last in ((starts, spaces), (spaces + 1, ends)):
-        half = meta.ids.find_all(octets, first, last)
-        for bad in np.flatnonzero(~is_plain[half])[:1].tolist():
-            raise _wrong_merges(f"joins {merges[bad][:80]!r}, of which one half is no token")
+        if find(left + right) is None:
+            raise wrong_merges(f"joins {left[:40]!r} and {right[:40]!r}, which gives no token")
+    for half, (first, last) in enumerate(((starts, spaces), (spaces + 1, ends))):
+        found = meta.ids.find_all(octets, first, last)
+        for bad in np.flatnonzero(~is_plain[found]).tolist():
+            if find(merges[bad].split(" ")[half]) is None:
+                raise wrong_merges(f"joins {merges[bad][:80]!r}, of which one half is no token")
 
 
-def _wrong_merges(what: str) -> TokenizerError:
+def wrong_merges(what: str) -> TokenizerError:
+    """The error for merges that don't fit the tokens."""
     return TokenizerError(
         f"tokenizer.ggml.merges {what} of plain text",
         hint="The file is damaged or was made by a faulty converter: get it again.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,14 @@ import numpy.typing as npt
 
 from aboard.checkpoint.gguf_strings import StringArray
 from aboard.checkpoint.string_index import StringIndex
+from aboard.checkpoint.tokenizer_fields import CONVERT_AGAIN, PREFIX, TokenizerFields, as_list
 from aboard.errors import TokenizerError
 
-PREFIX = "tokenizer.ggml."
 EMBEDDED = "tokenizer.huggingface.json"
+# Keys of ours, for what GGUF has no entry: by which of its ways a tokenizer.json puts a space mark
+# before a text, and which special tokens swallow the white space to their right.
+SPACES, STRIPS = "aboard.tokenizer.spaces", "aboard.tokenizer.strips_right"
+SPACES_BEFORE = ("prepend", "always", "first", "never")
 ARCHITECTURE = "general.architecture"
 
 # Kinds of token, as `tokenizer.ggml.token_type` numbers them.
@@ -48,9 +52,7 @@ _END_IF_CONTROL = "</s>"
 
 MAX_SPECIAL_CHARS = 256
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>\Z")
-_REFUSED_WHEN_SET = re.compile(r"(add_|remove_|normalizer|precompiled_)")
-_UNDERSTOOD = ("add_bos_token", "add_eos_token", "add_space_prefix")
-_CONVERT_AGAIN = "The file is damaged or was made by a faulty converter: get or convert it again."
+_UNDERSTOOD_BY_SCORES = ("remove_extra_whitespaces", "precompiled_charsmap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,10 @@ class TokenizerMetadata:
     `ids` finds the id of a token's text, `merges` the rank of "left right". `control`,
     `user_defined`: ids that only special parsing, or any parsing, finds in a text. `byte_ids`:
     byte value -> id of its `<0xXX>` token. `embedded`: the tokenizer.json that decides the ids,
-    where the file holds one; `pre`, `scores` and `merges` then decide nothing.
+    where the file holds one; `pre`, `scores` and `merges` then decide nothing. `spaces`: tokens of
+    a 'llama' model are merged by `merges`, and this is how a space is put before a text.
+    `strips_right`: the tokens that swallow the white space behind them, None where the file is
+    silent.
     """
 
     model: str
@@ -80,7 +85,11 @@ class TokenizerMetadata:
     add_bos: bool | None
     add_eos: bool | None
     add_space_prefix: bool | None
+    removes_extra_spaces: bool
+    charsmap: bytes
     embedded: str | None
+    spaces: str | None
+    strips_right: frozenset[int] | None
 
 
 def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata:
@@ -91,15 +100,23 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     TokenizerError
         A key is missing, of the wrong type, or contradicts another.
     """
-    fields = _Fields(metadata)
-    model, embedded = fields.text("model"), fields.embedded()
+    fields = TokenizerFields(metadata)
+    model, embedded = fields.text("model"), fields.other_text(EMBEDDED)
     if model not in ("gpt2", "llama") and not (embedded and model == "t5"):
         raise TokenizerError(
             f"tokenizer model {model!r} is not supported: expected 'gpt2' or 'llama'",
             hint="Aboard reads byte-level BPE ('gpt2') and SentencePiece BPE ('llama').",
         )
+    spaces = fields.other_text(SPACES) if model == "llama" and embedded is None else None
+    if spaces is not None and spaces not in SPACES_BEFORE:
+        raise TokenizerError(
+            f"{SPACES} is {spaces[:40]!r}, expected one of {', '.join(SPACES_BEFORE)}",
+            hint="The model needs a newer Aboard.",
+        )
+    by_merges = embedded is None and (model == "gpt2" or spaces is not None)
+    by_scores = embedded is None and not by_merges
     if embedded is None:
-        fields.refuse_unknown_switches()
+        fields.refuse_unknown_switches(_UNDERSTOOD_BY_SCORES if by_scores else ())
     tokens = fields.strings("tokens")
     ids = _index(tokens)
     types = fields.array("token_type", "iu", len(tokens))
@@ -108,11 +125,11 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     if types.size and (types.min() < NORMAL or types.max() > BYTE):
         raise TokenizerError(
             f"{PREFIX}token_type holds {types.min()} to {types.max()}, expected 1 to 6",
-            hint=_CONVERT_AGAIN,
+            hint=CONVERT_AGAIN,
         )
     scores = fields.array("scores", "fiu", len(tokens))
     if scores is not None and not np.isfinite(scores).all():
-        raise TokenizerError(f"{PREFIX}scores holds NaN or infinity", hint=_CONVERT_AGAIN)
+        raise TokenizerError(f"{PREFIX}scores holds NaN or infinity", hint=CONVERT_AGAIN)
     if model == "llama" and scores is None:
         raise fields.missing("scores")
     roles = {
@@ -127,6 +144,9 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     named_roles = {roles[name] for name in ("bos", "eos", "eot", "eom")}
     control |= special & (stop_ids | named_roles)
     user_defined = special - control
+    strips = fields.ids(STRIPS, len(tokens))
+    if strips is not None and not strips <= control | user_defined:
+        raise TokenizerError(f"{STRIPS} names a token that isn't special", hint=CONVERT_AGAIN)
     starts, ends = tokens.spans
     long = set(np.flatnonzero(ends - starts > MAX_SPECIAL_CHARS).tolist())  # that many bytes
     for special_id in sorted(long & (control | user_defined)):
@@ -134,7 +154,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
             raise TokenizerError(
                 f"special token {special_id} has {len(tokens[special_id])} characters, "
                 f"expected at most {MAX_SPECIAL_CHARS}",
-                hint=_CONVERT_AGAIN,
+                hint=CONVERT_AGAIN,
             )
     return TokenizerMetadata(
         model=model,
@@ -143,7 +163,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         types=types,
         ids=ids,
         scores=None if scores is None else scores.astype(np.float64),
-        merges=None if embedded or model != "gpt2" else _merges(fields.strings("merges")),
+        merges=_merges(fields.strings("merges")) if by_merges else None,
         control=control,
         user_defined=user_defined,
         byte_ids=_byte_ids(tokens, np.flatnonzero(types == BYTE).tolist()),
@@ -154,7 +174,11 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         add_bos=fields.flag("add_bos_token"),
         add_eos=fields.flag("add_eos_token"),
         add_space_prefix=fields.flag("add_space_prefix"),
+        removes_extra_spaces=bool(by_scores and fields.flag("remove_extra_whitespaces")),
+        charsmap=fields.octets("precompiled_charsmap") if by_scores else b"",
         embedded=embedded,
+        spaces=spaces,
+        strips_right=strips,
     )
 
 
@@ -175,7 +199,7 @@ def tokenizer_sha256(metadata: Mapping[str, object]) -> str:
 
     # The one family in which the architecture decides ids too: see `Tokenizer`.
     also = [ARCHITECTURE] if metadata.get(ARCHITECTURE) == "phi3" else []
-    also += [EMBEDDED] if EMBEDDED in metadata else []
+    also += [key for key in (EMBEDDED, SPACES, STRIPS) if key in metadata]
     for key in sorted([*(k for k in metadata if k.startswith(PREFIX)), *also]):
         value = metadata[key]
         add(key.encode("utf-8", "surrogatepass"))
@@ -189,128 +213,20 @@ def tokenizer_sha256(metadata: Mapping[str, object]) -> str:
             wide = value.astype("<f8" if value.dtype.kind == "f" else "<i8")
             add(b"a" + wide.dtype.kind.encode() + wide.tobytes())
         else:
-            items = [str(item) for item in _as_list(value, key)]
+            items = [str(item) for item in as_list(value, key)]
             add(b"l" + np.array([len(item) for item in items], "<i8").tobytes())
             add("".join(items).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
-class _Fields:
-    """Typed access to `tokenizer.ggml.*`."""
-
-    def __init__(self, metadata: Mapping[str, object]) -> None:
-        self._metadata = metadata
-
-    def missing(self, name: str) -> TokenizerError:
-        return TokenizerError(f"{PREFIX}{name} is missing", hint=_CONVERT_AGAIN)
-
-    def _wrong(self, name: str, value: object, expected: str) -> TokenizerError:
-        return TokenizerError(
-            f"{PREFIX}{name} is {type(value).__name__}, expected {expected}", hint=_CONVERT_AGAIN
-        )
-
-    def optional_text(self, name: str) -> str | None:
-        value = self._metadata.get(PREFIX + name)
-        if value is not None and not isinstance(value, str):
-            raise self._wrong(name, value, "a string")
-        return value
-
-    def embedded(self) -> str | None:
-        value = self._metadata.get(EMBEDDED)
-        if value is not None and (not isinstance(value, str) or not value):
-            raise TokenizerError(
-                f"{EMBEDDED} is {type(value).__name__}, expected the text of a tokenizer.json",
-                hint=_CONVERT_AGAIN,
-            )
-        return value
-
-    def text(self, name: str) -> str:
-        value = self.optional_text(name)
-        if value is None:
-            raise self.missing(name)
-        return value
-
-    def flag(self, name: str) -> bool | None:
-        value = self._metadata.get(PREFIX + name)
-        if value is not None and not isinstance(value, bool | np.bool_):
-            raise self._wrong(name, value, "a boolean")
-        return None if value is None else bool(value)
-
-    def token_id(self, name: str, n_vocab: int) -> int | None:
-        value = self._metadata.get(PREFIX + name)
-        if value is None:
-            return None
-        if not isinstance(value, int | np.integer) or isinstance(value, bool):
-            raise self._wrong(name, value, "an integer")
-        if not 0 <= value < n_vocab:
-            raise TokenizerError(
-                f"{PREFIX}{name} is {value}, but the vocabulary has {n_vocab} tokens",
-                hint=_CONVERT_AGAIN,
-            )
-        return int(value)
-
-    def array(self, name: str, kinds: str, length: int) -> np.ndarray[Any, np.dtype[Any]] | None:
-        value = self._metadata.get(PREFIX + name)
-        if value is None:
-            return None
-        if not isinstance(value, np.ndarray | list | tuple):
-            raise self._wrong(name, value, "an array of numbers")
-        try:
-            array = np.asarray(value)
-        except ValueError:
-            raise self._wrong(name, value, "an array of numbers") from None
-        if array.ndim != 1 or (array.dtype.kind not in kinds and array.size):
-            raise self._wrong(name, value, "a flat array of numbers")
-        if array.size != length:
-            raise TokenizerError(
-                f"{PREFIX}{name} has {array.size} entries, but there are {length} tokens",
-                hint=_CONVERT_AGAIN,
-            )
-        return array
-
-    def strings(self, name: str) -> StringArray:
-        value = self._metadata.get(PREFIX + name)
-        if value is None:
-            raise self.missing(name)
-        if isinstance(value, StringArray):
-            return value
-        items = _as_list(value, PREFIX + name)
-        if not set(map(type, items)) <= {str}:
-            raise self._wrong(name, value, "an array of strings")
-        try:
-            return StringArray.of(items)
-        except UnicodeEncodeError:
-            raise self._wrong(name, value, "an array of strings in UTF-8") from None
-
-    def refuse_unknown_switches(self) -> None:
-        for key, value in self._metadata.items():
-            name = key.removeprefix(PREFIX)
-            if name == key or name in _UNDERSTOOD or not _REFUSED_WHEN_SET.match(name):
-                continue
-            is_set = len(value) > 0 if isinstance(value, Sequence | np.ndarray) else bool(value)
-            if is_set:
-                raise TokenizerError(
-                    f"{key} is set, and Aboard doesn't know what it does to the tokens",
-                    hint="The model needs a newer Aboard; report the model's name.",
-                )
-
-
-def _as_list(value: object, key: str) -> list[Any]:
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
-        return list(value)
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        return list(value.tolist())
-    raise TokenizerError(f"{key} is {type(value).__name__}, expected an array", hint=_CONVERT_AGAIN)
-
-
 def _index(tokens: StringArray) -> StringIndex:
     if not tokens:
-        raise TokenizerError(f"{PREFIX}tokens is empty", hint=_CONVERT_AGAIN)
+        raise TokenizerError(f"{PREFIX}tokens is empty", hint=CONVERT_AGAIN)
     ids = StringIndex(tokens)
     if ids.repeated is not None:
         first, last = ids.repeated
         raise TokenizerError(
-            f"token {tokens[first]!r} has two ids, {first} and {last}", hint=_CONVERT_AGAIN
+            f"token {tokens[first]!r} has two ids, {first} and {last}", hint=CONVERT_AGAIN
         )
     return ids
 
@@ -326,11 +242,11 @@ def _merges(merges: StringArray) -> StringIndex:
         raise TokenizerError(
             f"{PREFIX}merges[{bad[0]}] is {merges[int(bad[0])][:80]!r}, "
             "expected two tokens and one space between",
-            hint=_CONVERT_AGAIN,
+            hint=CONVERT_AGAIN,
         )
     ranks = StringIndex(merges)
     if ranks.repeated is not None:
-        raise TokenizerError(f"{PREFIX}merges names a pair twice", hint=_CONVERT_AGAIN)
+        raise TokenizerError(f"{PREFIX}merges names a pair twice", hint=CONVERT_AGAIN)
     return ranks
 
 
@@ -347,7 +263,7 @@ def _byte_ids(tokens: StringArray, byte_typed: list[int]) -> dict[int, int]:
             raise TokenizerError(
                 f"token {token_id} is marked as a byte but reads {tokens[token_id][:40]!r}, "
                 "expected <0x00> to <0xFF>",
-                hint=_CONVERT_AGAIN,
+                hint=CONVERT_AGAIN,
             )
         found[int(match[1], 16)] = token_id
     return found

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from aboard.checkpoint.huggingface_files import Fields
 from aboard.checkpoint.pretokenizers import (
@@ -50,10 +51,10 @@ class Decoder:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The tokens that belong around every text; None where there are none."""
+    """The ids of the tokens that belong around every text; None where there are none."""
 
-    first: str | None = None
-    last: str | None = None
+    first: int | None = None
+    last: int | None = None
 
 
 def normalizer_steps(fields: Fields) -> list[Fields]:
@@ -93,6 +94,29 @@ def find_pre(fields: Fields, *, whole_words_first: bool) -> str | None:
     return None
 
 
+def spaces_before(fields: Fields) -> str | None:
+    """How a space mark is put before a text, None where spaces don't simply become marks.
+
+    'prepend': before every stretch between special tokens. 'always': the same, where it doesn't
+    begin with one. 'first': only where the text begins. 'never'.
+    """
+    normalizers = [_without(step, "type") for step in normalizer_steps(fields)]
+    steps = word_steps(fields)
+    marks = {"pattern": {"String": " "}, "content": SPACE}
+    if not normalizers and len(steps) == 1 and steps[0].members["type"] == "Metaspace":
+        is_cut = steps[0].flag("split", default=True)
+        return None if is_cut else _prepend_scheme(steps[0])
+    if any(step.members.get("pattern") != {"String": " "} for step in steps):
+        return None  # to cut at spaces does nothing, as there are none left
+    if normalizers == [{"prepend": SPACE}, marks]:
+        return "prepend"
+    return "never" if normalizers == [marks] else None
+
+
+def _without(step: Fields, key: str) -> dict[str, Any]:
+    return {name: value for name, value in step.members.items() if name != key}
+
+
 def read_decoder(fields: Fields) -> Decoder:
     """What "decoder" is."""
     steps = _flat(fields, "decoder", "decoders", _DECODERS)
@@ -128,19 +152,31 @@ def read_template(fields: Fields) -> Template:
 
 
 def _template(step: Fields) -> Template:
-    named: list[str | None] = []
+    named: list[int | None] = []
+    table = step.object("special_tokens") or Fields({}, step.where)
     for part in step.objects("single"):
         special = part.object("SpecialToken")
-        named.append(None if special is None else special.text("id"))
-        if special is None and (part.object("Sequence") or part).text("id") != "A":
+        if special is not None:
+            named.append(_only_id(table, special.text("id")))
+            continue
+        named.append(None)
+        if (part.object("Sequence") or part).text("id") != "A":
             raise part.wrong("Sequence", "the text A")
     if named.count(None) != 1 or len(named) > 3 or (len(named) == 3 and named[1] is not None):
         raise TokenizerError(
             f"{step.where}: single is {named}, expected at most one token before and one behind",
             hint=_REPORT,
         )
-    at = named.index(None)
-    return Template(first=named[0], last=named[-1] if len(named) > at + 1 else None)
+    return Template(first=named[0], last=named[-1] if len(named) > 1 else None)
+
+
+def _only_id(table: Fields, name: str) -> int:
+    """The id that a template has for a token; by it, not by the token's text, the library goes."""
+    entry = table.object(name)
+    ids = entry.members.get("ids") if entry is not None else None
+    if not isinstance(ids, list) or len(ids) != 1 or type(ids[0]) is not int or ids[0] < 0:
+        raise table.wrong(name, "an object with one id")
+    return ids[0]
 
 
 def _flat(

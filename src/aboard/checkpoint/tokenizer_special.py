@@ -8,6 +8,12 @@ from typing import Protocol
 
 from aboard.checkpoint.tokenizer_metadata import TokenizerMetadata
 
+# Unicode's White_Space, as the library has it; `str.isspace` knows four more.
+_WHITE_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
+    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+)
+
 
 class SpecialTokens:
     """The special tokens of one tokenizer, found leftmost first and of these the longest.
@@ -17,12 +23,15 @@ class SpecialTokens:
     ids : mapping of str to int
         Token text -> id. An empty text is never found.
     strip_after : frozenset of int
-        Tokens that swallow the white space to their right.
+        Tokens that swallow the white space to their right, marks of spaces included where `marks`.
     """
 
-    def __init__(self, ids: Mapping[str, int], strip_after: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, ids: Mapping[str, int], strip_after: frozenset[int] = frozenset(), marks: str = ""
+    ) -> None:
         self._ids = {text: token_id for text, token_id in ids.items() if text}
         self._strip_after = strip_after
+        self._spaces = _WHITE_SPACE + marks
         lengths: dict[str, set[int]] = {}
         for text in self._ids:
             lengths.setdefault(text[:2], set()).add(len(text))
@@ -47,7 +56,7 @@ class SpecialTokens:
             yield text[begin:start], token_id
             begin = start + length
             if token_id in self._strip_after:
-                while begin < len(text) and (text[begin].isspace() or text[begin] == "▁"):
+                while begin < len(text) and text[begin] in self._spaces:
                     begin += 1
             at = begin
         if begin < len(text):
@@ -65,13 +74,17 @@ class PlainEncoder(Protocol):
     """What encodes text that holds no special token, and spells tokens."""
 
     adds_space: bool
+    spaces_after_special: bool
     adds_bos: bool
 
     def prepare(self, text: str) -> str:
         """`text` as special tokens are looked for in it."""
 
+    def looked_for(self, token: str) -> str:
+        """What a user-defined token's text is in a prepared text."""
+
     def encode(self, text: str, *, at_start: bool) -> list[int]:
-        """The ids of a prepared `text`; `at_start`: it begins the input or a special precedes."""
+        """The ids of a prepared `text`; `at_start`: the input begins with it."""
 
     def piece(self, token_id: int) -> bytes:
         """The bytes of an ordinary token."""
@@ -99,10 +112,10 @@ class SegmentEncoder:
         self._plain = plain
         self._tokens = known.tokens
         self._special = known.control | known.user_defined
-        by_text = {plain.prepare(known.tokens[i]): i for i in known.user_defined}
-        self._always_found = SpecialTokens(by_text)
+        by_text = {plain.looked_for(known.tokens[i]): i for i in known.user_defined}
+        self._always_found = SpecialTokens(by_text, strip_after, plain.prepare(" "))
         by_text |= {known.tokens[i]: i for i in known.control}
-        self._all_found = SpecialTokens(by_text, strip_after)
+        self._all_found = SpecialTokens(by_text, strip_after, plain.prepare(" "))
         self.adds_bos = plain.adds_bos
         self.adds_space = plain.adds_space
 
@@ -110,11 +123,13 @@ class SegmentEncoder:
         """The ids of a whole text."""
         found = self._all_found if parse_special else self._always_found
         ids: list[int] = []
+        at_start = True
         for plain, special_id in found.split(self._plain.prepare(text)):
             if plain:
-                ids += self._plain.encode(plain, at_start=True)
+                ids += self._plain.encode(plain, at_start=at_start)
             if special_id is not None:
                 ids.append(special_id)
+            at_start = False
         return ids
 
     def special_in(self, text: str) -> Iterator[int]:
@@ -135,4 +150,4 @@ class SegmentEncoder:
 
     def starts_text(self, token_id: int) -> bool:
         """Whether a text that follows this token begins with an extra space."""
-        return self.adds_space and token_id in self._special
+        return self._plain.spaces_after_special and self.adds_space and token_id in self._special

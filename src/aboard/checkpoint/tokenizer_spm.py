@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from aboard.checkpoint.gguf_strings import StringArray
+from aboard.checkpoint.sentencepiece_normalizer import SentencePieceNormalizer
 from aboard.checkpoint.tokenizer_merging import WordCache, merge
 from aboard.checkpoint.tokenizer_metadata import TokenizerMetadata
 from aboard.errors import TokenizerError, UsageError
@@ -26,6 +27,7 @@ class SentencePieceEncoder:
     """
 
     adds_bos = True
+    spaces_after_special = True
 
     def __init__(self, meta: TokenizerMetadata) -> None:
         if meta.pre not in (None, "default"):
@@ -42,25 +44,44 @@ class SentencePieceEncoder:
         self._byte_of = {token_id: byte for byte, token_id in meta.byte_ids.items()}
         self._unknown_id = meta.unknown_id
         self.adds_space = meta.add_space_prefix is not False
-        self._cut = _word_boundary(meta.tokens)
+        self._removes = meta.removes_extra_spaces
+        self._normalizer = None
+        if meta.charsmap or self._removes:
+            self._normalizer = SentencePieceNormalizer(
+                meta.charsmap, removes_extra_spaces=self._removes
+            )
+        self._cut = word_boundary(meta.tokens)
         self._words = WordCache(self._merge)
 
     def prepare(self, text: str) -> str:
-        """`text` with each space as the mark by which tokens spell it."""
-        return text.replace(" ", SPACE)
+        """`text` with each space as the mark by which tokens spell it, if it stays as it is."""
+        return text.replace(" ", SPACE) if self._normalizer is None else text
+
+    def looked_for(self, token: str) -> str:
+        """What a user-defined token's text is in a prepared text."""
+        return self.prepare(token if self._normalizer is None else token.replace(SPACE, " "))
 
     def restore(self, token: str) -> bytes:
         """The bytes of a token's text, spaces restored."""
         return token.replace(SPACE, " ").encode()
 
     def encode(self, text: str, *, at_start: bool) -> list[int]:
-        """The ids of a prepared `text`; `at_start`: it begins the input or a special precedes."""
-        if at_start and self.adds_space:
+        """The ids of a prepared `text`. A space goes before it wherever it stands."""
+        if self._normalizer is not None:
+            text = self._normalized(text)
+            if self._removes and not text:
+                return []
+        if self.adds_space:
             text = SPACE + text
         ids: list[int] = []
         for word in self._cut.split(text):
             ids += self._words.ids(word)
         return ids
+
+    def _normalized(self, text: str) -> str:
+        assert self._normalizer is not None
+        text = self._normalizer.normalize(text).replace(" ", SPACE)
+        return text.rstrip(SPACE) if self._removes else text
 
     def _find(self, text: str) -> int | None:
         """The id of a token that text may become."""
@@ -100,7 +121,7 @@ class SentencePieceEncoder:
         return self.restore(self._tokens[token_id])
 
 
-def _word_boundary(tokens: StringArray) -> re.Pattern[str]:
+def word_boundary(tokens: StringArray) -> re.Pattern[str]:
     """Where a text can be cut without changing its tokens.
 
     Before a space mark, unless a token holds the character before it and the mark side by side.
