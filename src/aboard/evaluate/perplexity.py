@@ -85,7 +85,7 @@ def perplexity(
     NumericalError
         A logit is NaN, or a token has the probability 0.
     UsageError
-        There are fewer than two tokens, or a number is out of its range.
+        There are fewer than two tokens, one has no logit, or a number is out of its range.
     """
     losses = token_losses(forward, tokens, window=window, stride=stride)
     return Perplexity(n_scored=losses.size, nats=float(losses.mean()), n_bytes=n_bytes)
@@ -132,6 +132,8 @@ def _rows(pieces: Iterable[Rows]) -> Iterator[Rows]:
 
 
 def _loss(logits: Rows, token: int) -> float:
-    wide = logits.astype(np.float64)
-    wide -= wide.max()
-    return float(np.log(np.exp(wide).sum()) - wide[token])
+    if not 0 <= token < logits.size:
+        raise UsageError(f"token {token} is not in the vocabulary of {logits.size}")
+    wide = np.subtract(logits, logits.max(), dtype=np.float64)
+    of_token = float(wide[token])
+    return float(np.log(np.exp(wide, out=wide).sum())) - of_token

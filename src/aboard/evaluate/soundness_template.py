@@ -7,6 +7,7 @@ on talking to itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 
 from aboard.checkpoint.chat_template import KEY, ChatTemplate
@@ -16,6 +17,7 @@ from aboard.checkpoint.chat_template_turns import (
     TURNS,
     USER_TURN,
     end_of_turn,
+    opens_answer,
     unknown_markers,
 )
 from aboard.checkpoint.tokenizer import Tokenizer
@@ -54,56 +56,57 @@ def check_template(subject: Subject) -> Iterator[Finding]:
         )
         return
     subject.template = template
-    yield _renders(template)
-    yield from _tools(template, subject)
+    now = _DAY if _wants_date(template) else None
+    yield _renders(template, now)
+    yield from _tools(template, subject, now)
     if subject.tokenizer is not None:
-        yield from _tokens(template, subject.tokenizer)
+        yield from _tokens(template, subject.tokenizer, now)
 
 
 _RENDERS = "it writes a question, an answer and a system turn, and opens the next answer"
-
-
-def _renders(template: ChatTemplate) -> Finding:
-    failures: list[str] = []
-    warnings: list[str] = []
-    notes: list[str] = []
-    try:
-        opened = template.render(USER_TURN)
-        closed = template.render(USER_TURN, add_generation_prompt=False)
-        talk = template.render([*TURNS, *USER_TURN])
-    except TemplateError as error:
-        (warnings if _wants_date(template) else failures).append(str(error))
-    else:
-        if QUESTION not in opened or talk.count(QUESTION) < 2 or ANSWER not in talk:
-            failures.append("words of the conversation are left out")
-        if opened == closed:
-            warnings.append("it doesn't open the assistant's turn")
-        notes = ["the assistant's turn is opened" if opened != closed else ""]
-        notes.append(_system_turn(template))
-    passed = "; ".join(filter(None, ["questions and answers are written", *notes]))
-    return finding(TEMPLATE[0], _RENDERS, passed, failures=failures, warnings=warnings)
+_DAY = date(2026, 1, 1)
 
 
 def _wants_date(template: ChatTemplate) -> bool:
-    """Whether only today's date was missing."""
+    """Whether the template fails without today's date, and for no other reason."""
     try:
-        template.render(USER_TURN, now=date(2026, 1, 1))
+        template.render(USER_TURN)
     except TemplateError:
-        return False
-    return True
+        with suppress(TemplateError):
+            template.render(USER_TURN, now=_DAY)
+            return True
+    return False
 
 
-def _system_turn(template: ChatTemplate) -> str:
+def _renders(template: ChatTemplate, now: date | None) -> Finding:
+    failures: list[str] = []
+    warnings: list[str] = []
+    notes = ["questions and answers are written"]
     try:
-        text = template.render([_SYSTEM, *USER_TURN])
+        talk = template.render([*TURNS, *USER_TURN], now=now)
+        if talk.count(QUESTION) < 2 or ANSWER not in talk:
+            failures.append("words of the conversation are left out")
+        if not opens_answer(template, now):
+            warnings.append("it doesn't open the assistant's turn")
+        notes.append(_system_turn(template, now))
+    except TemplateError as error:
+        failures.append(str(error))
+    if now is not None:
+        warnings.append("it writes today's date, which has to be given: `strftime_now`")
+    passed = "; ".join(filter(None, notes))
+    return finding(TEMPLATE[0], _RENDERS, passed, failures=failures, warnings=warnings)
+
+
+def _system_turn(template: ChatTemplate, now: date | None) -> str:
+    try:
+        text = template.render([_SYSTEM, *USER_TURN], now=now)
     except TemplateError:
         return "it takes no system turn"
-    return "" if _INSTRUCTIONS in text else "it leaves the system turn out"
+    return "system turns, too" if _INSTRUCTIONS in text else "it leaves the system turn out"
 
 
-def _tools(template: ChatTemplate, subject: Subject) -> Iterator[Finding]:
+def _tools(template: ChatTemplate, subject: Subject, now: date | None) -> Iterator[Finding]:
     sources = [str(text) for key, text in subject.metadata.items() if key.startswith(KEY)]
-    expected = "tools are written where the template speaks of them"
     if not any("tools" in source for source in sources):
         yield Finding(
             name="tools", outcome=Outcome.SKIP, found="the template doesn't speak of tools"
@@ -111,17 +114,18 @@ def _tools(template: ChatTemplate, subject: Subject) -> Iterator[Finding]:
         return
     problems = []
     try:
-        if "next_ferry" not in template.render(USER_TURN, tools=[_TOOL]):
+        if "next_ferry" not in template.render(USER_TURN, tools=[_TOOL], now=now):
             problems.append("the tool is left out")
     except TemplateError as error:
         problems.append(str(error))
+    expected = "tools are written where the template speaks of them"
     yield finding("tools", expected, "a tool is written", warnings=problems)
 
 
-def _tokens(template: ChatTemplate, tokenizer: Tokenizer) -> Iterator[Finding]:
+def _tokens(template: ChatTemplate, tokenizer: Tokenizer, now: date | None) -> Iterator[Finding]:
     try:
-        text = template.render([*TURNS, *USER_TURN])
-        ending = end_of_turn(template, tokenizer)
+        text = template.render([*TURNS, *USER_TURN], now=now)
+        ending, closes = end_of_turn(template, tokenizer, now)
     except TemplateError:
         return  # told already
     ids = tokenizer.encode(text, add_special=False)
@@ -135,7 +139,7 @@ def _tokens(template: ChatTemplate, tokenizer: Tokenizer) -> Iterator[Finding]:
         ],
     )
     yield _begin_of_text(tokenizer, ids)
-    yield _end_of_turn(tokenizer, ending)
+    yield _end_of_turn(tokenizer, ending, closes)
 
 
 def _begin_of_text(tokenizer: Tokenizer, ids: list[int]) -> Finding:
@@ -152,16 +156,22 @@ def _begin_of_text(tokenizer: Tokenizer, ids: list[int]) -> Finding:
     )
 
 
-def _end_of_turn(tokenizer: Tokenizer, ending: int | None) -> Finding:
+def _end_of_turn(tokenizer: Tokenizer, ending: int | None, closes: bool) -> Finding:
     stops = ", ".join(_shown(tokenizer, each) for each in sorted(tokenizer.stop_ids)) or "none"
-    failures, warnings = [], []
+    failures: list[str] = []
+    warnings: list[str] = []
+    passed = ""
     if ending is None:
         warnings.append(f"no special token stands after an answer; what ends one: {stops}")
-    elif ending not in tokenizer.stop_ids:
-        failures.append(
-            f"{_shown(tokenizer, ending)} stands after an answer but ends none; what does: {stops}"
+    elif ending in tokenizer.stop_ids:
+        passed = f"{_shown(tokenizer, ending)} ends an answer"
+    elif closes:
+        failures.append(f"{_shown(tokenizer, ending)} closes an answer, what ends one: {stops}")
+    else:
+        warnings.append(
+            f"nothing closes an answer, then comes {_shown(tokenizer, ending)}; "
+            f"what ends one: {stops}"
         )
-    passed = "" if ending is None else f"{_shown(tokenizer, ending)} ends an answer"
     expected = "the special token that the template writes after an answer ends an answer"
     return finding("end-of-turn", expected, passed, failures=failures, warnings=warnings)
 
