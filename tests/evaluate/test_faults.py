@@ -14,7 +14,7 @@ import pytest
 from aboard.checkpoint.gguf import GgufFile, open_gguf
 from aboard.evaluate import Outcome, check
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 HEAD_DIM = 64
 Rows = np.ndarray

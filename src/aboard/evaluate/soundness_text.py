@@ -28,7 +28,7 @@ CONTEXT = 1024
 
 _N_GREEDY = 48
 _LONGEST_RUN = 16  # of one token; sound models repeat sentences, but not single tokens
-_N_LOGITS = 1 << 22  # computed together: 16 MiB
+_N_LOGITS = 1 << 21  # computed together: 8 MiB
 _SEED = 0  # of the shuffled words
 
 # Bits for each byte of prose. Sound: 0.95 (Gemma 3 270M), 1.0 (SmolLM2-135M), 1.9 (stories260K).

@@ -68,18 +68,21 @@ def _architecture(subject: Subject, file: GgufFile) -> Finding:
 
 def _tensors(subject: Subject, file: GgufFile) -> Finding:
     assert subject.config is not None
-    matrices, vectors = list(subject.config.matrices()), list(subject.config.vectors())
+    matrices = {weight.name: weight.shape for weight in subject.config.matrices()}
+    vectors = {weight.name: weight.shape for weight in subject.config.vectors()}
+    known = {**matrices, **vectors}
     wrong = []
-    for weight in [*matrices, *vectors]:
-        info = file.tensors.get(weight.name)
+    for name, shape in known.items():
+        info = file.tensors.get(name)
         if info is None:
-            wrong.append(f"{weight.name} is missing")
-        elif info.shape != weight.shape:
-            wrong.append(f"{weight.name} is {info.shape}, expected {weight.shape}")
+            wrong.append(f"{name} is missing")
+        elif info.shape != shape:
+            wrong.append(f"{name} is {info.shape}, expected {shape}")
         elif info.format not in formats.NAMES:
-            wrong.append(f"{weight.name} is {info.format}, which the engine doesn't run")
-    known = {weight.name for weight in [*matrices, *vectors]}
-    wrong += [f"{name} is not used by the architecture" for name in sorted({*file.tensors} - known)]
+            wrong.append(f"{name} is {info.format}, which the engine doesn't run")
+    wrong += [
+        f"{name} is not used by the architecture" for name in sorted({*file.tensors} - {*known})
+    ]
     return finding(
         "tensors",
         "each tensor of the architecture, of its shape, in a format that the engine runs; no other",
