@@ -219,6 +219,25 @@ def test_an_unknown_architecture_is_checked_as_far_as_it_goes(tmp_path: Path) ->
     assert report["finite-weights"].outcome == report["end-of-turn"].outcome == Outcome.PASS
 
 
+def test_a_context_too_short_to_read_anything_is_told(tmp_path: Path) -> None:
+    path = speaking(tmp_path / "short.gguf", metadata={"llama.context_length": 1})
+
+    report = check(path)
+
+    assert report.sound
+    assert report["perplexity"].found == "a context of 1 tokens is too short"
+
+
+@pytest.mark.parametrize("context", [64, 100, 500])
+def test_a_short_context_reads_in_windows(tmp_path: Path, context: int) -> None:
+    path = speaking(tmp_path / "short.gguf", metadata={"llama.context_length": context})
+
+    report = check(path)
+
+    assert report.named(Outcome.FAIL) == report.named(Outcome.WARN) == ()
+    assert report["copying"].outcome == Outcome.SKIP
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.02, 0.5, 0.999])
 def test_a_file_cut_short_fails_as_a_file(tmp_path: Path, sound: Path, kept: float) -> None:
     data = sound.read_bytes()

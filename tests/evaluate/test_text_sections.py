@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aboard.evaluate import Outcome, check
-from checkpoint.vocabularies import CONTROL, byte_level, sentence_piece
+from checkpoint.vocabularies import CONTROL, sentence_piece
 from evaluate.speaking import speaking, tokens_metadata, vocabulary
 from tiny import CHATML
 
@@ -79,13 +79,12 @@ def test_sentence_piece_without_bytes_is_told_of_the_scripts_it_lacks(tmp_path: 
 
 
 def test_byte_level_without_a_letter_of_plain_text_is_a_failure(tmp_path: Path) -> None:
-    metadata = byte_level(special={"<|im_end|>": CONTROL})
-    metadata[T + "tokens"] = ["unused" if x == "e" else x for x in metadata[T + "tokens"]]
+    report = report_of(tmp_path, **{T + "tokens": renamed("e", "<e>")})
 
-    report = spelled_with(tmp_path, metadata)
-
-    assert report["round-trip"].outcome == Outcome.FAIL
-    assert "no token for byte 0x65" in report["round-trip"].found
+    assert report.named(Outcome.FAIL) == ("round-trip", "template-tokens", "greedy-text")
+    for name in report.named(Outcome.FAIL):
+        assert "no token for byte 0x65" in report[name].found
+    assert report["perplexity"].outcome == Outcome.SKIP
 
 
 def test_a_family_that_normalises_must_give_back_form_c(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Report:
         }
 
     def __getitem__(self, name: str) -> Finding:
-        return next(each for each in self.findings if each.name == name)
+        return {each.name: each for each in self.findings}[name]
 
 
 def listed(problems: Iterable[str], n_shown: int = 3) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from aboard.checkpoint.gguf import GgufFile
 from aboard.engine import Model
 from aboard.engine.device import checked_threads
-from aboard.evaluate.report import Finding, Outcome, Report
+from aboard.errors import AboardError, CheckpointError, NotEnoughMemory
+from aboard.evaluate.report import Finding, Outcome, Report, finding
 from aboard.evaluate.soundness_template import TEMPLATE, check_template
 from aboard.evaluate.soundness_text import LOADING, TEXT, check_loading, check_text
 from aboard.evaluate.soundness_tokenizer import TOKENIZER, check_tokenizer
@@ -97,13 +98,25 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         found: dict[str, Finding] = {}
         blocked = [name for name in group.needs if name in failed]
         if not blocked and not (group.names == TEXT and subject.tokenizer is None):
-            for each in group.run(subject):
-                found[each.name] = each
-                if each.outcome == Outcome.FAIL:
-                    failed.append(each.name)
+            found = _run(group, subject)
+        failed += [each.name for each in found.values() if each.outcome == Outcome.FAIL]
         because = blocked or [each.name for each in found.values() if each.outcome != Outcome.PASS]
         for name in group.names:
             yield found.get(name) or _skipped(name, because)
+
+
+def _run(group: _Group, subject: Subject) -> dict[str, Finding]:
+    """What a group finds, by name; an error that no check expects fails the one that met it."""
+    found: dict[str, Finding] = {}
+    try:
+        for each in group.run(subject):
+            found[each.name] = each
+    except AboardError as error:
+        if isinstance(error, NotEnoughMemory) or type(error) is CheckpointError:
+            raise  # says nothing about the model
+        name = next((name for name in group.names if name not in found), group.names[-1])
+        found[name] = finding(name, "no error", "", failures=[str(error)])
+    return found
 
 
 def _skipped(name: str, because: list[str]) -> Finding:

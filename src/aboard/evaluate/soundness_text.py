@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aboard.engine import Model, load
-from aboard.errors import AboardError, NotEnoughMemory, NumericalError
+from aboard.errors import AboardError, NotEnoughMemory, NumericalError, UsageError
 from aboard.evaluate.perplexity import Rows, token_losses
 from aboard.evaluate.report import Finding, Outcome, finding
 from aboard.evaluate.subject import Subject
@@ -26,6 +26,7 @@ TEXT = ("greedy-text", "perplexity", "word-order", "copying", "code")
 CONTEXT = 1024
 """Tokens that these checks need at most."""
 
+_LEAST_CONTEXT = 64
 _N_GREEDY = 48
 _LONGEST_RUN = 16  # of one token; sound models repeat sentences, but not single tokens
 _N_LOGITS = 1 << 21  # computed together: 8 MiB
@@ -64,6 +65,11 @@ def check_loading(subject: Subject) -> Iterator[Finding]:
 def check_text(subject: Subject) -> Iterator[Finding]:
     """What the model writes, and how well it predicts."""
     assert subject.model is not None
+    if subject.model.context_length < _LEAST_CONTEXT:
+        told = f"a context of {subject.model.context_length} tokens is too short"
+        for name in TEXT:
+            yield Finding(name=name, outcome=Outcome.SKIP, found=told)
+        return
     yield _greedy_text(subject.model)
     yield from _prediction(subject.model, subject.n_parameters)
 
@@ -76,7 +82,7 @@ def _greedy_text(model: Model) -> Finding:
         with model.session() as session:
             steps = list(session.generate(prompt, max_tokens=room, logprobs=False))
             ended = session.finish_reason == "stop"
-    except NumericalError as error:
+    except (NumericalError, UsageError) as error:  # logits of NaN, an id without a text
         return finding(TEXT[0], expected, "", failures=[str(error)])
     text = "".join(step.text for step in steps)
     tokens = [step.token for step in steps]
