@@ -62,7 +62,7 @@ def _root(
     pass
 
 
-for _module in (pull, models, check, run, chat, state, info, bench, attest):
+for _module in (pull, models, run, chat, state, info, check, bench, attest):
     _command = getattr(_module, _module.__name__.rpartition(".")[2])
     # the whole first line in the list of commands: by itself Typer cuts it where the screen ends
     app.command(short_help=(_command.__doc__ or "").partition("\n")[0])(_command)

@@ -18,7 +18,7 @@ def check(
     threads: options.Threads = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say whether MODEL is sound: its weights, tokenizer, chat template and what it predicts.
+    """Say whether MODEL is sound, and if it isn't, what is wrong.
 
     Every value is read, texts in many scripts go through the tokenizer and back, conversations
     through the chat template, and the model continues a story and reads a page of English. Warnings
