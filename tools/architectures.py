@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import aboard
-from aboard.models import ARCHITECTURES
+from aboard.models import architectures
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -65,7 +65,7 @@ def page() -> str:
             if case["fmt"] == "F32":
                 architecture = case["shape"].get("family", "llama")
                 _measure(GOLDEN / group / f"{name}.npy", case, found[architecture])
-    return INTRODUCTION + "".join(_row(name, found[name]) for name in ARCHITECTURES)
+    return INTRODUCTION + "".join(_row(name, found[name]) for name in architectures())
 
 
 def _measure(oracle: Path, case: dict[str, Any], figures: Figures) -> None:

@@ -11,7 +11,7 @@ from aboard.cli import output
 from aboard.cli.reference import reference
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = ["pull", "models", "run", "chat", "info", "bench", "attest"]
+COMMANDS = ["pull", "models", "run", "chat", "info", "check", "bench", "attest"]
 MAIN = "from aboard.cli import main; main()"
 
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from aboard.cli import attest, bench, chat, import_, info, models, pull, run, state
+from aboard.cli import attest, bench, chat, check, import_, info, models, pull, run, state
 from aboard.cli.exits import errors_told
 
 _EPILOG = (
     "Exit codes: 0 done; 1 it can't be done, the message says why; 2 the command line is wrong; "
-    "3 attest --check found a difference; 130 Ctrl-C; 141 the reader of the output went away. "
-    "ABOARD_DEBUG=1 shows tracebacks."
+    "3 attest --check found a difference; 4 check found the model unsound; 130 Ctrl-C; "
+    "141 the reader of the output went away. ABOARD_DEBUG=1 shows tracebacks."
 )
 
 
@@ -62,7 +62,7 @@ def _root(
     pass
 
 
-for _module in (pull, import_, models, run, chat, state, info, bench, attest):
+for _module in (pull, import_, models, run, chat, state, info, check, bench, attest):
     _name = _module.__name__.rpartition(".")[2]
     _command = getattr(_module, _name)
     # the whole first line in the list of commands: by itself Typer cuts it where the screen ends

@@ -6,6 +6,7 @@
 | 1 | it can't be done: the message says what was found, the hint what to do |
 | 2 | the command line is wrong |
 | 3 | `attest --check`: this machine's results differ from the file's |
+| 4 | `check` found the model unsound; with `--strict`, or odd |
 | 130 | stopped by Ctrl-C |
 | 141 | whoever read the output went away |
 """
@@ -24,6 +25,7 @@ from aboard.errors import AboardError, AttestationMismatch, UsageError
 FAILED = 1
 USAGE = 2
 DIFFERS = 3
+UNSOUND = 4
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
