@@ -68,8 +68,8 @@ def _architecture(subject: Subject, file: GgufFile) -> Finding:
 
 def _tensors(subject: Subject, file: GgufFile) -> Finding:
     assert subject.config is not None
-    matrices = {weight.name: weight.shape for weight in subject.config.matrices()}
-    vectors = {weight.name: weight.shape for weight in subject.config.vectors()}
+    matrices = {weight.name: weight.tensor_shape for weight in subject.config.matrices()}
+    vectors = {weight.name: weight.tensor_shape for weight in subject.config.vectors()}
     known = {**matrices, **vectors}
     wrong = []
     for name, shape in known.items():
