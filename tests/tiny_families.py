@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+import tiny_lfm2
 from tiny import tokenizer_metadata
 from tiny_blocks import Random, random_tensor
 from tiny_gguf import Tensor, float32_tensor, write_gguf
@@ -52,7 +53,7 @@ def tiny_model(path: Path, model: Tiny, *, fmt: str = "F32", seed: int = 0) -> P
     tensors = gguf_tensors(model, random_weights(model, seed))
     random = Random(seed + 1_000_003)
     for name, tensor in tensors.items():
-        if len(tensor.shape) == 2 and fmt != "F32":
+        if len(tensor.shape) == 2 and fmt != "F32" and "shortconv.conv" not in name:
             std = 1.0 if name == "token_embd.weight" else 0.8 / tensor.shape[1] ** 0.5
             tensors[name] = random_tensor(fmt, *tensor.shape, std, random)
     return write_gguf(path, {**metadata(model), **tokenizer_metadata(model.vocabulary)}, tensors)
@@ -63,16 +64,19 @@ def random_weights(model: Tiny, seed: int) -> dict[str, np.ndarray]:
     random = Random(seed)
     weights = {"model.embed_tokens.weight": random.weights(1.0, model.vocabulary, model.width)}
     for layer in range(model.layers):
-        for name, shape in _layer_shapes(model).items():
+        for name, shape in _layer_shapes(model, layer).items():
             full = f"model.layers.{layer}.{name}"
             if name.endswith(".bias"):
                 weights[full] = random.weights(0.5, *shape)
             elif len(shape) == 1:
                 weights[full] = _norm(model, random, name.split(".")[-2], shape)
+            elif len(shape) == 3:
+                weights[full] = random.weights(0.6, *shape)
             else:
-                gain = 0.7 if "o_proj" in name or "down_proj" in name else 1.0
+                gain = 0.7 if name.split(".")[-2] in _OUTPUTS else 1.0
                 weights[full] = random.weights(gain / shape[1] ** 0.5, *shape)
-    weights["model.norm.weight"] = _norm(model, random, "norm", (model.width,))
+    last = "model.embedding_norm.weight" if model.family == "lfm2" else "model.norm.weight"
+    weights[last] = _norm(model, random, "norm", (model.width,))
     if not model.tied:
         std = 1.0 / model.width**0.5
         weights["lm_head.weight"] = random.weights(std, model.vocabulary, model.width)
@@ -89,6 +93,8 @@ def gguf_tensors(model: Tiny, weights: Mapping[str, np.ndarray]) -> dict[str, Te
         if model.family in ADJACENT and short in ("q_proj", "k_proj"):
             halves = values.reshape(-1, 2, model.head_dim // 2, *values.shape[1:])
             values = np.ascontiguousarray(halves.swapaxes(1, 2).reshape(values.shape))
+        if values.ndim == 3:
+            values = values.squeeze(1)
         tensors[_gguf_name(model, name.removesuffix(f".{kind}")) + f".{kind}"] = float32_tensor(
             values
         )
@@ -119,7 +125,9 @@ def metadata(model: Tiny) -> dict[str, object]:
 def tiny_from_json(fields: Mapping[str, Any]) -> Tiny:
     """The `Tiny` whose fields went through JSON as a dict."""
     own = {
-        name: np.array(value) if isinstance(value, list) else value
+        name: np.array(value, np.bool_ if isinstance(value[0], bool) else np.int32)
+        if isinstance(value, list)
+        else value
         for name, value in fields["own"].items()
     }
     vectors = {name: tuple(values) for name, values in fields["vectors"].items()}
@@ -138,8 +146,18 @@ def _norm(model: Tiny, random: Random, name: str, shape: tuple[int, ...]) -> np.
     return random.uniform(low, high, *shape)
 
 
-def _layer_shapes(model: Tiny) -> dict[str, tuple[int, ...]]:
+def _layer_shapes(model: Tiny, layer: int) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer, by the names of transformers."""
+    if model.family == "lfm2":
+        return tiny_lfm2.layer_shapes(
+            attends=bool(model.own["attention.head_count_kv"][layer]),
+            width=model.width,
+            heads=model.heads,
+            kv_heads=model.kv_heads,
+            head_dim=model.head_dim,
+            ffn=model.ffn,
+            taps=model.own["shortconv.l_cache"],
+        )
     width, rows = model.width, model.heads * model.head_dim
     kv_rows = model.kv_heads * model.head_dim
     shapes: dict[str, tuple[int, ...]] = {}
@@ -172,6 +190,7 @@ def _layer_shapes(model: Tiny) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+_OUTPUTS = {"o_proj", "down_proj", "out_proj", "w2"}
 _NAMES = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
@@ -200,6 +219,8 @@ _AROUND = {
 
 def _gguf_name(model: Tiny, name: str) -> str:
     names = {**_NAMES, **(_AROUND if model.family in {*GEMMAS, "olmo2"} else {})}
+    if model.family == "lfm2":
+        names |= tiny_lfm2.NAMES
     if not name.startswith("model.layers."):
         return names[name]
     layer, short = name.removeprefix("model.layers.").split(".", 1)

@@ -12,6 +12,7 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
 from tiny_families import Tiny
+from tiny_lfm2 import layer_types
 
 
 def family_model(shape: Tiny, weights: Mapping[str, np.ndarray]) -> PreTrainedModel:
@@ -45,7 +46,7 @@ def _common(shape: Tiny) -> dict[str, Any]:
         "num_key_value_heads": shape.kv_heads,
         "head_dim": shape.head_dim,
         "max_position_embeddings": shape.context,
-        "rms_norm_eps": shape.norm_epsilon,
+        "norm_eps" if shape.family == "lfm2" else "rms_norm_eps": shape.norm_epsilon,
         "tie_word_embeddings": shape.tied,
     }
 
@@ -157,6 +158,15 @@ def _ministral3(shape: Tiny) -> tuple[str, dict[str, Any]]:
     return "ministral3", {"rope_parameters": rope, "sliding_window": window}
 
 
+def _lfm2(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    return "lfm2", {
+        "rope_parameters": _rope(shape),
+        "conv_L_cache": shape.own["shortconv.l_cache"],
+        "block_auto_adjust_ff_dim": False,
+        "layer_types": layer_types(shape.own["attention.head_count_kv"]),
+    }
+
+
 def _layer_types(shape: Tiny, *, period: int) -> list[str]:
     default = [i % period < period - 1 for i in range(shape.layers)]
     near = shape.own.get("attention.sliding_window_pattern", default)
@@ -173,4 +183,5 @@ _CONFIGS: dict[str, Callable[[Tiny], tuple[str, dict[str, Any]]]] = {
     "granite": _granite,
     "olmo2": _olmo,
     "mistral3": _ministral3,
+    "lfm2": _lfm2,
 }

@@ -279,6 +279,38 @@ _CASES = {
         n_tokens=120,
         rows=[1, 31, 64, 119],
     ),
+    "lfm2": Case(
+        22,
+        Tiny(
+            "lfm2",
+            layers=5,
+            tied=True,
+            rope_base=1e6,
+            own={
+                "shortconv.l_cache": 3,
+                "attention.head_count_kv": np.array([0, 0, 2, 0, 2], np.int32),
+            },
+        ),
+        rows=FEW,
+    ),
+    "lfm2_odd": Case(
+        23,
+        Tiny(
+            "lfm2",
+            layers=4,
+            width=60,
+            heads=3,
+            kv_heads=1,
+            head_dim=20,
+            ffn=100,
+            own={
+                "shortconv.l_cache": 4,
+                "attention.head_count_kv": np.array([1, 0, 1, 0], np.int32),
+            },
+        ),
+        n_tokens=80,
+        rows=[1, 3, 63, 79],
+    ),
     "qwen3_odd": Case(
         5,
         Tiny("qwen3", layers=3, width=60, heads=6, kv_heads=3, head_dim=20, ffn=172, tied=True),

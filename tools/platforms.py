@@ -34,7 +34,7 @@ from tiny_families import Tiny, tiny_model  # noqa: E402
 AARCH64_RUNNER = ("qemu-aarch64-static",)
 N_TOKENS = 135  # more than two chunks of 64 keys
 # Whose sequences, callers and processes also run at once: a matter of threads, not of formats.
-TOGETHER = ("Q4_0", "F16", "ragged rows", "int8 cache", "gemma3", "olmo2")
+TOGETHER = ("Q4_0", "F16", "ragged rows", "int8 cache", "gemma3", "olmo2", "lfm2")
 # Models that between them have what Llama lacks.
 QUIRKS = (
     Tiny(
@@ -53,6 +53,18 @@ QUIRKS = (
             "rope.scaling.factor": 4.0,
             "rope.scaling.original_context_length": 32,
             "attention.temperature_scale": 0.3,
+        },
+    ),
+    Tiny(
+        "lfm2",
+        layers=3,
+        width=72,
+        heads=3,
+        kv_heads=1,
+        head_dim=24,
+        own={
+            "shortconv.l_cache": 4,
+            "attention.head_count_kv": np.array([0, 1, 0], np.int32),
         },
     ),
 )

@@ -80,14 +80,21 @@ def _layer(
         _text(file, linear.weight.label)
         vector(linear.bias)
 
-    attention, feed_forward = layer.attention, layer.feed_forward
-    for part in (attention.query, attention.key, attention.value, attention.output):
-        linear(part)
-    for norm in (attention.norm, attention.post_norm, attention.query_norm, attention.key_norm):
-        vector(norm)
-    # 0 for none, so that all are sizes.
-    rope = 0 if attention.rope is None else 1 + ropes.index(attention.rope)
-    _sizes(file, attention.window, rope)
+    attention, conv, feed_forward = layer.attention, layer.short_conv, layer.feed_forward
+    _sizes(file, 0 if conv is None else 1)
+    if conv is not None:
+        for matrix in (conv.in_gate, conv.out_gate, conv.input, conv.output):
+            linear(Linear(matrix))
+        vector(conv.norm)
+        _array(file, vectors[conv.taps.name].reshape(conv.taps.shape).T.copy())
+    if attention is not None:
+        for part in (attention.query, attention.key, attention.value, attention.output):
+            linear(part)
+        for norm in (attention.norm, attention.post_norm, attention.query_norm, attention.key_norm):
+            vector(norm)
+        # 0 for none, so that all are sizes.
+        rope = 0 if attention.rope is None else 1 + ropes.index(attention.rope)
+        _sizes(file, attention.window, rope)
     for part in (feed_forward.gate, feed_forward.up, feed_forward.down):
         linear(part)
     vector(feed_forward.norm)

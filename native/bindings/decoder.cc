@@ -1,4 +1,4 @@
-// Python's decoder and KV cache: every shape, token and position is checked here, once.
+// Python's decoder: every shape, token and position is checked here, once.
 // Expects Matrix objects and contiguous arrays.
 // Exactness: adds nothing to engine/.
 #include "engine/decoder.h"
@@ -10,7 +10,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
@@ -42,10 +41,6 @@ KvFormat CheckedKvFormat(const std::string& name) {
   if (name == "int8") return KvFormat::kInt8;
   if (name == "f32") return KvFormat::kF32;
   Refuse("unknown KV format: " + name);
-}
-
-const char* NameOf(KvFormat format) {
-  return format == KvFormat::kInt8 ? "int8" : format == KvFormat::kF32 ? "f32" : "f16";
 }
 
 // A decoder and the arenas its matrices lie in. Ropes and blocks are added in order.
@@ -118,7 +113,28 @@ class PyDecoder {
     block.post_norm = CheckedVector(post_norm, width, "norm after attention");
     block.window = window;
     block.rope = rope ? static_cast<int>(*rope) : -1;
-    layers_.push_back({std::move(block), {}});
+    layers_.push_back({.attention = std::move(block), .short_conv = {}, .feed_forward = {}});
+  }
+
+  void AddShortConv(const Matrix& in_gate, const Matrix& out_gate, const Matrix& input,
+                    const Array<float, 2>& taps, const Matrix& output,
+                    const OptionalArray& norm) {
+    CheckUnused();
+    if (layers_.size() != feed_forwards_) Refuse("the last layer has no feed-forward block");
+    const size_t width = shape_.width, n_taps = taps.shape(0);
+    if (n_taps < 2 || n_taps > kMaxConvRows + 1 || taps.shape(1) != width ||
+        (shape_.conv_taps != 0 && shape_.conv_taps != n_taps)) {
+      Refuse("convolutions must all have the same 2 to 17 taps of the model's width");
+    }
+    shape_.conv_taps = n_taps;
+    ShortConvBlock block;
+    block.norm = CheckedVector(norm, width, "convolution norm");
+    block.in_gate = {Keep(in_gate, width, width, "gate before a convolution"), {}};
+    block.out_gate = {Keep(out_gate, width, width, "gate behind a convolution"), {}};
+    block.input = {Keep(input, width, width, "input of a convolution"), {}};
+    block.taps = {taps.data(), taps.data() + n_taps * width};
+    block.output = {Keep(output, width, width, "output of a convolution"), {}};
+    layers_.push_back({.attention = {}, .short_conv = std::move(block), .feed_forward = {}});
   }
 
   void AddFeedForward(const Matrix& gate, const Matrix& up, const Matrix& down,
@@ -126,7 +142,9 @@ class PyDecoder {
                       const OptionalArray& down_bias, const OptionalArray& norm,
                       const OptionalArray& post_norm, const std::string& function) {
     CheckUnused();
-    if (layers_.size() != feed_forwards_ + 1) Refuse("a layer begins with attention");
+    if (layers_.size() != feed_forwards_ + 1) {
+      Refuse("a layer begins with attention or a convolution");
+    }
     if (function != "silu" && function != "gelu") Refuse("unknown function: " + function);
     const size_t width = shape_.width, ffn = shape_.ffn_width;
     FeedForwardBlock& block = layers_.back().feed_forward;
@@ -262,70 +280,9 @@ class PyDecoder {
   std::unique_ptr<Decoder> decoder_;
 };
 
-// Chunk by chunk, for saving; keys beyond the end are zeros.
-NumpyArray<uint8_t, 1> ExportChunk(const KvCache& cache, size_t chunk) {
-  const KvShape& shape = cache.shape();
-  if (chunk * kKeyChunk >= cache.size()) Refuse("no such chunk");
-  auto out = NewArray<uint8_t, 1>({shape.chunk_bytes()});
-  std::memcpy(out.data(), cache.Chunk(chunk), shape.chunk_bytes());
-  shape.ClearUnused(out.data(), std::min(kKeyChunk, cache.size() - chunk * kKeyChunk));
-  return out;
-}
-
-void CheckNextChunk(const KvCache& cache, size_t n_tokens) {
-  if (cache.size() % kKeyChunk != 0 || n_tokens == 0 || n_tokens > kKeyChunk ||
-      cache.size() + n_tokens > cache.capacity()) {
-    Refuse("the chunk doesn't fit the KV cache");
-  }
-}
-
-// The next chunk, with the number of tokens it holds.
-void ImportChunk(KvCache& cache, const Array<uint8_t, 1>& bytes, size_t n_tokens) {
-  if (bytes.shape(0) != cache.shape().chunk_bytes()) Refuse("no chunk of such a KV cache");
-  CheckNextChunk(cache, n_tokens);
-  cache.Reserve(cache.size() + n_tokens);
-  uint8_t* chunk = cache.Chunk(cache.size() / kKeyChunk);
-  std::memcpy(chunk, bytes.data(), bytes.shape(0));
-  cache.shape().ClearUnused(chunk, n_tokens);  // others may get this memory after it
-  cache.set_size(cache.size() + n_tokens);
-}
-
-// A full chunk of a cache, which other caches of the same decoder may take over.
-struct SharedChunk {
-  std::shared_ptr<KvPool> pool;
-  KvChunk memory;
-};
-
-SharedChunk ShareChunk(KvCache& cache, size_t chunk) {
-  if (chunk >= cache.size() / kKeyChunk) Refuse("no such full chunk");
-  return {cache.pool(), cache.Share(chunk)};
-}
-
-void AppendChunk(KvCache& cache, const SharedChunk& chunk, size_t n_tokens) {
-  if (chunk.pool != cache.pool()) Refuse("a chunk of a foreign KV cache");
-  CheckNextChunk(cache, n_tokens);
-  cache.Append(chunk.memory, n_tokens);
-}
-
 }  // namespace
 
 void BindDecoder(nb::module_& m) {
-  nb::class_<SharedChunk>(m, "SharedChunk", "Keys and values of 64 tokens, for many sequences.");
-  nb::class_<KvCache>(m, "KvCache", "Keys and values of one sequence.")
-      .def_prop_ro("format",
-                   [](const KvCache& self) {
-                     return NameOf(self.shape().format);
-                   },
-                   "'f16', 'int8' or 'f32'.")
-      .def_prop_ro("size", &KvCache::size, "Tokens held.")
-      .def_prop_ro("capacity", &KvCache::capacity)
-      .def_prop_ro("chunk_bytes", [](const KvCache& self) { return self.shape().chunk_bytes(); })
-      .def("truncate", &KvCache::Truncate, nb::arg("n_tokens"))
-      .def("export_chunk", &ExportChunk, nb::arg("chunk"))
-      .def("import_chunk", &ImportChunk, nb::arg("bytes"), nb::arg("n_tokens"))
-      .def("share_chunk", &ShareChunk, nb::arg("chunk"))
-      .def("append_chunk", &AppendChunk, nb::arg("chunk"), nb::arg("n_tokens"));
-  m.attr("KEY_CHUNK") = kKeyChunk;
   nb::class_<PyDecoder>(m, "Decoder", "A decoder-only transformer over packed matrices.")
       .def(nb::init<const Matrix&, const Array<float, 1>&, const Matrix&, size_t, size_t, size_t,
                     size_t, float, float, float, float, float, float, float,
@@ -346,6 +303,9 @@ void BindDecoder(nb::module_& m) {
            nb::arg("post_norm") = nb::none(), nb::arg("query_norm") = nb::none(),
            nb::arg("key_norm") = nb::none(), nb::arg("window") = 0,
            nb::arg("rope") = nb::none())
+      .def("add_short_conv", &PyDecoder::AddShortConv, nb::kw_only(), nb::arg("in_gate"),
+           nb::arg("out_gate"), nb::arg("input"), nb::arg("taps"), nb::arg("output"),
+           nb::arg("norm") = nb::none())
       .def("add_feed_forward", &PyDecoder::AddFeedForward, nb::kw_only(), nb::arg("gate"),
            nb::arg("up"), nb::arg("down"), nb::arg("gate_bias") = nb::none(),
            nb::arg("up_bias") = nb::none(), nb::arg("down_bias") = nb::none(),

@@ -92,6 +92,26 @@ NumpyArray<float, 1> RmsNormOf(const Array<float, 1>& x, const Array<float, 1>& 
   return out;
 }
 
+NumpyArray<float, 1> ProductOf(const Array<float, 1>& x, const Array<float, 1>& y) {
+  const DefaultFloats floats;
+  if (x.shape(0) != y.shape(0)) Refuse("x and y differ in size");
+  auto out = NewArray<float, 1>({x.shape(0)});
+  std::copy_n(x.data(), x.shape(0), out.data());
+  ActiveKernels().multiply(out.data(), y.data(), x.shape(0));
+  return out;
+}
+
+NumpyArray<float, 1> AddProductTo(const Array<float, 1>& sum, const Array<float, 1>& x,
+                                  const Array<float, 1>& y) {
+  const DefaultFloats floats;
+  const size_t n = sum.shape(0);
+  if (x.shape(0) != n || y.shape(0) != n) Refuse("sum, x and y differ in size");
+  auto out = NewArray<float, 1>({n});
+  std::copy_n(sum.data(), n, out.data());
+  ActiveKernels().add_product(out.data(), x.data(), y.data(), n);
+  return out;
+}
+
 NumpyArray<float, 1> SwiGluOf(const Array<float, 1>& gate, const Array<float, 1>& up) {
   const DefaultFloats floats;
   if (gate.shape(0) != up.shape(0)) Refuse("gate and up differ in size");
@@ -283,6 +303,9 @@ void BindKernels(nb::module_& m) {
   m.def("quantize", &QuantizeRow, nb::arg("x"),
         "(n,) float32 -> codes (n to whole blocks,) int8 and scales (blocks,) float32.");
   m.def("rms_norm", &RmsNormOf, nb::arg("x"), nb::arg("weight"), nb::arg("eps"));
+  m.def("product", &ProductOf, nb::arg("x"), nb::arg("y"), "x * y, value by value.");
+  m.def("add_product", &AddProductTo, nb::arg("sum"), nb::arg("x"), nb::arg("y"),
+        "sum + x * y, value by value.");
   m.def("swiglu", &SwiGluOf, nb::arg("gate"), nb::arg("up"));
   m.def("geglu", &GeGluOf, nb::arg("gate"), nb::arg("up"));
   m.def("soft_cap", &SoftCapOf, nb::arg("x"), nb::arg("cap"), "cap * tanh(x / cap).");

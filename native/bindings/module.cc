@@ -12,6 +12,7 @@ NB_MODULE(_native, m) {
   m.attr("NUMERICS_VERSION") = 1;
   aboard::BindKernels(m);
   aboard::BindMatrix(m);
+  aboard::BindKvCache(m);
   aboard::BindDecoder(m);
   aboard::BindSampler(m);
 }

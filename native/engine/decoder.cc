@@ -23,6 +23,19 @@ Decoder::Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix emb
       threads_(threads),
       machine_(new Machine(threads)) {}
 
+KvShape Decoder::kv_shape() const {
+  KvShape shape{0, shape_.kv_heads, shape_.head_dim, kv_format_};
+  for (const Layer& layer : layers_) {
+    if (layer.attention) ++shape.layers;
+    if (layer.short_conv) ++shape.conv.layers;
+  }
+  if (shape.conv.layers != 0) {
+    shape.conv.rows = shape_.conv_taps - 1;
+    shape.conv.width = shape_.width;
+  }
+  return shape;
+}
+
 Decoder::~Decoder() {
   Machine* machine = machine_.load();
   if (machine->process == getpid()) delete machine;
@@ -49,9 +62,11 @@ void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t>
   pass.Reserve(wanted.size());
   pool.Run([&](Team& team) {
     pass.Embed(team, embedding_);
-    for (size_t layer = 0; layer < layers_.size(); ++layer) {
-      pass.Attend(team, layers_[layer].attention, layer);
-      pass.FeedForward(team, layers_[layer].feed_forward);
+    size_t attentions = 0, convolutions = 0;
+    for (const Layer& layer : layers_) {
+      if (layer.attention) pass.Attend(team, *layer.attention, attentions++);
+      if (layer.short_conv) pass.Convolve(team, *layer.short_conv, convolutions++);
+      pass.FeedForward(team, layer.feed_forward);
     }
     pass.Head(team, final_norm_, head_, wanted, logits);
   });

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -40,6 +41,15 @@ struct AttentionBlock {
   int rope = 0;                  // in DecoderShape::ropes; negative: none
 };
 
+// What follows one another in a sequence, mixed by a convolution of each column for itself:
+// output(out_gate x * conv(in_gate x * input x)).
+struct ShortConvBlock {
+  Vector norm;                        // (D,) of what goes into the block
+  Linear in_gate, out_gate, input;    // (D, D) each
+  Vector taps;                        // (n, D): by what the inputs are multiplied, the oldest first
+  Linear output;                      // (D, D)
+};
+
 enum class GateFunction : uint8_t { kSilu, kGelu };
 
 struct FeedForwardBlock {
@@ -49,8 +59,10 @@ struct FeedForwardBlock {
   GateFunction function = GateFunction::kSilu;
 };
 
+// Mixes tokens in one of two ways, then takes each for itself.
 struct Layer {
-  AttentionBlock attention;
+  std::optional<AttentionBlock> attention;
+  std::optional<ShortConvBlock> short_conv;
   FeedForwardBlock feed_forward;
 };
 
@@ -73,6 +85,7 @@ struct DecoderShape {
   double temperature = 0.0;
   size_t temperature_context = 1;
   std::vector<Rope> ropes;
+  size_t conv_taps = 0;  // of short convolutions, n; 0: there are none
 };
 
 // One token of a batch. Tokens of one sequence stand in order of their positions.
@@ -90,9 +103,7 @@ class Decoder {
   ~Decoder();
 
   const DecoderShape& shape() const { return shape_; }
-  KvShape kv_shape() const {
-    return {layers_.size(), shape_.kv_heads, shape_.head_dim, kv_format_};
-  }
+  KvShape kv_shape() const;
   // An empty cache; the chunks of all caches come from one pool.
   KvCache NewCache(size_t capacity) const { return {kv_shape(), kv_pool_, capacity}; }
   const std::shared_ptr<KvPool>& kv_pool() const { return kv_pool_; }

@@ -64,6 +64,12 @@ void ForwardPass::Reserve(size_t n_logits) {
   space_.width.Reserve(std::max(n_tokens_, n_logits), shape_.width, tile, floats_);
   space_.heads.Reserve(n_tokens_, heads_width, tile, floats_);
   space_.ffn.Reserve(n_tokens_, shape_.ffn_width, tile, floats_);
+  if (shape_.conv_taps != 0) {
+    space_.conv_input.Reserve(n_tokens_, shape_.width);
+    space_.conv_gate.Reserve(n_tokens_, shape_.width);
+    space_.conv_output.Reserve(n_tokens_, shape_.width);
+    space_.convolved.Reserve(n_tokens_, shape_.width, tile, floats_);
+  }
   if (by_chunk_) {
     const size_t needed = n_tokens_ * shape_.query_heads * max_chunks_ * PartialSize();
     if (space_.partials.size() < needed) space_.partials.resize(needed);

@@ -44,6 +44,7 @@ class ForwardPass {
   // The steps; each is called by every thread of the team.
   void Embed(Team& team, const PackedMatrix& embedding);
   void Attend(Team& team, const AttentionBlock& block, size_t layer);
+  void Convolve(Team& team, const ShortConvBlock& block, size_t layer);
   void FeedForward(Team& team, const FeedForwardBlock& block);
   void Head(Team& team, const Vector& norm, const PackedMatrix& head,
             std::span<const size_t> wanted, float* logits);
@@ -71,6 +72,12 @@ class ForwardPass {
   // Whether `n` more parts of `total` are the last ones of a phase to be finished.
   bool Completes(size_t n, size_t total);
   size_t AnglesWidth() const;
+
+  // forward_conv.cc
+  const float* InputBefore(size_t token, size_t distance, size_t layer) const;
+  void ConvolveToken(const ShortConvBlock& block, size_t token, size_t layer, size_t begin,
+                     size_t n);
+  void KeepInput(size_t token, size_t layer, size_t begin, size_t n);
 
   // forward_attention.cc
   void PrepareAttended(Team& team);

@@ -85,6 +85,7 @@ void StoreCodes(const KvShape& shape, const CodedChunk& chunk, size_t token,
 
 void KvCache::Reserve(size_t n_tokens) {
   if (n_tokens <= size_) return;
+  ReserveRecent();
   if (size_ % kKeyChunk != 0 && chunks_[size_ / kKeyChunk].shared) {
     KvChunk own = pool_->Take();
     std::memcpy(own.get(), Chunk(size_ / kKeyChunk), shape_.chunk_bytes());
@@ -92,6 +93,12 @@ void KvCache::Reserve(size_t n_tokens) {
   }
   chunks_.reserve(ChunksOf(n_tokens));
   while (chunks_.size() < ChunksOf(n_tokens)) chunks_.push_back({pool_->Take(), false});
+}
+
+void KvCache::ReserveRecent() {
+  const ConvShape& conv = shape_.conv;
+  if (conv.layers == 0 || recent_) return;
+  recent_ = std::make_unique<float[]>(conv.layers * kRecentTokens * conv.width);
 }
 
 KvChunk KvCache::Share(size_t chunk) {
@@ -103,12 +110,49 @@ void KvCache::Append(KvChunk chunk, size_t n_tokens) {
   chunks_.resize(size_ / kKeyChunk);
   chunks_.push_back({std::move(chunk), true});
   size_ += n_tokens;
+  LoadRecent();
+}
+
+void KvCache::set_size(size_t n_tokens) {
+  size_ = n_tokens;
+  if (n_tokens > kRecentTokens) recent_from_ = std::max(recent_from_, n_tokens - kRecentTokens);
+}
+
+bool KvCache::CanGoOnAt(size_t n_tokens) const {
+  if (shape_.conv.layers == 0 || n_tokens == 0) return true;
+  return recent_from_ + std::min(shape_.conv.rows, n_tokens) <= n_tokens;
+}
+
+void KvCache::SaveRecent(uint8_t* chunk) const {
+  const ConvShape& conv = shape_.conv;
+  std::fill_n(chunk + shape_.conv_offset(), conv.state_bytes(), uint8_t{0});
+  for (size_t layer = 0; layer < conv.layers; ++layer) {
+    for (size_t at = LooksBackTo(); at < size_; ++at) {
+      std::copy_n(RecentInput(layer, at), conv.width, EndInput(chunk, layer, at));
+    }
+  }
+}
+
+void KvCache::LoadRecent() {
+  const ConvShape& conv = shape_.conv;
+  if (conv.layers == 0) return;
+  ReserveRecent();
+  uint8_t* const chunk = Chunk((size_ - 1) / kKeyChunk);
+  recent_from_ = LooksBackTo();
+  for (size_t layer = 0; layer < conv.layers; ++layer) {
+    for (size_t at = recent_from_; at < size_; ++at) {
+      std::copy_n(EndInput(chunk, layer, at), conv.width, RecentInput(layer, at));
+    }
+  }
 }
 
 void KvCache::Truncate(size_t n_tokens) {
   if (n_tokens >= size_) return;
-  size_ = n_tokens;
-  chunks_.resize(ChunksOf(n_tokens));
+  const bool goes_on = CanGoOnAt(n_tokens);
+  size_ = goes_on ? n_tokens : n_tokens / kKeyChunk * kKeyChunk;
+  chunks_.resize(ChunksOf(size_));
+  if (size_ == 0) recent_from_ = 0;
+  if (!goes_on && size_ > 0) LoadRecent();
 }
 
 }  // namespace aboard

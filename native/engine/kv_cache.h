@@ -1,10 +1,11 @@
 // The keys and values of one sequence, float16, int8 or float32, in chunks of 64 tokens that
-// sequences may share.
+// sequences may share; and what its short convolutions look back on, float32.
 // Expects heads of the same size in all layers; a head is stored with its size rounded up.
 // Exactness: values are stored once and never changed, so a shared or restored chunk gives the
 // same bits.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,11 +21,28 @@ namespace aboard {
 // after the other, or as float32 (64, padded_dim), for passes whose activations stay float32, too.
 enum class KvFormat : uint8_t { kF16, kInt8, kF32 };
 
+// What short convolutions look back on: the inputs of the last `rows` tokens, (width,) each, in
+// every layer of them.
+struct ConvShape {
+  size_t layers = 0;
+  size_t rows = 0;
+  size_t width = 0;
+
+  size_t row_bytes() const { return width * sizeof(float); }
+  // Of one place in a sequence, rounded up so that chunks begin at whole cache lines.
+  size_t state_bytes() const { return (layers * rows * row_bytes() + 63) / 64 * 64; }
+  bool operator==(const ConvShape&) const = default;
+};
+// A cache can forget so many tokens and go on at once, for its convolutions may look back on 16.
+inline constexpr size_t kMaxConvRows = 16;
+inline constexpr size_t kRecentTokens = 32;
+
 struct KvShape {
-  size_t layers;
+  size_t layers;  // of attention
   size_t heads;
   size_t head_dim;
   KvFormat format = KvFormat::kF16;
+  ConvShape conv = {};
 
   size_t padded_dim() const { return (head_dim + 15) / 16 * 16; }
   size_t key_blocks() const { return (head_dim + kBlock - 1) / kBlock; }
@@ -38,9 +56,11 @@ struct KvShape {
     return kKeyChunk * padded_dim() * float_bytes();
   }
   size_t float_bytes() const { return format == KvFormat::kF16 ? 2 : 4; }
-  // Bytes of a chunk: for each layer and head keys, then values.
-  size_t chunk_bytes() const { return layers * heads * (key_bytes() + value_bytes()); }
-  // Zeroes what the first n_tokens of a chunk don't fill.
+  // Bytes of a chunk: for each layer and head keys, then values; then what convolutions look back
+  // on behind its last token.
+  size_t chunk_bytes() const { return conv_offset() + conv.state_bytes(); }
+  size_t conv_offset() const { return layers * heads * (key_bytes() + value_bytes()); }
+  // Zeroes the keys and values that the first n_tokens of a chunk don't fill.
   void ClearUnused(uint8_t* chunk, size_t n_tokens) const;
   bool operator==(const KvShape&) const = default;
 
@@ -64,8 +84,8 @@ class KvCache {
   const std::shared_ptr<KvPool>& pool() const { return pool_; }
   size_t capacity() const { return capacity_; }
   size_t size() const { return size_; }
-  // The chunks of n_tokens must be there.
-  void set_size(size_t n_tokens) { size_ = n_tokens; }
+  // The chunks of n_tokens must be there, and recent inputs of convolutions.
+  void set_size(size_t n_tokens);
 
   // In float16, or in float32: Keys<float>.
   template <class Element = uint16_t>
@@ -82,6 +102,20 @@ class KvCache {
   }
   uint8_t* Chunk(size_t chunk) const { return chunks_[chunk].memory.get(); }
 
+  // The input of a convolution at one of the last kRecentTokens positions, (width,).
+  float* RecentInput(size_t conv_layer, size_t position) const {
+    const size_t row = conv_layer * kRecentTokens + position % kRecentTokens;
+    return recent_.get() + row * shape_.conv.width;
+  }
+  // The input at one of the last positions of a chunk, where the chunk holds it.
+  float* EndInput(size_t conv_layer, size_t position) const {
+    return EndInput(Chunk(position / kKeyChunk), conv_layer, position);
+  }
+  // Writes what convolutions look back on now to the end of `chunk`, a copy of the last chunk.
+  void SaveRecent(uint8_t* chunk) const;
+  // Reads it from the last chunk, which ends here.
+  void LoadRecent();
+
   // Makes room for tokens size() to n_tokens - 1, in chunks that nobody else holds. Before they are
   // written. Throws std::bad_alloc; the cache then holds what it held.
   void Reserve(size_t n_tokens);
@@ -89,11 +123,12 @@ class KvCache {
   // A full chunk, to be appended to other caches. It isn't written again, by this cache either.
   KvChunk Share(size_t chunk);
 
-  // Takes over the first n_tokens of a chunk that another cache shared. This one must end with a
-  // full chunk.
+  // Takes over the first n_tokens of a chunk that another cache shared, all of them where there are
+  // convolutions. This one must end with a full chunk.
   void Append(KvChunk chunk, size_t n_tokens);
 
-  // Forgets all tokens from n_tokens on and returns the chunks that holds none any more.
+  // Forgets all tokens from n_tokens on and gives back the chunks that hold none any more. Where
+  // convolutions can't go on there, it forgets all from the beginning of the chunk on.
   void Truncate(size_t n_tokens);
 
  private:
@@ -101,6 +136,15 @@ class KvCache {
     return Chunk(chunk) +
            (layer * shape_.heads + head) * (shape_.key_bytes() + shape_.value_bytes());
   }
+
+  float* EndInput(uint8_t* chunk, size_t conv_layer, size_t position) const {
+    const size_t row = conv_layer * shape_.conv.rows + position % shape_.conv.rows;
+    return reinterpret_cast<float*>(chunk + shape_.conv_offset()) + row * shape_.conv.width;
+  }
+  // The first of the positions that convolutions look back on now.
+  size_t LooksBackTo() const { return size_ - std::min(shape_.conv.rows, size_); }
+  bool CanGoOnAt(size_t n_tokens) const;
+  void ReserveRecent();
 
   struct Entry {
     KvChunk memory;
@@ -112,6 +156,8 @@ class KvCache {
   size_t capacity_;
   size_t size_ = 0;
   std::vector<Entry> chunks_;
+  std::unique_ptr<float[]> recent_;  // (layers, kRecentTokens, width)
+  size_t recent_from_ = 0;           // positions from here on, up to size_, are there
 };
 
 }  // namespace aboard

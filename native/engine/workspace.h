@@ -92,10 +92,13 @@ struct Workspace {
   QuantizedBuffer rotated_codes;      // (T * H, d), in tiles of 1, where the KV cache is int8
   FloatRows attended;                 // (T, H * d)
   FloatRows gate, up;                 // (T, F)
+  FloatRows conv_input;               // (T, D), where there are short convolutions
+  FloatRows conv_gate, conv_output;   // (T, D), likewise
   FloatRows projected;                // (T, D)
   FloatRows angles;                   // (T, 2 * pairs of all ropes, and the query's scale)
   FloatRows logits;                   // (n, V) where V is no multiple of 16
   Operand width, heads, ffn;          // (T, D), (T, H * d), (T, F)
+  Operand convolved;                  // (T, D), where there are short convolutions
   std::vector<float> partials;        // (T, H, chunks, 16 + d_padded)
   std::vector<ThreadSpace> threads;
 };

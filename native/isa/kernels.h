@@ -34,6 +34,12 @@ struct Kernels {
   // approximates it, of which the half of 1 + tanh(u) is written as a sigmoid.
   void (*geglu)(float* gate, const float* up, size_t n);
 
+  // out = out * x.
+  void (*multiply)(float* out, const float* x, size_t n);
+
+  // out = out + x * y.
+  void (*add_product)(float* out, const float* x, const float* y, size_t n);
+
   // out = out + x.
   void (*add)(float* out, const float* x, size_t n);
 

@@ -117,6 +117,19 @@ void Add(float* out, const float* x, size_t n) {
   }
 }
 
+void MultiplyBy(float* out, const float* x, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    StoreUpTo16(LoadUpTo16(out + i, n - i) * LoadUpTo16(x + i, n - i), out + i, n - i);
+  }
+}
+
+void AddProduct(float* out, const float* x, const float* y, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    const F32x16 product = LoadUpTo16(x + i, n - i) * LoadUpTo16(y + i, n - i);
+    StoreUpTo16(LoadUpTo16(out + i, n - i) + product, out + i, n - i);
+  }
+}
+
 void Divide(const float* x, float by, size_t n, float* out) {
   for (size_t i = 0; i < n; i += 16) {
     StoreUpTo16(LoadUpTo16(x + i, n - i) / Splat(by), out + i, n - i);

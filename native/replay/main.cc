@@ -94,9 +94,18 @@ Linear ReadLinear(Reader& reader, const Matrices& matrices) {
   return {matrix, reader.Values<float>()};
 }
 
-Layer ReadLayer(Reader& reader, const Matrices& matrices) {
-  Layer layer;
-  AttentionBlock& attention = layer.attention;
+ShortConvBlock ReadShortConv(Reader& reader, const Matrices& matrices) {
+  ShortConvBlock block;
+  for (Linear* each : {&block.in_gate, &block.out_gate, &block.input, &block.output}) {
+    *each = ReadLinear(reader, matrices);
+  }
+  block.norm = reader.Values<float>();
+  block.taps = reader.Values<float>();
+  return block;
+}
+
+AttentionBlock ReadAttention(Reader& reader, const Matrices& matrices) {
+  AttentionBlock attention;
   for (Linear* each : {&attention.query, &attention.key, &attention.value, &attention.output}) {
     *each = ReadLinear(reader, matrices);
   }
@@ -106,6 +115,16 @@ Layer ReadLayer(Reader& reader, const Matrices& matrices) {
   }
   attention.window = reader.Size();
   attention.rope = static_cast<int>(reader.Size()) - 1;
+  return attention;
+}
+
+Layer ReadLayer(Reader& reader, const Matrices& matrices) {
+  Layer layer;
+  if (reader.Size() == 0) {
+    layer.attention = ReadAttention(reader, matrices);
+  } else {
+    layer.short_conv = ReadShortConv(reader, matrices);
+  }
   FeedForwardBlock& feed_forward = layer.feed_forward;
   for (Linear* each : {&feed_forward.gate, &feed_forward.up, &feed_forward.down}) {
     *each = ReadLinear(reader, matrices);
@@ -165,7 +184,7 @@ void CheckSharing(Decoder& decoder, KvCache& donor, const std::vector<int32_t>& 
 
 void Replay(const char* path, size_t threads, bool together) {
   Reader reader(path);
-  const DecoderShape shape = ReadShape(reader);
+  DecoderShape shape = ReadShape(reader);
   const std::vector<int32_t> tokens = reader.Values<int32_t>();
   const size_t chunk = reader.Size();
   const KvFormat kv_format = KvFormatOf(reader.Text());
@@ -174,7 +193,10 @@ void Replay(const char* path, size_t threads, bool together) {
   const PackedMatrix embedding = matrices[reader.Text()], head = matrices[reader.Text()];
   const auto final_norm = reader.Values<float>();
   std::vector<Layer> layers(reader.Size());
-  for (Layer& layer : layers) layer = ReadLayer(reader, matrices);
+  for (Layer& layer : layers) {
+    layer = ReadLayer(reader, matrices);
+    if (layer.short_conv) shape.conv_taps = layer.short_conv->taps.size() / shape.width;
+  }
 
   Pool::AssumeCores(2 * threads + 2);  // all threads begin, however few cores an emulator has
   Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads,

@@ -67,6 +67,21 @@ PHI = Tiny(
     vectors={"rope_factors_short": (1.0, 1.5), "rope_factors_long": (2.0, 5.0)},
 )
 
+# Layers without attention, rows of no whole blocks, four taps.
+LFM = Tiny(
+    "lfm2",
+    layers=4,
+    width=72,
+    heads=3,
+    kv_heads=1,
+    head_dim=24,
+    ffn=100,
+    own={
+        "shortconv.l_cache": 4,
+        "attention.head_count_kv": np.array([0, 1, 0, 0], np.int32),
+    },
+)
+
 
 def with_all_others(config: DecoderModel) -> DecoderModel:
     """With what no Gemma has: a layer without rope, multipliers, capped scores, a temperature."""
@@ -86,6 +101,7 @@ MODELS: dict[str, tuple[Tiny, str, Callable[[DecoderModel], DecoderModel]]] = {
     "every quirk": (GEMMA, "Q8_0", with_all_others),
     "norms over all": (OLMO, "F32", lambda config: config),
     "parts of tensors": (PHI, "Q4_0", lambda config: config),
+    "convolutions": (LFM, "F32", lambda config: config),
 }
 
 

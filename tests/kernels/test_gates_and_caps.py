@@ -39,6 +39,28 @@ def test_geglu_is_close_to_gelu_by_tanh(isa: str) -> None:
     assert np.abs(got - exact).max() < 1e-6
 
 
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize("isa", ISAS)
+def test_products_are_rounded_once_and_sums_of_them_twice(isa: str, n: int) -> None:
+    total, x, y = normal(n), normal(n, seed=1, scale=3.0), normal(n, seed=2, scale=1e-3)
+    product = x * y
+
+    with force_isa(isa):
+        got = _native.product(x, y)
+        summed = _native.add_product(total, x, y)
+
+    assert got.tobytes() == product.tobytes()
+    assert summed.tobytes() == (total + product).tobytes()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_products_of_different_lengths_are_refused(isa: str) -> None:
+    with force_isa(isa), pytest.raises(ValueError, match="differ in size"):
+        _native.product(normal(3), normal(4))
+    with force_isa(isa), pytest.raises(ValueError, match="differ in size"):
+        _native.add_product(normal(3), normal(3), normal(4))
+
+
 @pytest.mark.parametrize("cap", CAPS)
 @pytest.mark.parametrize("n", LENGTHS)
 @pytest.mark.parametrize("isa", ISAS)
@@ -79,7 +101,12 @@ def test_a_soft_cap_at_the_borders_is(isa: str, x: float, want: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [lambda x: _native.soft_cap(x, 2.5), lambda x: _native.geglu(x, x)]
+    "function",
+    [
+        lambda x: _native.soft_cap(x, 2.5),
+        lambda x: _native.geglu(x, x),
+        lambda x: _native.add_product(x, x[::-1].copy(), x),
+    ],
 )
 @pytest.mark.parametrize("isa", ISAS)
 def test_of_any_bits_they_are_the_same_everywhere(isa: str, function: object) -> None:

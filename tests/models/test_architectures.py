@@ -9,7 +9,18 @@ from aboard.models import architectures, describe_model
 
 def test_the_architectures_are_the_files_of_the_folder() -> None:
     assert set(architectures()) == {
-        *("gemma2", "gemma3", "granite", "llama", "mistral3", "olmo2", "phi3", "qwen2", "qwen3"),
+        *(
+            "gemma2",
+            "gemma3",
+            "granite",
+            "lfm2",
+            "llama",
+            "mistral3",
+            "olmo2",
+            "phi3",
+            "qwen2",
+            "qwen3",
+        ),
         "smollm3",
     }
 

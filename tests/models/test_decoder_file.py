@@ -21,7 +21,10 @@ REQUIRED = {
     "attention.layer_norm_rms_epsilon": 1e-5,
     "vocab_size": 1000,
 }
-OWN: dict[str, dict[str, object]] = {"granite": {"logit_scale": 8.0}}
+OWN: dict[str, dict[str, object]] = {
+    "granite": {"logit_scale": 8.0},
+    "lfm2": {"shortconv.l_cache": 3, "attention.head_count_kv": [0, 2, 0, 2, 0, 2, 0, 2]},
+}
 NAMES = frozenset({"token_embd.weight", "output.weight", "output_norm.weight"})
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from aboard.artifact import gguf_source, huggingface_source
 from aboard.artifact.gguf_writer import GgufWriter
 from aboard.artifact.tensor_stream import Decode, Stream, write_streams
-from aboard.artifact.types import checked_type, size_label, type_entries
+from aboard.artifact.types import TAPS, checked_type, size_label, type_entries
 from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.foreign import PICKLED_SUFFIXES, pickled
 from aboard.checkpoint.tensor_files import TensorFiles
@@ -176,6 +176,7 @@ def _notes(plan: Plan, wanted: str | None) -> list[str]:
         stream.tensor
         for stream in plan.streams
         if wanted is not None and len(stream.tensor.shape) > 1 and stream.tensor.format != wanted
+        if not stream.tensor.name.endswith(TAPS)
     ]
     rows = sum(1 for tensor in others if tensor.format == "F16")
     notes = []

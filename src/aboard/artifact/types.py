@@ -1,8 +1,8 @@
 """Which type each tensor of a new GGUF file has, and what the file says about it.
 
-Vectors are F32, as llama.cpp has them. Matrices have the type that was asked for, or else that of
-the checkpoint; where their rows are no whole blocks, F16. Below eight bits the head, which may be
-the embedding, is Q8_0: its errors go straight into the logits.
+Vectors, and the taps of convolutions, are F32, as llama.cpp has them. Matrices have the type that
+was asked for, or else that of the checkpoint; where their rows are no whole blocks, F16. Below
+eight bits the head, which may be the embedding, is Q8_0: its errors go straight into the logits.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from aboard import formats
 from aboard.artifact.gguf_writer import NewTensor
 from aboard.errors import UsageError
 
+TAPS = "shortconv.conv.weight"  # of convolutions, a few weights for each column
 HEAD, EMBEDDING = "output.weight", "token_embd.weight"
 
 # Exactly as they are, but for F64. All numbers of eight bits are numbers of float16.
@@ -85,7 +86,7 @@ def type_of(
     is_head : bool
         Whether logits come out of it.
     """
-    if len(shape) < 2:
+    if len(shape) < 2 or name.endswith(TAPS):
         return "F32"
     if wanted is None:
         return own

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aboard.engine.rope import rope_frequencies, rope_growth
 from aboard.engine.weights import Float32, Weights
-from aboard.models.decoder import Attention, DecoderModel, GatedFeedForward, Weight
+from aboard.models.decoder import (
+    Attention,
+    DecoderModel,
+    GatedFeedForward,
+    Rope,
+    ShortConv,
+    Weight,
+)
 
 if TYPE_CHECKING:
     from aboard._native import Decoder
@@ -57,13 +67,17 @@ def build_decoder(
         for rope in config.ropes
     }
     for layer in config.layers:
-        rope = layer.attention.rope
-        _add_attention(decoder, layer.attention, weights, None if rope is None else indices[rope])
+        if layer.attention is not None:
+            _add_attention(decoder, layer.attention, weights, indices)
+        if layer.short_conv is not None:
+            _add_short_conv(decoder, layer.short_conv, weights)
         _add_feed_forward(decoder, layer.feed_forward, weights)
     return decoder
 
 
-def _add_attention(decoder: Decoder, block: Attention, weights: Weights, rope: int | None) -> None:
+def _add_attention(
+    decoder: Decoder, block: Attention, weights: Weights, ropes: Mapping[Rope, int]
+) -> None:
     matrices = weights.matrices
     decoder.add_attention(
         query=matrices[block.query.weight.label],
@@ -79,7 +93,19 @@ def _add_attention(decoder: Decoder, block: Attention, weights: Weights, rope: i
         query_norm=_vector(weights, block.query_norm),
         key_norm=_vector(weights, block.key_norm),
         window=block.window,
-        rope=rope,
+        rope=None if block.rope is None else ropes[block.rope],
+    )
+
+
+def _add_short_conv(decoder: Decoder, block: ShortConv, weights: Weights) -> None:
+    matrices = weights.matrices
+    decoder.add_short_conv(
+        in_gate=matrices[block.in_gate.label],
+        out_gate=matrices[block.out_gate.label],
+        input=matrices[block.input.label],
+        taps=np.ascontiguousarray(weights.vectors[block.taps.name].T),
+        output=matrices[block.output.label],
+        norm=_vector(weights, block.norm),
     )
 
 

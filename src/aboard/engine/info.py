@@ -150,10 +150,21 @@ def _kv_bytes_per_token(facts: _Facts, architecture: str, kv: str) -> int | None
     key = facts.integer(f"{architecture}.attention.key_length") or width // heads[0]
     value = facts.integer(f"{architecture}.attention.value_length") or width // heads[0]
     # As native/engine/kv_cache.h lays them out.
+    conv = _conv_bytes_per_token(facts, architecture, kv_heads.count(0), width)
     if kv == "f16":
-        return sum(kv_heads) * 2 * (_padded(key, 16) + _padded(value, 16))
+        return sum(kv_heads) * 2 * (_padded(key, 16) + _padded(value, 16)) + conv
     key_bytes = _padded(key, 32) + _padded(key, 32) // 32 * 4  # codes, and a scale for each 32
-    return sum(kv_heads) * (key_bytes + _padded(value, 16) + 4)
+    return sum(kv_heads) * (key_bytes + _padded(value, 16) + 4) + conv
+
+
+def _conv_bytes_per_token(facts: _Facts, architecture: str, layers: int, width: int) -> int:
+    """Of what convolutions look back on, which is kept at the end of each chunk of tokens."""
+    from aboard import _native
+
+    taps = facts.integer(f"{architecture}.shortconv.l_cache")
+    if taps is None:
+        return 0
+    return -(-layers * (taps - 1) * width * 4 // _native.KEY_CHUNK)
 
 
 def _padded(head_dim: int, unit: int) -> int:

@@ -127,6 +127,8 @@ class PrefixCache:
         usable = _as_key(tokens[:-1])
         with self._lock:
             path, n_last = self._match(usable)
+            if cache.whole_chunks and 0 < n_last < step:
+                path, n_last = path[:-1], step
             n_known = (len(path) - 1) * step + n_last if path else 0
             self._asked += 0 if before else len(tokens)
             if n_known <= before:

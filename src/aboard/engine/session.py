@@ -95,12 +95,26 @@ class Session(Closing):
         UsageError
             The session is closed.
         """
+        cache = self._kept(self._open())
+        if cache.size < len(self._tokens):
+            again = np.array(self._tokens[cache.size :], np.int32)
+            compute_unchecked(self.model, again, [cache], ())
+        return cache
+
+    def _open(self) -> KvCache:
         if self._cache is None:
             raise UsageError("the session is closed", hint="Make another: `model.session()`.")
+        return self._cache
+
+    def _kept(self, cache: KvCache) -> KvCache:
+        """The cache with nothing else than `tokens`, of which it may lack the last.
+
+        Models with convolutions can't go on everywhere within a chunk.
+        """
         # Ctrl-C arrives as soon as a computation is over, before its tokens are noted down here.
         self._ahead.clear()
-        self._cache.truncate(len(self._tokens))
-        return self._cache
+        cache.truncate(len(self._tokens))
+        return cache
 
     def close(self) -> None:
         """Give the KV cache's memory back; the session can't be used afterwards."""
@@ -125,15 +139,15 @@ class Session(Closing):
         if not is_integer(n_tokens) or not 0 <= n_tokens <= self.n_tokens:
             raise UsageError(f"can't rewind to {n_tokens!r} tokens: there are {self.n_tokens}")
         with self._alone():
-            cache = self.cache
+            cache = self._open()
             del self._tokens[n_tokens:]
-            cache.truncate(int(n_tokens))
+            self._kept(cache)
             self._turn += 1
 
     def remember(self) -> None:
         """Hand what is held to the prefix cache, if the session was made with it."""
         if self._prefix_cache is not None:
-            self._prefix_cache.keep(self.cache, self._tokens)
+            self._prefix_cache.keep(self._kept(self._open()), self._tokens)
 
     def prefill(
         self, tokens: Iterable[int], *, chunk: int = PROMPT_CHUNK

@@ -32,7 +32,8 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The tensors of a model, packed, by label; vectors as float32, by name."""
+    """The tensors of a model, packed, by label; vectors, and taps of
+    convolutions, as float32, by name."""
 
     matrices: Mapping[str, Matrix]
     vectors: Mapping[str, Float32]

@@ -95,6 +95,23 @@ class Config(Entries):
                 return found
         raise self._wrong(name, value, f"{count} finite numbers above 0")
 
+    def indices(self, name: str, end: int) -> frozenset[int] | None:
+        """A list of different integers from 0 and below `end`, None where the file has none.
+
+        Raises
+        ------
+        ConfigError
+            It is something else.
+        """
+        if not self.has(name):
+            return None
+        value = self._take(name, None)
+        if isinstance(value, list) and {int} >= set(map(type, value)):
+            found = frozenset(value)
+            if len(found) == len(value) and all(0 <= each < end for each in found):
+                return found
+        raise self._wrong(name, value, f"different integers from 0 to {end - 1}")
+
     def texts(self, name: str, count: int) -> tuple[str, ...] | None:
         """A list of `count` texts, None where the file has none.
 

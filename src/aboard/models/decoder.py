@@ -121,11 +121,35 @@ class GatedFeedForward:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One layer: what its two halves add to the residual stream."""
+class ShortConv:
+    """output(out_gate x * conv(in_gate x * input x)), with an RMS norm before it.
 
-    attention: Attention
+    `conv` sums each column over the last n tokens, multiplied by `taps`, the last column of which
+    is that of the token itself (LFM2, arXiv:2511.23404).
+    """
+
+    in_gate: Weight  # (D, D)
+    out_gate: Weight  # (D, D)
+    input: Weight  # (D, D)
+    taps: Weight  # (D, n)
+    output: Weight  # (D, D)
+    norm: Weight | None = None  # (D,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer: what its two halves add to the residual stream.
+
+    The first of them mixes tokens, by attention or by a convolution.
+    """
+
+    attention: Attention | None = None
+    short_conv: ShortConv | None = None
     feed_forward: GatedFeedForward
+
+    def __post_init__(self) -> None:
+        if (self.attention is None) == (self.short_conv is None):
+            raise ConfigError("a layer has either attention or a convolution")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +207,7 @@ class DecoderModel:
     @property
     def ropes(self) -> tuple[Rope, ...]:
         """The different ropes of the layers, in order."""
-        found = (layer.attention.rope for layer in self.layers)
+        found = (layer.attention.rope for layer in self.layers if layer.attention is not None)
         return tuple(dict.fromkeys(rope for rope in found if rope is not None))
 
     def matrices(self) -> Iterator[Weight]:
@@ -195,12 +219,15 @@ class DecoderModel:
             yield self.head
 
     def vectors(self) -> Iterator[Weight]:
-        """Every vector, each once."""
+        """Every vector, and the taps of every convolution, each once."""
         found: list[Weight | None] = [linear.bias for linear in self._linears()]
         for layer in self.layers:
-            attention, feed_forward = layer.attention, layer.feed_forward
-            found += (attention.norm, attention.post_norm)
-            found += (attention.query_norm, attention.key_norm)
+            attention, conv, feed_forward = layer.attention, layer.short_conv, layer.feed_forward
+            if attention is not None:
+                found += (attention.norm, attention.post_norm)
+                found += (attention.query_norm, attention.key_norm)
+            if conv is not None:
+                found += (conv.norm, conv.taps)
             found += (feed_forward.norm, feed_forward.post_norm)
         found.append(self.final_norm)
         for rope in self.ropes:
@@ -209,6 +236,10 @@ class DecoderModel:
 
     def _linears(self) -> Iterator[Linear]:
         for layer in self.layers:
-            attention, feed_forward = layer.attention, layer.feed_forward
-            yield from (attention.query, attention.key, attention.value, attention.output)
+            attention, conv, feed_forward = layer.attention, layer.short_conv, layer.feed_forward
+            if attention is not None:
+                yield from (attention.query, attention.key, attention.value, attention.output)
+            if conv is not None:
+                matrices = (conv.in_gate, conv.out_gate, conv.input, conv.output)
+                yield from (Linear(matrix) for matrix in matrices)
             yield from (feed_forward.gate, feed_forward.up, feed_forward.down)

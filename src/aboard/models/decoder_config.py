@@ -29,6 +29,12 @@ class DecoderConfig:
         What GGUF calls it.
     config : Config
         Of the checkpoint. The common members are read here.
+    norm_eps : str
+        The name of what is added to the mean square in a norm.
+    ffn_width : int, optional
+        By default that of `intermediate_size`.
+    tied : bool, optional
+        Whether the head is the embedding; by default what `tie_word_embeddings` says, or not.
 
     Attributes
     ----------
@@ -40,10 +46,18 @@ class DecoderConfig:
         Tensors that follow from the hyper-parameters.
     """
 
-    def __init__(self, architecture: str, config: Config) -> None:
+    def __init__(
+        self,
+        architecture: str,
+        config: Config,
+        *,
+        norm_eps: str = "rms_norm_eps",
+        ffn_width: int | None = None,
+        tied: bool | None = None,
+    ) -> None:
         self.architecture, self.config = architecture, config
         self.width = config.integer("hidden_size")
-        self.ffn_width = config.integer("intermediate_size")
+        self.ffn_width = ffn_width or config.integer("intermediate_size")
         self.n_layers = config.integer("num_hidden_layers")
         self.n_query_heads = config.integer("num_attention_heads")
         self.n_kv_heads = config.integer("num_key_value_heads", self.n_query_heads)
@@ -54,7 +68,7 @@ class DecoderConfig:
                 f"{config.where}: num_hidden_layers is {self.n_layers}, "
                 f"expected at most {MAX_LAYERS}"
             )
-        self.tied = config.flag("tie_word_embeddings", False)
+        self.tied = config.flag("tie_word_embeddings", False) if tied is None else tied
         self.rules: list[TensorRule] = []
         self.made: dict[str, Float32] = {}
         self.metadata: dict[str, object] = {}
@@ -68,7 +82,7 @@ class DecoderConfig:
             "attention.head_count_kv": self.n_kv_heads,
             "attention.key_length": self.head_dim,
             "attention.value_length": self.head_dim,
-            "attention.layer_norm_rms_epsilon": config.number("rms_norm_eps"),
+            "attention.layer_norm_rms_epsilon": config.number(norm_eps),
         }.items():
             self.set(key, value)
 
@@ -130,9 +144,9 @@ class DecoderConfig:
         self.tensor(f"{block}ffn_up", f"{module}mlp.up_proj", self.ffn_width, self.width)
         self.tensor(f"{block}ffn_down", f"{module}mlp.down_proj", self.width, self.ffn_width)
 
-    def head(self) -> None:
-        """Add the last norm, and the head where it isn't the embedding itself."""
-        self.tensor("output_norm", "model.norm", self.width)
+    def head(self, norm: tuple[str, str] = ("output_norm", "model.norm")) -> None:
+        """Add the last norm, `norm` in both files, and the head unless the embedding is it."""
+        self.tensor(*norm, self.width)
         if not self.tied:
             self.tensor("output", "lm_head", self.n_vocabulary, self.width)
 

@@ -16,11 +16,13 @@ from aboard.models.decoder import (
     Layer,
     Linear,
     Rope,
+    ShortConv,
     Weight,
     Yarn,
 )
 from aboard.models.hyperparameters import Hyperparameters
 
+MAX_TAPS = 17  # of a convolution: see native/engine/kv_cache.h
 _SCALINGS = ("none", "linear", "yarn", "longrope")
 _DIVISORS = "rope_freqs.weight"
 _SHORT, _LONG = "rope_factors_short.weight", "rope_factors_long.weight"
@@ -35,6 +37,8 @@ class DecoderFile:
         The entries that no piece reads are read here.
     width, n_query_heads, n_kv_heads, head_dim, ffn_width, n_vocabulary, n_layers : int
         As in `DecoderModel`.
+    with_attention : sequence of bool
+        Whether a layer has attention. Only of a `hybrid` it may have none: it has 0 KV heads.
 
     Raises
     ------
@@ -43,21 +47,22 @@ class DecoderFile:
     """
 
     def __init__(
-        self, architecture: str, metadata: Mapping[str, object], tensor_names: frozenset[str]
+        self,
+        architecture: str,
+        metadata: Mapping[str, object],
+        tensor_names: frozenset[str],
+        *,
+        hybrid: bool = False,
     ) -> None:
         self.architecture = architecture
         self.given = Hyperparameters(metadata, architecture)
         self.width = self.given.integer("embedding_length")
         self.n_query_heads = self.given.integer("attention.head_count")
-        self.n_kv_heads = self.given.integer("attention.head_count_kv", self.n_query_heads)
+        self.n_layers = self._n_layers()
+        self.n_kv_heads, self.with_attention = self._kv_heads(hybrid)
         self.head_dim = self._head_dim()
         self.ffn_width = self.given.integer("feed_forward_length")
         self.n_vocabulary = self._n_vocabulary(metadata)
-        self.n_layers = self.given.integer("block_count")
-        if self.n_layers > 10_000:
-            raise ConfigError(
-                f"{architecture}.block_count is {self.n_layers}, expected at most 10000"
-            )
         self._names = tensor_names
 
     def attention(
@@ -92,6 +97,29 @@ class DecoderFile:
             key_norm=self._norm(layer, "attn_k_norm", sizes[1]) if head_norms else None,
             window=window,
             rope=rope,
+        )
+
+    def short_conv(self, layer: int) -> ShortConv:
+        """The short convolution of a layer; its gates and its input share a tensor.
+
+        Raises
+        ------
+        ConfigError
+            It looks back further than the engine can.
+        """
+        prefix, taps = f"blk.{layer}.shortconv.", self.given.integer("shortconv.l_cache", low=2)
+        if taps > MAX_TAPS:
+            raise ConfigError(
+                f"{self.architecture}.shortconv.l_cache is {taps}, expected at most {MAX_TAPS}"
+            )
+        in_gate, out_gate, inputs = self._parts(f"{prefix}in_proj", [self.width] * 3)
+        return ShortConv(
+            in_gate=in_gate,
+            out_gate=out_gate,
+            input=inputs,
+            taps=Weight(f"{prefix}conv.weight", (self.width, taps)),
+            output=Weight(f"{prefix}out_proj.weight", (self.width, self.width)),
+            norm=self._norm(layer, "attn_norm"),
         )
 
     def feed_forward(
@@ -172,8 +200,12 @@ class DecoderFile:
         """Whether the file has this tensor."""
         return tensor in self._names
 
-    def model(self, layers: Iterable[Layer], **own: Any) -> DecoderModel:
+    def model(
+        self, layers: Iterable[Layer], *, final_norm: str = "output_norm", **own: Any
+    ) -> DecoderModel:
         """The model of these layers; `own` are fields of `DecoderModel` that the others lack.
+
+        `final_norm`: what the file calls the norm before the head.
 
         Raises
         ------
@@ -194,7 +226,7 @@ class DecoderFile:
             norm_eps=self.given.number("attention.layer_norm_rms_epsilon"),
             embedding=embedding,
             layers=tuple(layers),
-            final_norm=Weight("output_norm.weight", (self.width,)),
+            final_norm=Weight(f"{final_norm}.weight", (self.width,)),
             head=head,
             **own,
         )
@@ -202,6 +234,25 @@ class DecoderFile:
         self.given.must_be("expert_used_count", 0)
         self.given.finish()
         return model
+
+    def _n_layers(self) -> int:
+        found = self.given.integer("block_count")
+        if found > 10_000:
+            raise ConfigError(f"{self.architecture}.block_count is {found}, expected at most 10000")
+        return found
+
+    def _kv_heads(self, hybrid: bool) -> tuple[int, tuple[bool, ...]]:
+        """KV heads of a layer with attention, and which layers have it."""
+        name = "attention.head_count_kv"
+        if not hybrid:
+            return self.given.integer(name, self.n_query_heads), (True,) * self.n_layers
+        found = self.given.integers(name, self.n_layers)
+        numbers = set(found) - {0}
+        if len(numbers) > 1:
+            raise ConfigError(
+                f"{self.architecture}.{name} is {str(list(found))[:60]}, expected 0 or one number"
+            )
+        return max([*numbers, 0]) or self.n_query_heads, tuple(each > 0 for each in found)
 
     def _scaling(self) -> str:
         """How positions are stretched; phi3's files tell of LongRoPE by its tensors alone."""

@@ -90,6 +90,23 @@ class Entries:
                 return tuple(flag == 1 for flag in flags)
         raise self._wrong(name, value, f"an integer from 0 or {n_layers} flags")
 
+    def integers(self, name: str, count: int) -> tuple[int, ...]:
+        """A list of `count` integers from 0 to 2^31 - 1; one integer stands for as many equal ones.
+
+        Raises
+        ------
+        ConfigError
+            It is missing, or something else.
+        """
+        value = self._take(name, None)
+        listed = value if isinstance(value, Sequence | np.ndarray) else [value] * count
+        if isinstance(listed, str) or len(listed) != count:
+            raise self._wrong(name, value, f"{count} integers")
+        found = [int(each) for each in listed if isinstance(each, int | np.integer)]
+        if len(found) != count or not all(0 <= each <= _LARGEST for each in found):
+            raise self._wrong(name, value, f"{count} integers from 0")
+        return tuple(found)
+
     def has(self, name: str) -> bool:
         """Whether the file has this entry."""
         return name in self._values
