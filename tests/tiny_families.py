@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import tiny_lfm2
+import tiny_qwen35
 from tiny import tokenizer_metadata
 from tiny_blocks import Random, random_tensor
 from tiny_gguf import Tensor, float32_tensor, write_gguf
@@ -22,6 +23,7 @@ from tiny_gguf import Tensor, float32_tensor, write_gguf
 # Families whose queries and keys converters reorder: neighbours are rotated together.
 ADJACENT = {"llama", "smollm3", "granite", "mistral3"}
 GEMMAS = {"gemma2", "gemma3"}
+_TAPS = ("shortconv.conv", "ssm_conv1d")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def tiny_model(path: Path, model: Tiny, *, fmt: str = "F32", seed: int = 0) -> P
     tensors = gguf_tensors(model, random_weights(model, seed))
     random = Random(seed + 1_000_003)
     for name, tensor in tensors.items():
-        if len(tensor.shape) == 2 and fmt != "F32" and "shortconv.conv" not in name:
+        if len(tensor.shape) == 2 and fmt != "F32" and not any(each in name for each in _TAPS):
             std = 1.0 if name == "token_embd.weight" else 0.8 / tensor.shape[1] ** 0.5
             tensors[name] = random_tensor(fmt, *tensor.shape, std, random)
     return write_gguf(path, {**metadata(model), **tokenizer_metadata(model.vocabulary)}, tensors)
@@ -66,7 +68,7 @@ def random_weights(model: Tiny, seed: int) -> dict[str, np.ndarray]:
     for layer in range(model.layers):
         for name, shape in _layer_shapes(model, layer).items():
             full = f"model.layers.{layer}.{name}"
-            if name.endswith(".bias"):
+            if name.endswith((".bias", "dt_bias", "A_log")):
                 weights[full] = random.weights(0.5, *shape)
             elif len(shape) == 1:
                 weights[full] = _norm(model, random, name.split(".")[-2], shape)
@@ -88,6 +90,8 @@ def gguf_tensors(model: Tiny, weights: Mapping[str, np.ndarray]) -> dict[str, Te
     tensors = {}
     for name, values in weights.items():
         *_, short, kind = name.split(".")
+        if model.family == "qwen35":
+            values = tiny_qwen35.in_gguf(model.own, name, values)
         if model.family in GEMMAS and short.endswith("norm"):
             values = values + np.float32(1.0)
         if model.family in ADJACENT and short in ("q_proj", "k_proj"):
@@ -95,9 +99,7 @@ def gguf_tensors(model: Tiny, weights: Mapping[str, np.ndarray]) -> dict[str, Te
             values = np.ascontiguousarray(halves.swapaxes(1, 2).reshape(values.shape))
         if values.ndim == 3:
             values = values.squeeze(1)
-        tensors[_gguf_name(model, name.removesuffix(f".{kind}")) + f".{kind}"] = float32_tensor(
-            values
-        )
+        tensors[_full_gguf_name(model, name, kind)] = float32_tensor(values)
     for name, entries in model.vectors.items():
         tensors[f"{name}.weight"] = float32_tensor(np.array(entries, np.float32))
     return tensors
@@ -142,12 +144,22 @@ def _norm(model: Tiny, random: Random, name: str, shape: tuple[int, ...]) -> np.
     """
     if model.family == "olmo2" and name.startswith("post_"):
         return random.uniform(0.1, 0.5, *shape)
-    low, high = (-0.5, 0.5) if model.family in GEMMAS else (0.5, 1.5)
+    low, high = (-0.5, 0.5) if model.family in {*GEMMAS, "qwen35"} else (0.5, 1.5)
     return random.uniform(low, high, *shape)
 
 
 def _layer_shapes(model: Tiny, layer: int) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer, by the names of transformers."""
+    if model.family == "qwen35":
+        return tiny_qwen35.layer_shapes(
+            model.own,
+            layer,
+            width=model.width,
+            heads=model.heads,
+            kv_heads=model.kv_heads,
+            head_dim=model.head_dim,
+            ffn=model.ffn,
+        )
     if model.family == "lfm2":
         return tiny_lfm2.layer_shapes(
             attends=bool(model.own["attention.head_count_kv"][layer]),
@@ -215,6 +227,14 @@ _AROUND = {
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
+
+
+def _full_gguf_name(model: Tiny, name: str, kind: str) -> str:
+    if model.family == "qwen35" and name.startswith("model.layers."):
+        layer, own = name.removeprefix("model.layers.").split(".", 1)
+        if own in tiny_qwen35.NAMES:
+            return f"blk.{layer}.{tiny_qwen35.NAMES[own]}"
+    return _gguf_name(model, name.removesuffix(f".{kind}")) + f".{kind}"
 
 
 def _gguf_name(model: Tiny, name: str) -> str:

@@ -167,6 +167,24 @@ def _lfm2(shape: Tiny) -> tuple[str, dict[str, Any]]:
     }
 
 
+def _qwen35(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    own = shape.own
+    period = own["full_attention_interval"]
+    return "qwen3_5_text", {
+        "rope_parameters": _rope(shape)
+        | {"partial_rotary_factor": own["rope.dimension_count"] / shape.head_dim},
+        "layer_types": [
+            "full_attention" if i % period == period - 1 else "linear_attention"
+            for i in range(shape.layers)
+        ],
+        "linear_conv_kernel_dim": own["ssm.conv_kernel"],
+        "linear_key_head_dim": own["ssm.state_size"],
+        "linear_value_head_dim": own["ssm.state_size"],
+        "linear_num_key_heads": own["ssm.group_count"],
+        "linear_num_value_heads": own["ssm.time_step_rank"],
+    }
+
+
 def _layer_types(shape: Tiny, *, period: int) -> list[str]:
     default = [i % period < period - 1 for i in range(shape.layers)]
     near = shape.own.get("attention.sliding_window_pattern", default)
@@ -184,4 +202,5 @@ _CONFIGS: dict[str, Callable[[Tiny], tuple[str, dict[str, Any]]]] = {
     "olmo2": _olmo,
     "mistral3": _ministral3,
     "lfm2": _lfm2,
+    "qwen35": _qwen35,
 }

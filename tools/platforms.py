@@ -34,7 +34,7 @@ from tiny_families import Tiny, tiny_model  # noqa: E402
 AARCH64_RUNNER = ("qemu-aarch64-static",)
 N_TOKENS = 135  # more than two chunks of 64 keys
 # Whose sequences, callers and processes also run at once: a matter of threads, not of formats.
-TOGETHER = ("Q4_0", "F16", "ragged rows", "int8 cache", "gemma3", "olmo2", "lfm2")
+TOGETHER = ("Q4_0", "F16", "ragged rows", "int8 cache", "gemma3", "olmo2", "lfm2", "qwen35")
 # Models that between them have what Llama lacks.
 QUIRKS = (
     Tiny(
@@ -65,6 +65,23 @@ QUIRKS = (
         own={
             "shortconv.l_cache": 4,
             "attention.head_count_kv": np.array([0, 1, 0], np.int32),
+        },
+    ),
+    Tiny(
+        "qwen35",
+        layers=3,
+        width=72,
+        heads=3,
+        kv_heads=1,
+        head_dim=24,
+        own={
+            "rope.dimension_count": 6,
+            "full_attention_interval": 2,
+            "ssm.conv_kernel": 4,
+            "ssm.state_size": 20,
+            "ssm.group_count": 2,
+            "ssm.time_step_rank": 4,
+            "ssm.inner_size": 80,
         },
     ),
 )

@@ -81,7 +81,16 @@ def _layer(
         vector(linear.bias)
 
     attention, conv, feed_forward = layer.attention, layer.short_conv, layer.feed_forward
-    _sizes(file, 0 if conv is None else 1)
+    delta = layer.delta_net
+    _sizes(file, 0 if attention is not None else 1 if conv is not None else 2)
+    if delta is not None:
+        for matrix in (delta.mixed, delta.gate, delta.alpha, delta.beta, delta.output):
+            linear(Linear(matrix))
+        vector(delta.norm)
+        _array(file, vectors[delta.taps.name].reshape(delta.taps.shape).T.copy())
+        for weight in (delta.decay, delta.time_step, delta.head_norm):
+            vector(weight)
+        _sizes(file, delta.n_key_heads)
     if conv is not None:
         for matrix in (conv.in_gate, conv.out_gate, conv.input, conv.output):
             linear(Linear(matrix))
@@ -94,7 +103,7 @@ def _layer(
             vector(norm)
         # 0 for none, so that all are sizes.
         rope = 0 if attention.rope is None else 1 + ropes.index(attention.rope)
-        _sizes(file, attention.window, rope)
+        _sizes(file, attention.gated, attention.window, rope)
     for part in (feed_forward.gate, feed_forward.up, feed_forward.down):
         linear(part)
     vector(feed_forward.norm)

@@ -10,6 +10,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
@@ -95,7 +96,8 @@ class PyDecoder {
                     const OptionalArray& key_bias, const OptionalArray& value_bias,
                     const OptionalArray& output_bias, const OptionalArray& norm,
                     const OptionalArray& post_norm, const OptionalArray& query_norm,
-                    const OptionalArray& key_norm, size_t window, std::optional<size_t> rope) {
+                    const OptionalArray& key_norm, bool gated, size_t window,
+                    std::optional<size_t> rope) {
     CheckUnused();
     if (layers_.size() != feed_forwards_) Refuse("the last layer has no feed-forward block");
     if (rope && *rope >= shape_.ropes.size()) Refuse("no such rope");
@@ -103,7 +105,9 @@ class PyDecoder {
     const size_t heads = shape_.query_heads * d, kv = shape_.kv_heads * d;
     AttentionBlock block;
     block.norm = CheckedVector(norm, width, "attention norm");
-    block.query = Keep(query, query_bias, heads, width, "query");
+    block.gated = gated;
+    shape_.gated = shape_.gated || gated;
+    block.query = Keep(query, query_bias, gated ? 2 * heads : heads, width, "query");
     block.key = Keep(key, key_bias, kv, width, "key");
     block.value = Keep(value, value_bias, kv, width, "value");
     block.output = Keep(output, output_bias, width, heads, "output");
@@ -113,7 +117,7 @@ class PyDecoder {
     block.post_norm = CheckedVector(post_norm, width, "norm after attention");
     block.window = window;
     block.rope = rope ? static_cast<int>(*rope) : -1;
-    layers_.push_back({.attention = std::move(block), .short_conv = {}, .feed_forward = {}});
+    layers_.emplace_back().attention = std::move(block);
   }
 
   void AddShortConv(const Matrix& in_gate, const Matrix& out_gate, const Matrix& input,
@@ -121,20 +125,48 @@ class PyDecoder {
                     const OptionalArray& norm) {
     CheckUnused();
     if (layers_.size() != feed_forwards_) Refuse("the last layer has no feed-forward block");
-    const size_t width = shape_.width, n_taps = taps.shape(0);
-    if (n_taps < 2 || n_taps > kMaxConvRows + 1 || taps.shape(1) != width ||
-        (shape_.conv_taps != 0 && shape_.conv_taps != n_taps)) {
-      Refuse("convolutions must all have the same 2 to 17 taps of the model's width");
-    }
-    shape_.conv_taps = n_taps;
+    if (shape_.delta.key_heads != 0) Refuse("a decoder has either delta nets or convolutions");
+    const size_t width = shape_.width;
     ShortConvBlock block;
     block.norm = CheckedVector(norm, width, "convolution norm");
     block.in_gate = {Keep(in_gate, width, width, "gate before a convolution"), {}};
     block.out_gate = {Keep(out_gate, width, width, "gate behind a convolution"), {}};
     block.input = {Keep(input, width, width, "input of a convolution"), {}};
-    block.taps = {taps.data(), taps.data() + n_taps * width};
+    block.taps = CheckedTaps(taps, width);
     block.output = {Keep(output, width, width, "output of a convolution"), {}};
-    layers_.push_back({.attention = {}, .short_conv = std::move(block), .feed_forward = {}});
+    layers_.emplace_back().short_conv = std::move(block);
+  }
+
+  void AddDeltaNet(const Matrix& mixed, const Matrix& gate, const Matrix& alpha,
+                   const Matrix& beta, const Array<float, 2>& taps, const Array<float, 1>& decay,
+                   const Array<float, 1>& time_step, const Array<float, 1>& head_norm,
+                   const Matrix& output, size_t key_heads, const OptionalArray& norm) {
+    CheckUnused();
+    if (layers_.size() != feed_forwards_) Refuse("the last layer has no feed-forward block");
+    if (shape_.conv_taps != 0 && shape_.delta.key_heads == 0) {
+      Refuse("a decoder has either delta nets or convolutions");
+    }
+    const DeltaShape delta{key_heads, decay.shape(0), head_norm.shape(0)};
+    const size_t width = shape_.width, heads = delta.value_heads, d = delta.head_dim;
+    if (key_heads == 0 || heads == 0 || heads % key_heads != 0 || d == 0 || d > kMaxHead ||
+        (shape_.delta.key_heads != 0 && !(shape_.delta == delta))) {
+      Refuse("the shapes of a delta net contradict each other");
+    }
+    shape_.delta = delta;
+    DeltaNetBlock block;
+    block.taps = CheckedTaps(taps, delta.mixed());
+    block.norm = CheckedVector(norm, width, "delta net norm");
+    block.mixed = {Keep(mixed, delta.mixed(), width, "queries, keys and values"), {}};
+    block.gate = {Keep(gate, delta.inner(), width, "gate of a delta net"), {}};
+    block.alpha = {Keep(alpha, heads, width, "alpha"), {}};
+    block.beta = {Keep(beta, heads, width, "beta"), {}};
+    block.decay = CheckedVector(decay, heads, "decay");
+    block.time_step = CheckedVector(time_step, heads, "time step");
+    block.head_norm = CheckedVector(head_norm, d, "norm of a delta net's heads");
+    block.query_scale.assign(d, 1.0f / static_cast<float>(d));
+    block.key_scale.assign(d, 1.0f / std::sqrt(static_cast<float>(d)));
+    block.output = {Keep(output, width, delta.inner(), "output of a delta net"), {}};
+    layers_.emplace_back().delta_net = std::move(block);
   }
 
   void AddFeedForward(const Matrix& gate, const Matrix& up, const Matrix& down,
@@ -222,6 +254,19 @@ class PyDecoder {
     if (decoder_) Refuse("the decoder is in use: nothing more can be added");
   }
 
+  // Notes their number and width: it is the same in all layers.
+  Vector CheckedTaps(const Array<float, 2>& taps, size_t width) {
+    const size_t n = taps.shape(0);
+    const bool other = shape_.conv_taps != 0 &&
+                       (shape_.conv_taps != n || shape_.conv_width != width);
+    if (n < 2 || n > kMaxConvRows + 1 || taps.shape(1) != width || other) {
+      Refuse("convolutions must all have the same 2 to 17 taps and one width");
+    }
+    shape_.conv_taps = n;
+    shape_.conv_width = width;
+    return {taps.data(), taps.data() + n * width};
+  }
+
   Linear Keep(const Matrix& matrix, const OptionalArray& bias, size_t rows, size_t cols,
               const char* what) {
     return {Keep(matrix, rows, cols, what), CheckedVector(bias, rows, what)};
@@ -301,10 +346,14 @@ void BindDecoder(nb::module_& m) {
            nb::arg("key_bias") = nb::none(), nb::arg("value_bias") = nb::none(),
            nb::arg("output_bias") = nb::none(), nb::arg("norm") = nb::none(),
            nb::arg("post_norm") = nb::none(), nb::arg("query_norm") = nb::none(),
-           nb::arg("key_norm") = nb::none(), nb::arg("window") = 0,
+           nb::arg("key_norm") = nb::none(), nb::arg("gated") = false, nb::arg("window") = 0,
            nb::arg("rope") = nb::none())
       .def("add_short_conv", &PyDecoder::AddShortConv, nb::kw_only(), nb::arg("in_gate"),
            nb::arg("out_gate"), nb::arg("input"), nb::arg("taps"), nb::arg("output"),
+           nb::arg("norm") = nb::none())
+      .def("add_delta_net", &PyDecoder::AddDeltaNet, nb::kw_only(), nb::arg("mixed"),
+           nb::arg("gate"), nb::arg("alpha"), nb::arg("beta"), nb::arg("taps"), nb::arg("decay"),
+           nb::arg("time_step"), nb::arg("head_norm"), nb::arg("output"), nb::arg("key_heads"),
            nb::arg("norm") = nb::none())
       .def("add_feed_forward", &PyDecoder::AddFeedForward, nb::kw_only(), nb::arg("gate"),
            nb::arg("up"), nb::arg("down"), nb::arg("gate_bias") = nb::none(),

@@ -112,6 +112,40 @@ NumpyArray<float, 1> AddProductTo(const Array<float, 1>& sum, const Array<float,
   return out;
 }
 
+NumpyArray<float, 1> SiluOf(const Array<float, 1>& x) {
+  const DefaultFloats floats;
+  auto out = NewArray<float, 1>({x.shape(0)});
+  std::copy_n(x.data(), x.shape(0), out.data());
+  ActiveKernels().silu(out.data(), x.shape(0));
+  return out;
+}
+
+NumpyArray<float, 1> GatedBySigmoid(const Array<float, 1>& x, const Array<float, 1>& gate) {
+  const DefaultFloats floats;
+  if (gate.shape(0) != x.shape(0)) Refuse("x and gate differ in size");
+  auto out = NewArray<float, 1>({x.shape(0)});
+  std::copy_n(x.data(), x.shape(0), out.data());
+  ActiveKernels().gate_by_sigmoid(out.data(), gate.data(), x.shape(0));
+  return out;
+}
+
+// The new state and the output.
+nb::tuple StepOfDeltaNet(const Array<float, 2>& state, const Array<float, 1>& query,
+                         const Array<float, 1>& key, const Array<float, 1>& value, float decay,
+                         float beta) {
+  const DefaultFloats floats;
+  const size_t d_key = state.shape(0), d_value = state.shape(1);
+  if (query.shape(0) != d_key || key.shape(0) != d_key || value.shape(0) != d_value) {
+    Refuse("state, query, key and value differ in size");
+  }
+  auto next = NewArray<float, 2>({d_key, d_value});
+  auto out = NewArray<float, 1>({d_value});
+  std::copy_n(state.data(), d_key * d_value, next.data());
+  const DeltaToken token{query.data(), key.data(), value.data(), decay, beta};
+  ActiveKernels().delta_step(next.data(), token, d_key, d_value, out.data());
+  return nb::make_tuple(next, out);
+}
+
 NumpyArray<float, 1> SwiGluOf(const Array<float, 1>& gate, const Array<float, 1>& up) {
   const DefaultFloats floats;
   if (gate.shape(0) != up.shape(0)) Refuse("gate and up differ in size");
@@ -306,6 +340,12 @@ void BindKernels(nb::module_& m) {
   m.def("product", &ProductOf, nb::arg("x"), nb::arg("y"), "x * y, value by value.");
   m.def("add_product", &AddProductTo, nb::arg("sum"), nb::arg("x"), nb::arg("y"),
         "sum + x * y, value by value.");
+  m.def("silu", &SiluOf, nb::arg("x"), "x / (1 + e^-x).");
+  m.def("gate_by_sigmoid", &GatedBySigmoid, nb::arg("x"), nb::arg("gate"),
+        "x / (1 + e^-gate).");
+  m.def("delta_step", &StepOfDeltaNet, nb::arg("state"), nb::arg("query"), nb::arg("key"),
+        nb::arg("value"), nb::arg("decay"), nb::arg("beta"),
+        "(d_key, d_value) the state behind a token, and (d_value,) what it gives.");
   m.def("swiglu", &SwiGluOf, nb::arg("gate"), nb::arg("up"));
   m.def("geglu", &GeGluOf, nb::arg("gate"), nb::arg("up"));
   m.def("soft_cap", &SoftCapOf, nb::arg("x"), nb::arg("cap"), "cap * tanh(x / cap).");

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "bindings/bindings.h"
 
@@ -24,7 +25,9 @@ NumpyArray<uint8_t, 1> ExportChunk(const KvCache& cache, size_t chunk) {
   std::memcpy(out.data(), cache.Chunk(chunk), shape.chunk_bytes());
   const size_t n_tokens = std::min(kKeyChunk, cache.size() - chunk * kKeyChunk);
   shape.ClearUnused(out.data(), n_tokens);
-  if (n_tokens < kKeyChunk) cache.SaveRecent(out.data());
+  if (n_tokens < kKeyChunk && shape.keeps_ends()) {
+    cache.SaveRecent(out.data() + shape.conv_offset());
+  }
   return out;
 }
 
@@ -61,10 +64,28 @@ SharedChunk ShareChunk(KvCache& cache, size_t chunk) {
 void AppendChunk(KvCache& cache, const SharedChunk& chunk, size_t n_tokens) {
   if (chunk.pool != cache.pool()) Refuse("a chunk of a foreign KV cache");
   CheckNextChunk(cache, n_tokens);
+  if (cache.shape().state.layers != 0) Refuse("chunks don't hold the state of a delta net");
   if (cache.shape().conv.layers != 0 && n_tokens < kKeyChunk) {
     Refuse("convolutions go on from the ends of chunks only");
   }
   cache.Append(chunk.memory, n_tokens);
+}
+
+NumpyArray<uint8_t, 1> ExportState(const KvCache& cache) {
+  if (cache.shape().state.layers == 0 || cache.size() == 0) Refuse("there is no state");
+  auto out = NewArray<uint8_t, 1>({cache.shape().state_bytes()});
+  cache.SaveState(out.data());
+  return out;
+}
+
+// Behind the last token, whose chunk is there.
+void ImportState(KvCache& cache, const Array<uint8_t, 1>& bytes) {
+  if (cache.shape().state.layers == 0 || cache.size() == 0 ||
+      bytes.shape(0) != cache.shape().state_bytes()) {
+    Refuse("no state of such a KV cache");
+  }
+  std::vector<uint8_t> state(bytes.data(), bytes.data() + bytes.shape(0));
+  cache.LoadState(state.data());
 }
 
 }  // namespace
@@ -82,6 +103,14 @@ void BindKvCache(nb::module_& m) {
       .def_prop_ro("whole_chunks",
                    [](const KvCache& self) { return self.shape().conv.layers != 0; },
                    "Whether shared chunks can only be taken over whole.")
+      .def_prop_ro("shares",
+                   [](const KvCache& self) { return self.shape().state.layers == 0; },
+                   "Whether chunks are all that a sequence goes on from.")
+      .def_prop_ro("state_bytes",
+                   [](const KvCache& self) { return self.shape().state_bytes(); },
+                   "Of what a sequence goes on from beside its chunks.")
+      .def("export_state", &ExportState)
+      .def("import_state", &ImportState, nb::arg("bytes"))
       .def_prop_ro("chunk_bytes", [](const KvCache& self) { return self.shape().chunk_bytes(); })
       .def("truncate", &KvCache::Truncate, nb::arg("n_tokens"),
            "Forgets tokens from n_tokens on, or from the beginning of that chunk on where it can't "

@@ -27,11 +27,16 @@ KvShape Decoder::kv_shape() const {
   KvShape shape{0, shape_.kv_heads, shape_.head_dim, kv_format_};
   for (const Layer& layer : layers_) {
     if (layer.attention) ++shape.layers;
-    if (layer.short_conv) ++shape.conv.layers;
+    if (layer.short_conv || layer.delta_net) ++shape.conv.layers;
+    if (layer.delta_net) ++shape.state.layers;
   }
   if (shape.conv.layers != 0) {
     shape.conv.rows = shape_.conv_taps - 1;
-    shape.conv.width = shape_.width;
+    shape.conv.width = shape_.conv_width;
+  }
+  if (shape.state.layers != 0) {
+    shape.state.heads = shape_.delta.value_heads;
+    shape.state.head_dim = shape_.delta.head_dim;
   }
   return shape;
 }
@@ -60,12 +65,14 @@ void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t>
   machine.workspace.threads.resize(pool.threads());
   ForwardPass pass(shape_, kv_format_, batch, machine.workspace, pool.threads());
   pass.Reserve(wanted.size());
+  pass.BeginSequences();
   pool.Run([&](Team& team) {
     pass.Embed(team, embedding_);
     size_t attentions = 0, convolutions = 0;
     for (const Layer& layer : layers_) {
       if (layer.attention) pass.Attend(team, *layer.attention, attentions++);
       if (layer.short_conv) pass.Convolve(team, *layer.short_conv, convolutions++);
+      if (layer.delta_net) pass.RecurDelta(team, *layer.delta_net, convolutions++);
       pass.FeedForward(team, layer.feed_forward);
     }
     pass.Head(team, final_norm_, head_, wanted, logits);

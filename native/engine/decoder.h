@@ -37,6 +37,7 @@ struct AttentionBlock {
   Linear output;                 // (D, H * d)
   Vector query_norm, key_norm;   // (d,): of each head; or (H * d,) and (K * d,): of all together
   Vector post_norm;              // (D,) of what comes out of it
+  bool gated = false;            // the query has (H * 2 d, D): behind each head its gate
   size_t window = 0;             // tokens that a token sees, itself included; 0: all
   int rope = 0;                  // in DecoderShape::ropes; negative: none
 };
@@ -50,6 +51,17 @@ struct ShortConvBlock {
   Linear output;                      // (D, D)
 };
 
+// A gated delta net: see models/decoder.py.
+struct DeltaNetBlock {
+  Vector norm;                     // (D,) of what goes into the block
+  Linear mixed, gate, alpha, beta; // (G d + G d + H d, D), (H d, D), (H, D), (H, D)
+  Vector taps;                     // (n, G d + G d + H d), the oldest first
+  Vector decay, time_step;         // (H,)
+  Vector query_scale, key_scale;   // (d,): 1 / d and 1 / sqrt(d), behind a norm by the mean square
+  Vector head_norm;                // (d,)
+  Linear output;                   // (D, H d)
+};
+
 enum class GateFunction : uint8_t { kSilu, kGelu };
 
 struct FeedForwardBlock {
@@ -59,11 +71,23 @@ struct FeedForwardBlock {
   GateFunction function = GateFunction::kSilu;
 };
 
-// Mixes tokens in one of two ways, then takes each for itself.
+// Mixes tokens in one of three ways, then takes each for itself.
 struct Layer {
   std::optional<AttentionBlock> attention;
   std::optional<ShortConvBlock> short_conv;
+  std::optional<DeltaNetBlock> delta_net;
   FeedForwardBlock feed_forward;
+};
+
+// Of delta nets.
+struct DeltaShape {
+  size_t key_heads = 0;    // G; 0: there are none
+  size_t value_heads = 0;  // H, a multiple of it
+  size_t head_dim = 0;     // d
+
+  size_t inner() const { return value_heads * head_dim; }
+  size_t mixed() const { return 2 * key_heads * head_dim + inner(); }
+  bool operator==(const DeltaShape&) const = default;
 };
 
 struct DecoderShape {
@@ -85,7 +109,10 @@ struct DecoderShape {
   double temperature = 0.0;
   size_t temperature_context = 1;
   std::vector<Rope> ropes;
-  size_t conv_taps = 0;  // of short convolutions, n; 0: there are none
+  bool gated = false;     // whether an attention is
+  size_t conv_taps = 0;   // of convolutions, n; 0: there are none
+  size_t conv_width = 0;  // their columns
+  DeltaShape delta = {};
 };
 
 // One token of a batch. Tokens of one sequence stand in order of their positions.

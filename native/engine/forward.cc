@@ -27,6 +27,11 @@ ForwardPass::ForwardPass(const DecoderShape& shape, KvFormat kv_format,
   size_t last_position = 0;
   for (size_t t = 0; t < n_tokens_; ++t) {
     last_position = std::max(last_position, batch[t].position);
+    if (t > 0 && batch[t].cache == batch[t - 1].cache) {
+      ++runs_.back().count;
+    } else {
+      runs_.push_back({t, 1});
+    }
     const bool joins = !tiles_.empty() && tiles_.back().count < kTileQueries &&
                        batch[t].cache == batch[t - 1].cache;
     if (joins) {
@@ -50,7 +55,7 @@ void ForwardPass::Reserve(size_t n_logits) {
   const size_t kv_width = shape_.kv_heads * shape_.head_dim;
   space_.residual.Reserve(n_tokens_, shape_.width);
   space_.projected.Reserve(n_tokens_, shape_.width);
-  space_.query.Reserve(n_tokens_, heads_width);
+  space_.query.Reserve(n_tokens_, shape_.gated ? 2 * heads_width : heads_width);
   space_.attended.Reserve(n_tokens_, heads_width);
   space_.key.Reserve(n_tokens_, kv_width);
   space_.value.Reserve(n_tokens_, kv_width);
@@ -64,11 +69,15 @@ void ForwardPass::Reserve(size_t n_logits) {
   space_.width.Reserve(std::max(n_tokens_, n_logits), shape_.width, tile, floats_);
   space_.heads.Reserve(n_tokens_, heads_width, tile, floats_);
   space_.ffn.Reserve(n_tokens_, shape_.ffn_width, tile, floats_);
+  const DeltaShape& delta = shape_.delta;
   if (shape_.conv_taps != 0) {
-    space_.conv_input.Reserve(n_tokens_, shape_.width);
-    space_.conv_gate.Reserve(n_tokens_, shape_.width);
-    space_.conv_output.Reserve(n_tokens_, shape_.width);
-    space_.convolved.Reserve(n_tokens_, shape_.width, tile, floats_);
+    const size_t gated = delta.key_heads != 0 ? delta.inner() : shape_.width;
+    space_.conv_input.Reserve(n_tokens_, shape_.conv_width);
+    space_.conv_output.Reserve(n_tokens_, shape_.conv_width);
+    space_.conv_gate.Reserve(n_tokens_, gated);
+    space_.convolved.Reserve(n_tokens_, gated, tile, floats_);
+    space_.delta_alpha.Reserve(n_tokens_, delta.value_heads);
+    space_.delta_beta.Reserve(n_tokens_, delta.value_heads);
   }
   if (by_chunk_) {
     const size_t needed = n_tokens_ * shape_.query_heads * max_chunks_ * PartialSize();
@@ -81,7 +90,10 @@ void ForwardPass::Reserve(size_t n_logits) {
     own.head.Reserve(1, padded_);
     own.whole.Reserve(1, heads_width);
     own.linear.resize(kLinearScratchBytes + 64);
-    if (floats_) own.row.Reserve(1, std::max({shape_.width, heads_width, shape_.ffn_width}));
+    own.delta.Reserve(3, delta.head_dim);
+    if (floats_) {
+      own.row.Reserve(1, std::max({shape_.width, heads_width, shape_.ffn_width, delta.inner()}));
+    }
     if (coded_) {
       own.key.Reserve(1, shape_.head_dim, 1);
       own.value.resize(padded_);
@@ -90,6 +102,10 @@ void ForwardPass::Reserve(size_t n_logits) {
     }
     own.states.resize(2 * kTileQueries * group_ * PartialSize());
   }
+}
+
+void ForwardPass::BeginSequences() {
+  for (const QueryTile& run : runs_) batch_[run.first].cache->BeginPass(run.count);
 }
 
 void ForwardPass::Embed(Team& team, const PackedMatrix& embedding) {

@@ -22,6 +22,7 @@ inline constexpr size_t kTileQueries = 16;
 // What attention must know of a layer.
 struct LayerView {
   size_t layer;
+  bool gated;
   size_t window;  // a token sees itself and window - 1 before it; 0: all
 
   size_t FirstKey(size_t position) const {
@@ -40,11 +41,14 @@ class ForwardPass {
 
   // Grows the workspace; on the calling thread, before Run.
   void Reserve(size_t n_logits);
+  // Makes caches ready; likewise.
+  void BeginSequences();
 
   // The steps; each is called by every thread of the team.
   void Embed(Team& team, const PackedMatrix& embedding);
   void Attend(Team& team, const AttentionBlock& block, size_t layer);
   void Convolve(Team& team, const ShortConvBlock& block, size_t layer);
+  void RecurDelta(Team& team, const DeltaNetBlock& block, size_t layer);
   void FeedForward(Team& team, const FeedForwardBlock& block);
   void Head(Team& team, const Vector& norm, const PackedMatrix& head,
             std::span<const size_t> wanted, float* logits);
@@ -75,9 +79,12 @@ class ForwardPass {
 
   // forward_conv.cc
   const float* InputBefore(size_t token, size_t distance, size_t layer) const;
-  void ConvolveToken(const ShortConvBlock& block, size_t token, size_t layer, size_t begin,
-                     size_t n);
+  void ConvolveToken(const Vector& taps, size_t token, size_t layer, size_t begin, size_t n);
   void KeepInput(size_t token, size_t layer, size_t begin, size_t n);
+
+  // forward_delta.cc
+  void RecurHead(const Team& team, const DeltaNetBlock& block, const QueryTile& run, size_t layer,
+                 size_t head);
 
   // forward_attention.cc
   void PrepareAttended(Team& team);
@@ -86,7 +93,7 @@ class ForwardPass {
   void RotateQuery(const Team& team, const AttentionBlock& block, size_t token, size_t head);
   void StoreKeyAndValue(const Team& team, const AttentionBlock& block, size_t token,
                         size_t kv_head, size_t layer);
-  void NormHead(const Team& team, FloatRows& rows, const Vector& norm, size_t token, size_t head,
+  void NormHead(const Team& team, const float* row, const Vector& norm, size_t head, size_t at,
                 float* out);
   void Turn(float* head, size_t token, int rope);
   void AttendTile(const Team& team, const QueryTile& tile, size_t kv_head,
@@ -102,6 +109,7 @@ class ForwardPass {
   void LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
                  size_t chunk, size_t n_keys);
   AttentionPartial PartialAt(float* at) const { return {at, at + 1, at + 16}; }
+  void Divide(size_t token, size_t head, const AttentionPartial& partial, const LayerView& view);
   float* StoredPartial(size_t token, size_t head, size_t chunk);
   size_t PartialSize() const { return 16 + padded_; }
 
@@ -117,6 +125,7 @@ class ForwardPass {
   size_t group_, padded_, max_chunks_;
   bool by_chunk_;  // few queries: threads share out the chunks of keys, too
   std::vector<QueryTile> tiles_;
+  std::vector<QueryTile> runs_;  // the tokens of each sequence
   std::atomic<size_t> finished_{0};  // see Completes
 };
 

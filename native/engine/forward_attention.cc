@@ -9,7 +9,7 @@
 namespace aboard {
 
 void ForwardPass::Attend(Team& team, const AttentionBlock& block, size_t layer) {
-  const LayerView view{layer, block.window};
+  const LayerView view{layer, block.gated, block.window};
   const Projection projections[] = {
       {block.query, space_.query}, {block.key, space_.key}, {block.value, space_.value}};
   NormAndPrepare(team, block.norm);
@@ -78,14 +78,13 @@ void ForwardPass::RotateAndStore(Team& team, const AttentionBlock& block, size_t
   });
 }
 
-// One head behind its norm. A norm over all heads is computed once for those of a part: they
-// follow each other.
-void ForwardPass::NormHead(const Team& team, FloatRows& rows, const Vector& norm, size_t token,
-                           size_t head, float* out) {
+// One head, whose values begin at `at` of a row, behind its norm. A norm over all heads is computed
+// once for those of a part: they follow each other.
+void ForwardPass::NormHead(const Team& team, const float* row, const Vector& norm, size_t head,
+                           size_t at, float* out) {
   const size_t d = shape_.head_dim;
-  const float* row = rows.Row(token);
   if (norm.size() == d) {
-    kernels_.rms_norm(row + head * d, norm.data(), shape_.norm_eps, d, out);
+    kernels_.rms_norm(row + at, norm.data(), shape_.norm_eps, d, out);
     return;
   }
   ThreadSpace& own = space_.threads[team.thread()];
@@ -108,10 +107,12 @@ void ForwardPass::RotateQuery(const Team& team, const AttentionBlock& block, siz
                               size_t head) {
   const size_t d = shape_.head_dim;
   float* to = space_.rotated.Row(token * shape_.query_heads + head);
+  const float* row = space_.query.Row(token);
+  const size_t at = block.gated ? 2 * head * d : head * d;
   if (block.query_norm.empty()) {
-    std::copy_n(space_.query.Row(token) + head * d, d, to);
+    std::copy_n(row + at, d, to);
   } else {
-    NormHead(team, space_.query, block.query_norm, token, head, to);
+    NormHead(team, row, block.query_norm, head, at, to);
   }
   std::fill(to + d, to + padded_, 0.0f);
   Turn(to, token, block.rope);
@@ -132,7 +133,8 @@ void ForwardPass::StoreKeyAndValue(const Team& team, const AttentionBlock& block
   float* key = space_.key.Row(token) + kv_head * d;
   const float* value = space_.value.Row(token) + kv_head * d;
   if (!block.key_norm.empty()) {
-    NormHead(team, space_.key, block.key_norm, token, kv_head, own.head.Row(0));
+    NormHead(team, space_.key.Row(token), block.key_norm, kv_head, kv_head * d,
+             own.head.Row(0));
     key = own.head.Row(0);  // others may still read the row
   }
   Turn(key, token, block.rope);
@@ -211,9 +213,7 @@ void ForwardPass::AttendTile(const Team& team, const QueryTile& tile, size_t kv_
     }
   }
   for (size_t i = 0; i < n_queries; ++i) {
-    kernels_.divide(state(i).out, *state(i).sum, shape_.head_dim,
-                    space_.attended.Row(tile.first + i / group_) +
-                        (kv_head * group_ + i % group_) * shape_.head_dim);
+    Divide(tile.first + i / group_, kv_head * group_ + i % group_, state(i), view);
   }
 }
 
@@ -255,8 +255,18 @@ void ForwardPass::JoinChunks(size_t token, size_t head, const LayerView& view) {
   for (size_t chunk = first + 1; chunk * kKeyChunk <= batch_[token].position; ++chunk) {
     kernels_.merge(running, PartialAt(StoredPartial(token, head, chunk)), padded_);
   }
-  kernels_.divide(running.out, *running.sum, shape_.head_dim,
-                  space_.attended.Row(token) + head * shape_.head_dim);
+  Divide(token, head, running, view);
+}
+
+// The end of a head: the weighted values by the sum of their weights, through its gate.
+void ForwardPass::Divide(size_t token, size_t head, const AttentionPartial& partial,
+                         const LayerView& view) {
+  const size_t d = shape_.head_dim;
+  float* out = space_.attended.Row(token) + head * d;
+  kernels_.divide(partial.out, *partial.sum, d, out);
+  if (view.gated) {
+    kernels_.gate_by_sigmoid(out, space_.query.Row(token) + (2 * head + 1) * d, d);
+  }
 }
 
 }  // namespace aboard

@@ -24,7 +24,8 @@ void ForwardPass::Convolve(Team& team, const ShortConvBlock& block, size_t layer
       kernels_.multiply(space_.conv_input.Row(t) + begin, space_.conv_output.Row(t) + begin, n);
     }
     for (size_t t = 0; t < n_tokens_; ++t) {
-      ConvolveToken(block, t, layer, begin, n);
+      ConvolveToken(block.taps, t, layer, begin, n);
+      kernels_.multiply(space_.conv_output.Row(t) + begin, space_.conv_gate.Row(t) + begin, n);
       Prepare(space_.conv_output.Row(t) + begin, n, space_.convolved, t, first);
     }
     for (size_t t = 0; t < n_tokens_; ++t) KeepInput(t, layer, begin, n);
@@ -44,16 +45,15 @@ const float* ForwardPass::InputBefore(size_t token, size_t distance, size_t laye
   return own.cache->RecentInput(layer, own.position - distance);
 }
 
-void ForwardPass::ConvolveToken(const ShortConvBlock& block, size_t token, size_t layer,
-                                size_t begin, size_t n) {
+void ForwardPass::ConvolveToken(const Vector& taps, size_t token, size_t layer, size_t begin,
+                                size_t n) {
   float* out = space_.conv_output.Row(token) + begin;
   std::fill_n(out, n, 0.0f);
   for (size_t tap = 0; tap < shape_.conv_taps; ++tap) {
     const float* input = InputBefore(token, shape_.conv_taps - 1 - tap, layer);
     if (input == nullptr) continue;  // zeros, which change no sum that began with 0
-    kernels_.add_product(out, block.taps.data() + tap * shape_.width + begin, input + begin, n);
+    kernels_.add_product(out, taps.data() + tap * shape_.conv_width + begin, input + begin, n);
   }
-  kernels_.multiply(out, space_.conv_gate.Row(token) + begin, n);
 }
 
 // For the tokens that come later, and at the end of a chunk for those of other sequences.
@@ -64,6 +64,7 @@ void ForwardPass::KeepInput(size_t token, size_t layer, size_t begin, size_t n) 
   if (later >= n_tokens_ || batch_[later].cache != own.cache) {
     std::copy_n(input, n, own.cache->RecentInput(layer, own.position) + begin);
   }
+  if (!own.cache->shape().keeps_ends()) return;
   if (own.position % kKeyChunk < kKeyChunk - (shape_.conv_taps - 1)) return;
   std::copy_n(input, n, own.cache->EndInput(layer, own.position) + begin);
 }

@@ -123,31 +123,70 @@ bool KvCache::CanGoOnAt(size_t n_tokens) const {
   return recent_from_ + std::min(shape_.conv.rows, n_tokens) <= n_tokens;
 }
 
-void KvCache::SaveRecent(uint8_t* chunk) const {
+void KvCache::SaveRecent(uint8_t* ends) const {
   const ConvShape& conv = shape_.conv;
-  std::fill_n(chunk + shape_.conv_offset(), conv.state_bytes(), uint8_t{0});
+  std::fill_n(ends, conv.state_bytes(), uint8_t{0});
   for (size_t layer = 0; layer < conv.layers; ++layer) {
     for (size_t at = LooksBackTo(); at < size_; ++at) {
-      std::copy_n(RecentInput(layer, at), conv.width, EndInput(chunk, layer, at));
+      std::copy_n(RecentInput(layer, at), conv.width, EndInput(ends, layer, at));
     }
   }
 }
 
 void KvCache::LoadRecent() {
-  const ConvShape& conv = shape_.conv;
-  if (conv.layers == 0) return;
+  if (shape_.keeps_ends()) LoadRecent(Chunk((size_ - 1) / kKeyChunk) + shape_.conv_offset());
+}
+
+void KvCache::LoadRecent(uint8_t* ends) {
   ReserveRecent();
-  uint8_t* const chunk = Chunk((size_ - 1) / kKeyChunk);
   recent_from_ = LooksBackTo();
-  for (size_t layer = 0; layer < conv.layers; ++layer) {
+  for (size_t layer = 0; layer < shape_.conv.layers; ++layer) {
     for (size_t at = recent_from_; at < size_; ++at) {
-      std::copy_n(EndInput(chunk, layer, at), conv.width, RecentInput(layer, at));
+      std::copy_n(EndInput(ends, layer, at), shape_.conv.width, RecentInput(layer, at));
     }
+  }
+}
+
+void KvCache::BeginPass(size_t n_tokens) {
+  if (shape_.state.layers == 0) return;
+  if (!state_) state_ = std::make_unique<float[]>(shape_.state.floats());
+  if (n_tokens == 1 || size_ == 0) return;
+  noted_.resize(shape_.state_bytes());
+  SaveState(noted_.data());
+  noted_at_ = size_;
+}
+
+void KvCache::SaveState(uint8_t* out) const {
+  SaveRecent(out);
+  std::memcpy(out + shape_.conv.state_bytes(), state_.get(),
+              shape_.state.floats() * sizeof(float));
+}
+
+void KvCache::LoadState(uint8_t* state) {
+  if (!state_) state_ = std::make_unique<float[]>(shape_.state.floats());
+  LoadRecent(state);
+  std::memcpy(state_.get(), state + shape_.conv.state_bytes(),
+              shape_.state.floats() * sizeof(float));
+}
+
+void KvCache::TruncateState(size_t n_tokens) {
+  if (noted_at_ > n_tokens) noted_at_ = 0;
+  size_ = noted_at_;
+  if (size_ != 0) {
+    LoadState(noted_.data());
+  } else {
+    recent_from_ = 0;
+    std::fill_n(state_.get(), shape_.state.floats(), 0.0f);
   }
 }
 
 void KvCache::Truncate(size_t n_tokens) {
   if (n_tokens >= size_) return;
+  if (shape_.state.layers != 0) {
+    TruncateState(n_tokens);
+    chunks_.resize(ChunksOf(size_));
+    return;
+  }
   const bool goes_on = CanGoOnAt(n_tokens);
   size_ = goes_on ? n_tokens : n_tokens / kKeyChunk * kKeyChunk;
   chunks_.resize(ChunksOf(size_));

@@ -37,12 +37,24 @@ struct ConvShape {
 inline constexpr size_t kMaxConvRows = 16;
 inline constexpr size_t kRecentTokens = 32;
 
+// States of delta nets: (head_dim, head_dim) for each head, of one place in a sequence.
+struct StateShape {
+  size_t layers = 0;
+  size_t heads = 0;
+  size_t head_dim = 0;
+
+  size_t head_floats() const { return head_dim * head_dim; }
+  size_t floats() const { return layers * heads * head_floats(); }
+  bool operator==(const StateShape&) const = default;
+};
+
 struct KvShape {
   size_t layers;  // of attention
   size_t heads;
   size_t head_dim;
   KvFormat format = KvFormat::kF16;
   ConvShape conv = {};
+  StateShape state = {};
 
   size_t padded_dim() const { return (head_dim + 15) / 16 * 16; }
   size_t key_blocks() const { return (head_dim + kBlock - 1) / kBlock; }
@@ -58,7 +70,13 @@ struct KvShape {
   size_t float_bytes() const { return format == KvFormat::kF16 ? 2 : 4; }
   // Bytes of a chunk: for each layer and head keys, then values; then what convolutions look back
   // on behind its last token.
-  size_t chunk_bytes() const { return conv_offset() + conv.state_bytes(); }
+  size_t chunk_bytes() const { return conv_offset() + (keeps_ends() ? conv.state_bytes() : 0); }
+  // Whether chunks hold what convolutions look back on; beside a delta net's state it is no use.
+  bool keeps_ends() const { return conv.layers != 0 && state.layers == 0; }
+  // Bytes of a place in a sequence, where chunks don't hold it.
+  size_t state_bytes() const {
+    return state.layers == 0 ? 0 : conv.state_bytes() + state.floats() * sizeof(float);
+  }
   size_t conv_offset() const { return layers * heads * (key_bytes() + value_bytes()); }
   // Zeroes the keys and values that the first n_tokens of a chunk don't fill.
   void ClearUnused(uint8_t* chunk, size_t n_tokens) const;
@@ -109,12 +127,23 @@ class KvCache {
   }
   // The input at one of the last positions of a chunk, where the chunk holds it.
   float* EndInput(size_t conv_layer, size_t position) const {
-    return EndInput(Chunk(position / kKeyChunk), conv_layer, position);
+    return EndInput(Chunk(position / kKeyChunk) + shape_.conv_offset(), conv_layer, position);
   }
-  // Writes what convolutions look back on now to the end of `chunk`, a copy of the last chunk.
-  void SaveRecent(uint8_t* chunk) const;
-  // Reads it from the last chunk, which ends here.
+  // Writes what convolutions look back on now to `ends`, (layers, rows, width).
+  void SaveRecent(uint8_t* ends) const;
+  // Reads it from the last chunk, which ends here, where chunks hold it.
   void LoadRecent();
+
+  // The state of a head of a delta net behind the last token.
+  float* State(size_t delta_layer, size_t head) const {
+    const StateShape& state = shape_.state;
+    return state_.get() + (delta_layer * state.heads + head) * state.head_floats();
+  }
+  // Before a pass of n_tokens: notes where it begins, so that tokens of it can be forgotten.
+  void BeginPass(size_t n_tokens);
+  // What a delta net's next token depends on, (state_bytes,).
+  void SaveState(uint8_t* out) const;
+  void LoadState(uint8_t* state);
 
   // Makes room for tokens size() to n_tokens - 1, in chunks that nobody else holds. Before they are
   // written. Throws std::bad_alloc; the cache then holds what it held.
@@ -128,7 +157,8 @@ class KvCache {
   void Append(KvChunk chunk, size_t n_tokens);
 
   // Forgets all tokens from n_tokens on and gives back the chunks that hold none any more. Where
-  // convolutions can't go on there, it forgets all from the beginning of the chunk on.
+  // convolutions can't go on there, it forgets all from the beginning of the chunk on; a delta net
+  // goes back to the last place that was noted, or to the beginning.
   void Truncate(size_t n_tokens);
 
  private:
@@ -137,10 +167,12 @@ class KvCache {
            (layer * shape_.heads + head) * (shape_.key_bytes() + shape_.value_bytes());
   }
 
-  float* EndInput(uint8_t* chunk, size_t conv_layer, size_t position) const {
+  float* EndInput(uint8_t* ends, size_t conv_layer, size_t position) const {
     const size_t row = conv_layer * shape_.conv.rows + position % shape_.conv.rows;
-    return reinterpret_cast<float*>(chunk + shape_.conv_offset()) + row * shape_.conv.width;
+    return reinterpret_cast<float*>(ends) + row * shape_.conv.width;
   }
+  void LoadRecent(uint8_t* ends);
+  void TruncateState(size_t n_tokens);
   // The first of the positions that convolutions look back on now.
   size_t LooksBackTo() const { return size_ - std::min(shape_.conv.rows, size_); }
   bool CanGoOnAt(size_t n_tokens) const;
@@ -158,6 +190,9 @@ class KvCache {
   std::vector<Entry> chunks_;
   std::unique_ptr<float[]> recent_;  // (layers, kRecentTokens, width)
   size_t recent_from_ = 0;           // positions from here on, up to size_, are there
+  std::unique_ptr<float[]> state_;
+  std::vector<uint8_t> noted_;       // a state, as SaveState writes it
+  size_t noted_at_ = 0;              // behind so many tokens; 0: none
 };
 
 }  // namespace aboard

@@ -73,6 +73,7 @@ struct ThreadSpace {
   FloatRows row;                      // (1, widest matrix), where activations stay float32
   Operand width, heads;               // (1, D), (1, H * d): a single token, prepared by each
   FloatRows head, whole;              // (1, d), (1, H * d): behind norms of queries and keys
+  FloatRows delta;                    // (3, d of a delta net)
   uint64_t whole_for = 0;             // the phase of which `whole` is
   const float* whole_of = nullptr;    // the row of which it is
   QuantizedBuffer key;                // (1, d), where the KV cache is int8
@@ -92,13 +93,14 @@ struct Workspace {
   QuantizedBuffer rotated_codes;      // (T * H, d), in tiles of 1, where the KV cache is int8
   FloatRows attended;                 // (T, H * d)
   FloatRows gate, up;                 // (T, F)
-  FloatRows conv_input;               // (T, D), where there are short convolutions
-  FloatRows conv_gate, conv_output;   // (T, D), likewise
+  FloatRows conv_input, conv_output;  // (T, its columns), where there are convolutions
+  FloatRows conv_gate;                // (T, D) or (T, H * d of a delta net), likewise
+  FloatRows delta_alpha, delta_beta;  // (T, H of a delta net)
   FloatRows projected;                // (T, D)
   FloatRows angles;                   // (T, 2 * pairs of all ropes, and the query's scale)
   FloatRows logits;                   // (n, V) where V is no multiple of 16
   Operand width, heads, ffn;          // (T, D), (T, H * d), (T, F)
-  Operand convolved;                  // (T, D), where there are short convolutions
+  Operand convolved;                  // as conv_gate
   std::vector<float> partials;        // (T, H, chunks, 16 + d_padded)
   std::vector<ThreadSpace> threads;
 };

@@ -34,6 +34,17 @@ struct Kernels {
   // approximates it, of which the half of 1 + tanh(u) is written as a sigmoid.
   void (*geglu)(float* gate, const float* up, size_t n);
 
+  // x = x / (1 + exp(-x)).
+  void (*silu)(float* x, size_t n);
+
+  // x = x / (1 + exp(-gate)).
+  void (*gate_by_sigmoid)(float* x, const float* gate, size_t n);
+
+  // state (d_key, d_value) = decay * state; state += key (beta * (value - key state)); out = query
+  // state.
+  void (*delta_step)(float* state, const DeltaToken& token, size_t d_key, size_t d_value,
+                     float* out);
+
   // out = out * x.
   void (*multiply)(float* out, const float* x, size_t n);
 

@@ -87,6 +87,14 @@ struct AttentionPartial {
   float* out;  // (d_padded,) sum of exp(score - max) * value
 };
 
+// What one token brings to a head of a gated delta net.
+struct DeltaToken {
+  const float* query;  // (d_key,)
+  const float* key;    // (d_key,)
+  const float* value;  // (d_value,)
+  float decay, beta;
+};
+
 // Queries that attention takes at once, at most; converting keys pays off where there are more.
 inline constexpr size_t kAttendTogether = 4;
 

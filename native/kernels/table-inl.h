@@ -13,6 +13,7 @@
 #include "kernels/vectors-inl.h"
 #include "kernels/attention-inl.h"
 #include "kernels/coded-attention-inl.h"
+#include "kernels/delta-inl.h"
 #include "kernels/ceiling-inl.h"
 
 namespace aboard {
@@ -26,6 +27,9 @@ const Kernels ABOARD_ISA_TABLE = {
     .rms_norm = RmsNorm,
     .swiglu = SwiGlu,
     .geglu = GeGlu,
+    .silu = Silu,
+    .gate_by_sigmoid = GateBySigmoid,
+    .delta_step = DeltaStep,
     .multiply = MultiplyBy,
     .add_product = AddProduct,
     .add = Add,

@@ -3,6 +3,7 @@
 // replay/together.h. Usage: replay FILE THREADS [ISA [together]] > logits
 // Expects the file that tools/replay.py writes; a trusted file of our own, so errors just end it.
 // Exactness: the same engine; the logits must equal Python's, byte for byte.
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -104,6 +105,25 @@ ShortConvBlock ReadShortConv(Reader& reader, const Matrices& matrices) {
   return block;
 }
 
+// And its shape, which `shape` is given.
+DeltaNetBlock ReadDeltaNet(Reader& reader, const Matrices& matrices, DecoderShape& shape) {
+  DeltaNetBlock block;
+  for (Linear* each : {&block.mixed, &block.gate, &block.alpha, &block.beta, &block.output}) {
+    *each = ReadLinear(reader, matrices);
+  }
+  for (Vector* each : {&block.norm, &block.taps, &block.decay, &block.time_step,
+                       &block.head_norm}) {
+    *each = reader.Values<float>();
+  }
+  const size_t d = block.head_norm.size();
+  block.query_scale.assign(d, 1.0f / static_cast<float>(d));
+  block.key_scale.assign(d, 1.0f / std::sqrt(static_cast<float>(d)));
+  shape.delta = {reader.Size(), block.decay.size(), d};
+  shape.conv_width = shape.delta.mixed();
+  shape.conv_taps = block.taps.size() / shape.conv_width;
+  return block;
+}
+
 AttentionBlock ReadAttention(Reader& reader, const Matrices& matrices) {
   AttentionBlock attention;
   for (Linear* each : {&attention.query, &attention.key, &attention.value, &attention.output}) {
@@ -113,17 +133,25 @@ AttentionBlock ReadAttention(Reader& reader, const Matrices& matrices) {
                        &attention.key_norm}) {
     *each = reader.Values<float>();
   }
+  attention.gated = reader.Size() != 0;
   attention.window = reader.Size();
   attention.rope = static_cast<int>(reader.Size()) - 1;
   return attention;
 }
 
-Layer ReadLayer(Reader& reader, const Matrices& matrices) {
+// What it says of the shape, `shape` is given.
+Layer ReadLayer(Reader& reader, const Matrices& matrices, DecoderShape& shape) {
   Layer layer;
-  if (reader.Size() == 0) {
+  const size_t kind = reader.Size();
+  if (kind == 0) {
     layer.attention = ReadAttention(reader, matrices);
-  } else {
+    shape.gated = shape.gated || layer.attention->gated;
+  } else if (kind == 1) {
     layer.short_conv = ReadShortConv(reader, matrices);
+    shape.conv_width = shape.width;
+    shape.conv_taps = layer.short_conv->taps.size() / shape.width;
+  } else {
+    layer.delta_net = ReadDeltaNet(reader, matrices, shape);
   }
   FeedForwardBlock& feed_forward = layer.feed_forward;
   for (Linear* each : {&feed_forward.gate, &feed_forward.up, &feed_forward.down}) {
@@ -166,6 +194,7 @@ KvFormat KvFormatOf(const std::string& name) {
 // is another.
 void CheckSharing(Decoder& decoder, KvCache& donor, const std::vector<int32_t>& tokens,
                   const std::vector<float>& last) {
+  if (donor.shape().state.layers != 0) return;  // chunks are not all that it goes on from
   KvCache cache = decoder.NewCache(tokens.size());
   while (cache.size() + kKeyChunk < tokens.size()) {
     cache.Append(donor.Share(cache.size() / kKeyChunk), kKeyChunk);
@@ -193,10 +222,7 @@ void Replay(const char* path, size_t threads, bool together) {
   const PackedMatrix embedding = matrices[reader.Text()], head = matrices[reader.Text()];
   const auto final_norm = reader.Values<float>();
   std::vector<Layer> layers(reader.Size());
-  for (Layer& layer : layers) {
-    layer = ReadLayer(reader, matrices);
-    if (layer.short_conv) shape.conv_taps = layer.short_conv->taps.size() / shape.width;
-  }
+  for (Layer& layer : layers) layer = ReadLayer(reader, matrices, shape);
 
   Pool::AssumeCores(2 * threads + 2);  // all threads begin, however few cores an emulator has
   Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads,

@@ -62,8 +62,9 @@ def test_everything_the_header_says_is_told(tmp_path: Path) -> None:
         ({"attention.key_length": 8, "attention.value_length": 24}, 2 * 2 * (16 + 32) * 2),
         # Three inputs of a convolution, 64 float32 each, at the end of 64 tokens.
         ({"attention.head_count_kv": [0, 3], "shortconv.l_cache": 4}, 3 * (16 + 16) * 2 + 12),
+        ({"full_attention_interval": 2}, 2 * (16 + 16) * 2),
     ],
-    ids=["grouped", "all heads", "per layer", "own head size", "a convolution"],
+    ids=["grouped", "all heads", "per layer", "own head size", "a convolution", "a delta net"],
 )
 def test_memory_counts_the_heads_that_are_kept(
     tmp_path: Path, changes: dict[str, object], per_token: int

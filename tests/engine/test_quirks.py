@@ -82,6 +82,26 @@ LFM = Tiny(
     },
 )
 
+# Delta nets with heads that share keys, and gated attention.
+QWEN = Tiny(
+    "qwen35",
+    layers=4,
+    width=72,
+    heads=3,
+    kv_heads=1,
+    head_dim=24,
+    ffn=100,
+    own={
+        "rope.dimension_count": 6,
+        "full_attention_interval": 3,
+        "ssm.conv_kernel": 4,
+        "ssm.state_size": 20,
+        "ssm.group_count": 2,
+        "ssm.time_step_rank": 4,
+        "ssm.inner_size": 80,
+    },
+)
+
 
 def with_all_others(config: DecoderModel) -> DecoderModel:
     """With what no Gemma has: a layer without rope, multipliers, capped scores, a temperature."""
@@ -102,6 +122,7 @@ MODELS: dict[str, tuple[Tiny, str, Callable[[DecoderModel], DecoderModel]]] = {
     "norms over all": (OLMO, "F32", lambda config: config),
     "parts of tensors": (PHI, "Q4_0", lambda config: config),
     "convolutions": (LFM, "F32", lambda config: config),
+    "delta nets": (QWEN, "F32", lambda config: config),
 }
 
 

@@ -21,7 +21,7 @@ def test_the_architectures_are_the_files_of_the_folder() -> None:
             "qwen2",
             "qwen3",
         ),
-        "smollm3",
+        *("qwen35", "smollm3"),
     }
 
 

@@ -48,7 +48,7 @@ def converted(**changes: object) -> Conversion:
 
 
 def test_the_model_types_are_these() -> None:
-    assert model_types() == ("lfm2", "llama", "mistral")
+    assert model_types() == ("lfm2", "llama", "mistral", "qwen3_5_text")
 
 
 def test_hyper_parameters_have_the_names_of_gguf() -> None:

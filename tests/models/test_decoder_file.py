@@ -24,6 +24,13 @@ REQUIRED = {
 OWN: dict[str, dict[str, object]] = {
     "granite": {"logit_scale": 8.0},
     "lfm2": {"shortconv.l_cache": 3, "attention.head_count_kv": [0, 2, 0, 2, 0, 2, 0, 2]},
+    "qwen35": {
+        "ssm.conv_kernel": 4,
+        "ssm.state_size": 16,
+        "ssm.group_count": 2,
+        "ssm.time_step_rank": 4,
+        "ssm.inner_size": 64,
+    },
 }
 NAMES = frozenset({"token_embd.weight", "output.weight", "output_norm.weight"})
 

@@ -15,7 +15,7 @@ from aboard import formats
 from aboard.artifact.gguf_writer import NewTensor
 from aboard.errors import UsageError
 
-TAPS = "shortconv.conv.weight"  # of convolutions, a few weights for each column
+TAPS = ("shortconv.conv.weight", "ssm_conv1d.weight")  # a few weights for each column
 HEAD, EMBEDDING = "output.weight", "token_embd.weight"
 
 # Exactly as they are, but for F64. All numbers of eight bits are numbers of float16.

@@ -13,6 +13,7 @@ from aboard.engine.weights import Float32, Weights
 from aboard.models.decoder import (
     Attention,
     DecoderModel,
+    DeltaNet,
     GatedFeedForward,
     Rope,
     ShortConv,
@@ -71,6 +72,8 @@ def build_decoder(
             _add_attention(decoder, layer.attention, weights, indices)
         if layer.short_conv is not None:
             _add_short_conv(decoder, layer.short_conv, weights)
+        if layer.delta_net is not None:
+            _add_delta_net(decoder, layer.delta_net, weights)
         _add_feed_forward(decoder, layer.feed_forward, weights)
     return decoder
 
@@ -92,6 +95,7 @@ def _add_attention(
         post_norm=_vector(weights, block.post_norm),
         query_norm=_vector(weights, block.query_norm),
         key_norm=_vector(weights, block.key_norm),
+        gated=block.gated,
         window=block.window,
         rope=None if block.rope is None else ropes[block.rope],
     )
@@ -105,6 +109,23 @@ def _add_short_conv(decoder: Decoder, block: ShortConv, weights: Weights) -> Non
         input=matrices[block.input.label],
         taps=np.ascontiguousarray(weights.vectors[block.taps.name].T),
         output=matrices[block.output.label],
+        norm=_vector(weights, block.norm),
+    )
+
+
+def _add_delta_net(decoder: Decoder, block: DeltaNet, weights: Weights) -> None:
+    matrices, vectors = weights.matrices, weights.vectors
+    decoder.add_delta_net(
+        mixed=matrices[block.mixed.label],
+        gate=matrices[block.gate.label],
+        alpha=matrices[block.alpha.label],
+        beta=matrices[block.beta.label],
+        taps=np.ascontiguousarray(vectors[block.taps.name].T),
+        decay=vectors[block.decay.name],
+        time_step=vectors[block.time_step.name],
+        head_norm=vectors[block.head_norm.name],
+        output=matrices[block.output.label],
+        key_heads=block.n_key_heads,
         norm=_vector(weights, block.norm),
     )
 

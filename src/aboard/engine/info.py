@@ -145,6 +145,9 @@ def _kv_bytes_per_token(facts: _Facts, architecture: str, kv: str) -> int | None
     kv_heads = facts.integers(f"{architecture}.attention.head_count_kv", layers) or heads
     if heads is None or kv_heads is None:
         return None
+    period = facts.integer(f"{architecture}.full_attention_interval")
+    if period is not None and period > 0:  # the others have a state instead, whatever the tokens
+        kv_heads = [n if i % period == period - 1 else 0 for i, n in enumerate(kv_heads)]
     if heads[0] <= 0:
         raise MalformedFile(f"{facts.path}: {architecture}.attention.head_count is {heads[0]}")
     key = facts.integer(f"{architecture}.attention.key_length") or width // heads[0]

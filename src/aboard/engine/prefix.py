@@ -3,7 +3,7 @@
 Chunks of 64 tokens form a tree: a chunk hangs below the chunk of the 64 tokens before it. A chunk
 is found by its very tokens and those of all chunks above it, never by a hash of them, so that no
 collision can mix up two texts. What a hit gives are the bytes that a computation would give, by the
-numerics contract.
+numerics contract. Of models with delta nets nothing is kept: chunks are not all they go on from.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class PrefixCache:
             How many tokens the cache holds more than before.
         """
         before, step = cache.size, _chunk_tokens()
-        if not self.budget_bytes:
+        if not self.budget_bytes or not cache.shares:
             return 0
         usable = _as_key(tokens[:-1])
         with self._lock:
@@ -144,7 +144,7 @@ class PrefixCache:
     def keep(self, cache: KvCache, tokens: Sequence[int]) -> None:
         """Hold on to the full chunks of `cache`, which holds the first of `tokens`, or all."""
         n_chunks = cache.size // _chunk_tokens()
-        if not self.budget_bytes or not n_chunks:
+        if not self.budget_bytes or not n_chunks or not cache.shares:
             return
         key, step = _as_key(tokens), _chunk_tokens() * _TOKEN.itemsize
         with self._lock:

@@ -1,6 +1,7 @@
 """A session in a file: tokens, keys and values, tied to the weights and the numerics version.
 
-    magic "ABOARDKV", length of the header u32, header (JSON), chunks of 64 tokens, SHA-256
+    magic "ABOARDKV", length of the header u32, header (JSON), chunks of 64 tokens,
+    the state of delta nets, SHA-256
 
 The last 32 bytes are the hash of all before. Little-endian.
 """
@@ -68,6 +69,8 @@ def save_session(session: Session, path: Path) -> None:
                 hashed.write(_MAGIC + _LENGTH.pack(len(header)) + header)
                 for chunk in range(_n_chunks(cache.size)):
                     hashed.write(cache.export_chunk(chunk).tobytes())
+                if cache.state_bytes and cache.size:
+                    hashed.write(cache.export_state().tobytes())
                 file.write(hashed.digest.digest())
                 file.flush()
                 os.fsync(file.fileno())
@@ -184,7 +187,8 @@ def _read(session: Session, file: BinaryIO, path: Path) -> None:
             )
     tokens = _tokens(session, header, path)
     left = os.fstat(file.fileno()).st_size - 32 - file.tell()
-    if left != _n_chunks(len(tokens)) * cache.chunk_bytes:
+    state_bytes = cache.state_bytes if tokens else 0
+    if left != _n_chunks(len(tokens)) * cache.chunk_bytes + state_bytes:
         raise SessionMismatch(
             f"{path}: has {left} bytes of keys and values for {len(tokens)} tokens"
         )
@@ -192,6 +196,8 @@ def _read(session: Session, file: BinaryIO, path: Path) -> None:
     for chunk in range(_n_chunks(len(tokens))):
         data = np.frombuffer(file.read(cache.chunk_bytes), np.uint8)
         cache.import_chunk(data, min(_native.KEY_CHUNK, len(tokens) - chunk * _native.KEY_CHUNK))
+    if state_bytes:
+        cache.import_state(np.frombuffer(file.read(state_bytes), np.uint8))
     session.adopt(tokens)
 
 

@@ -101,6 +101,7 @@ class Attention:
     post_norm: Weight | None = None  # (D,)
     query_norm: Weight | None = None
     key_norm: Weight | None = None
+    gated: bool = False  # behind the rows of a head's query stand those of its gate: (2 H d, D)
     window: int = 0  # tokens that a token sees, itself included; 0: all before it
     rope: Rope | None = None  # None: the layer knows no positions
 
@@ -137,19 +138,44 @@ class ShortConv:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaNet:
+    """A gated delta net (arXiv:2412.06464), with an RMS norm before it.
+
+    Queries and keys (G heads of d), and values (H heads of d), one after another in `mixed`, go
+    through a convolution and SiLU; queries and keys become unit vectors. A head's state S, (d, d),
+    is multiplied by e^(`decay` softplus(alpha x + `time_step`)); then sigmoid(beta x) of what
+    S lacks to give the value for the key is added: S k = v; it gives S q. `head_norm` norms it, and
+    it is multiplied by SiLU(gate x). Head i of the values belongs to head i mod G of the keys.
+    """
+
+    mixed: Weight  # (2 G d + H d, D)
+    gate: Weight  # (H d, D)
+    alpha: Weight  # (H, D)
+    beta: Weight  # (H, D)
+    taps: Weight  # (2 G d + H d, n)
+    decay: Weight  # (H,), negative
+    time_step: Weight  # (H,)
+    head_norm: Weight  # (d,)
+    output: Weight  # (D, H d)
+    n_key_heads: int  # G
+    norm: Weight | None = None  # (D,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """One layer: what its two halves add to the residual stream.
 
-    The first of them mixes tokens, by attention or by a convolution.
+    The first of them mixes tokens, in one of three ways.
     """
 
     attention: Attention | None = None
     short_conv: ShortConv | None = None
+    delta_net: DeltaNet | None = None
     feed_forward: GatedFeedForward
 
     def __post_init__(self) -> None:
-        if (self.attention is None) == (self.short_conv is None):
-            raise ConfigError("a layer has either attention or a convolution")
+        if [self.attention, self.short_conv, self.delta_net].count(None) != 2:
+            raise ConfigError("a layer has either attention, a convolution or a delta net")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +254,8 @@ class DecoderModel:
                 found += (attention.query_norm, attention.key_norm)
             if conv is not None:
                 found += (conv.norm, conv.taps)
+            if (delta := layer.delta_net) is not None:
+                found += (delta.norm, delta.taps, delta.decay, delta.time_step, delta.head_norm)
             found += (feed_forward.norm, feed_forward.post_norm)
         found.append(self.final_norm)
         for rope in self.ropes:
@@ -242,4 +270,7 @@ class DecoderModel:
             if conv is not None:
                 matrices = (conv.in_gate, conv.out_gate, conv.input, conv.output)
                 yield from (Linear(matrix) for matrix in matrices)
+            if (delta := layer.delta_net) is not None:
+                found = (delta.mixed, delta.gate, delta.alpha, delta.beta, delta.output)
+                yield from (Linear(matrix) for matrix in found)
             yield from (feed_forward.gate, feed_forward.up, feed_forward.down)

@@ -12,6 +12,7 @@ from aboard.errors import ConfigError
 from aboard.models.decoder import (
     Attention,
     DecoderModel,
+    DeltaNet,
     GatedFeedForward,
     Layer,
     Linear,
@@ -75,16 +76,19 @@ class DecoderFile:
         post_norm: bool = False,
         head_norms: Literal["each", "all"] | None = None,
         needs_bias: bool = False,
+        gated: bool = False,
     ) -> Attention:
         """The attention of a layer.
 
         `norm`, `post_norm`: whether there are norms before and after it. `head_norms`: whether
         queries and keys are normed, each head by itself or all together. `needs_bias`: queries,
         keys and values have a bias; otherwise they, and the output, have one where the file does.
+        `gated`: each head of queries has a gate behind it.
         """
         query_rows = self.n_query_heads * self.head_dim
         kv_rows = self.n_kv_heads * self.head_dim
-        query, key, value = self._projections(layer, query_rows, kv_rows, needs_bias)
+        with_gates = 2 * query_rows if gated else query_rows
+        query, key, value = self._projections(layer, with_gates, kv_rows, needs_bias)
         sizes = (self.head_dim,) * 2 if head_norms == "each" else (query_rows, kv_rows)
         return Attention(
             query=query,
@@ -95,6 +99,7 @@ class DecoderFile:
             post_norm=self._norm(layer, "post_attention_norm") if post_norm else None,
             query_norm=self._norm(layer, "attn_q_norm", sizes[0]) if head_norms else None,
             key_norm=self._norm(layer, "attn_k_norm", sizes[1]) if head_norms else None,
+            gated=gated,
             window=window,
             rope=rope,
         )
@@ -107,11 +112,7 @@ class DecoderFile:
         ConfigError
             It looks back further than the engine can.
         """
-        prefix, taps = f"blk.{layer}.shortconv.", self.given.integer("shortconv.l_cache", low=2)
-        if taps > MAX_TAPS:
-            raise ConfigError(
-                f"{self.architecture}.shortconv.l_cache is {taps}, expected at most {MAX_TAPS}"
-            )
+        prefix, taps = f"blk.{layer}.shortconv.", self._taps("shortconv.l_cache")
         in_gate, out_gate, inputs = self._parts(f"{prefix}in_proj", [self.width] * 3)
         return ShortConv(
             in_gate=in_gate,
@@ -122,11 +123,43 @@ class DecoderFile:
             norm=self._norm(layer, "attn_norm"),
         )
 
+    def delta_net(self, layer: int) -> DeltaNet:
+        """The gated delta net of a layer.
+
+        Raises
+        ------
+        ConfigError
+            Its shapes contradict each other, or its convolution looks back too far.
+        """
+        given, block = self.given, f"blk.{layer}."
+        d, keys = given.integer("ssm.state_size"), given.integer("ssm.group_count")
+        values, inner = given.integer("ssm.time_step_rank"), given.integer("ssm.inner_size")
+        if values % keys or inner != values * d or d > 4096:
+            raise ConfigError(
+                f"{self.architecture}: {values} heads of {d} for {keys} heads of keys don't make "
+                f"an ssm.inner_size of {inner}"
+            )
+        mixed = 2 * keys * d + inner
+        return DeltaNet(
+            mixed=Weight(f"{block}attn_qkv.weight", (mixed, self.width)),
+            gate=Weight(f"{block}attn_gate.weight", (inner, self.width)),
+            alpha=Weight(f"{block}ssm_alpha.weight", (values, self.width)),
+            beta=Weight(f"{block}ssm_beta.weight", (values, self.width)),
+            taps=Weight(f"{block}ssm_conv1d.weight", (mixed, self._taps("ssm.conv_kernel"))),
+            decay=Weight(f"{block}ssm_a", (values,)),
+            time_step=Weight(f"{block}ssm_dt.bias", (values,)),
+            head_norm=Weight(f"{block}ssm_norm.weight", (d,)),
+            output=Weight(f"{block}ssm_out.weight", (self.width, inner)),
+            n_key_heads=keys,
+            norm=self._norm(layer, "attn_norm"),
+        )
+
     def feed_forward(
         self,
         layer: int,
         *,
         norm: bool = True,
+        norm_name: str = "ffn_norm",
         post_norm: bool = False,
         function: Literal["silu", "gelu"] = "silu",
         fused: bool = False,
@@ -142,7 +175,7 @@ class DecoderFile:
             gate=gate,
             up=up,
             down=self._linear(f"{prefix}down", self.width, self.ffn_width),
-            norm=self._norm(layer, "ffn_norm") if norm else None,
+            norm=self._norm(layer, norm_name) if norm else None,
             post_norm=self._norm(layer, "post_ffw_norm") if post_norm else None,
             function=function,
         )
@@ -234,6 +267,12 @@ class DecoderFile:
         self.given.must_be("expert_used_count", 0)
         self.given.finish()
         return model
+
+    def _taps(self, name: str) -> int:
+        taps = self.given.integer(name, low=2)
+        if taps > MAX_TAPS:
+            raise ConfigError(f"{self.architecture}.{name} is {taps}, expected at most {MAX_TAPS}")
+        return taps
 
     def _n_layers(self) -> int:
         found = self.given.integer("block_count")

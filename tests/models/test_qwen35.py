@@ -1,0 +1,164 @@
+"""Qwen3.5: what its configs and files may say, and folders of it imported, against transformers."""
+
+import json
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+import aboard
+from aboard.artifact.importing import import_checkpoint
+from aboard.errors import AboardError, UnsupportedFile
+from aboard.models import Config, Conversion, convert_config, describe_model
+from artifact.folders import write_folder
+from tiny_families import gguf_tensors, random_weights, tiny_from_json
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+CASES = json.loads((GOLDEN / "families" / "cases.json").read_text())["cases"]
+CONFIGS = json.loads((GOLDEN / "import" / "qwen35.json").read_text())  # as save_pretrained wrote
+
+
+def converted(**changes: object) -> Conversion:
+    """Of a config with changes; one of `...` takes the member out."""
+    config = {**CONFIGS["qwen35"], **changes}
+    return convert_config(Config({key: value for key, value in config.items() if value is not ...}))
+
+
+def folder_of(name: str, folder: Path) -> Path:
+    case = CASES[name]
+    weights = random_weights(tiny_from_json(case["shape"]), case["seed"])
+    return write_folder(folder / name, weights, CONFIGS[name])
+
+
+@pytest.mark.parametrize("activations", ["int8", "float32"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_logits_of_what_transformers_saved_are_those_of_transformers(
+    tmp_path: Path, name: str, activations: str
+) -> None:
+    case, oracle = CASES[name], np.load(GOLDEN / "families" / f"{name}.npy")
+    import_checkpoint(folder_of(name, tmp_path), tmp_path / "out.gguf")
+
+    model = aboard.load(tmp_path / "out.gguf", activations=activations)
+    logits = model.logits(case["tokens"])[case["rows"]]
+
+    allowed = {"int8": 2e-2, "float32": 1e-4}[activations]
+    assert np.abs(logits - oracle).max() <= allowed * np.abs(oracle).max()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_tensors_are_those_that_gguf_wants(tmp_path: Path, name: str) -> None:
+    shape = tiny_from_json(CASES[name]["shape"])
+    expected = gguf_tensors(shape, random_weights(shape, CASES[name]["seed"]))
+    import_checkpoint(folder_of(name, tmp_path), tmp_path / "out.gguf")
+
+    found = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+
+    assert found.keys() == expected.keys()
+    for key, tensor in expected.items():
+        assert found[key].data.shape == tensor.shape
+        if key.endswith("ssm_a"):  # computed: the last bit is the platform's
+            want = np.frombuffer(tensor.data, np.float32)
+            assert np.allclose(found[key].data, want, rtol=1e-6, atol=0)
+        else:
+            assert found[key].data.tobytes() == tensor.data
+
+
+def test_taps_of_convolutions_stay_float32(tmp_path: Path) -> None:
+    import_checkpoint(folder_of("qwen35", tmp_path), tmp_path / "out.gguf", type="q8_0")
+
+    formats = {
+        tensor.name: tensor.tensor_type.name
+        for tensor in gguf.GGUFReader(tmp_path / "out.gguf").tensors
+    }
+    assert formats["blk.0.ssm_conv1d.weight"] == formats["blk.0.ssm_a"] == "F32"
+    assert formats["blk.0.attn_qkv.weight"] == "Q8_0"
+    assert np.isfinite(aboard.load(tmp_path / "out.gguf").logits([1, 2, 3])).all()
+
+
+def test_hyper_parameters_have_the_names_of_gguf() -> None:
+    conversion = converted()
+
+    assert conversion.architecture == "qwen35"
+    expected = {
+        "full_attention_interval": 4,
+        "rope.dimension_count": 4,
+        "rope.dimension_sections": [2, 0, 0, 0],
+        "ssm.conv_kernel": 4,
+        "ssm.state_size": 16,
+        "ssm.group_count": 2,
+        "ssm.time_step_rank": 4,
+        "ssm.inner_size": 64,
+    }
+    assert {key: conversion.metadata[f"qwen35.{key}"] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attention_bias": True}, "attention_bias is 'True'"),
+        ({"attn_output_gate": False}, "attn_output_gate is 'False'"),
+        ({"mtp_num_hidden_layers": 1}, "mtp_num_hidden_layers is '1'"),
+        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
+        ({"linear_key_head_dim": 8}, "linear_key_head_dim is not linear_value_head_dim"),
+        ({"linear_num_value_heads": 3}, "3 linear value heads can't share 2 key heads"),
+        ({"linear_conv_kernel_dim": 1}, "expected an integer from 2"),
+        ({"layer_types": ["full_attention"] + ["linear_attention"] * 3}, "has no period"),
+        ({"layer_types": ["linear_attention"] * 3 + ["other"]}, "has no period"),
+        ({"something_new": 1}, "something_new"),
+        ({"num_experts": 4}, "num_experts"),
+    ],
+)
+def test_a_config_that_is_not_understood_is_refused(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(AboardError, match=message):
+        converted(**changes)
+
+
+@pytest.mark.parametrize("model_type", ["qwen3_5_moe_text", "qwen3_5", "qwen3_next"])
+def test_others_of_the_family_are_refused_by_name(model_type: str) -> None:
+    with pytest.raises(UnsupportedFile, match=f"the model_type '{model_type}' is not supported"):
+        converted(model_type=model_type)
+
+
+FILE = {
+    "block_count": 4,
+    "context_length": 2048,
+    "embedding_length": 64,
+    "feed_forward_length": 96,
+    "attention.head_count": 4,
+    "attention.head_count_kv": 2,
+    "attention.layer_norm_rms_epsilon": 1e-6,
+    "ssm.conv_kernel": 4,
+    "ssm.state_size": 16,
+    "ssm.group_count": 2,
+    "ssm.time_step_rank": 4,
+    "ssm.inner_size": 64,
+    "vocab_size": 1000,
+}
+
+
+def test_every_fourth_layer_of_a_file_has_attention() -> None:
+    entries = {f"qwen35.{key}": value for key, value in FILE.items()}
+
+    model = describe_model({"general.architecture": "qwen35", **entries}, frozenset())
+
+    assert [layer.attention is None for layer in model.layers] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ssm.inner_size": 32}, "don't make an ssm.inner_size of 32"),
+        ({"ssm.group_count": 3}, "4 heads of 16 for 3 heads of keys"),
+        ({"ssm.conv_kernel": 18}, "ssm.conv_kernel is 18, expected at most 17"),
+        ({"nextn_predict_layers": 1}, "nextn_predict_layers is '1'"),
+        ({"expert_count": 4}, "qwen35.expert_count is '4'"),
+    ],
+)
+def test_a_file_that_is_not_understood_is_refused(changes: dict[str, object], message: str) -> None:
+    entries = {f"qwen35.{key}": value for key, value in {**FILE, **changes}.items()}
+
+    with pytest.raises(AboardError, match=message):
+        describe_model({"general.architecture": "qwen35", **entries}, frozenset())
