@@ -33,7 +33,8 @@ struct ConvShape {
   size_t state_bytes() const { return (layers * rows * row_bytes() + 63) / 64 * 64; }
   bool operator==(const ConvShape&) const = default;
 };
-// A cache can forget so many tokens and go on at once, for its convolutions may look back on 16.
+// The inputs that a cache has at hand: of the 16 tokens that a convolution may look back on, and of
+// 16 that may be forgotten before it goes on.
 inline constexpr size_t kMaxConvRows = 16;
 inline constexpr size_t kRecentTokens = 32;
 
