@@ -90,7 +90,7 @@ def _of_template(tokenizer: Tokenizer, template: ChatTemplate) -> list[str]:
         text = template.render(messages, add_generation_prompt=False, now=_ANY_DAY)
         prompt = template.render(messages[:1], now=_ANY_DAY)
     except TemplateError as error:
-        return [f"the chat template refuses a question and its answer: {error}"]
+        return [f"a question and its answer can't be rendered: {error}"]
     for written in sorted(set(_LOOKS_SPECIAL.findall(text + prompt))):
         ids = tokenizer.encode(written, add_special=False)
         if len(ids) != 1 or not tokenizer.is_special(ids[0]):
