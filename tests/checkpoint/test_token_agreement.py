@@ -43,7 +43,8 @@ def test_a_sound_model_has_nothing_to_tell() -> None:
         ),
         (
             model("{{ raise_exception('no ' ~ messages[0].role) }}"),
-            "a question and its answer can't be rendered: the chat template refuses the conversation: no user",
+            "a question and its answer can't be rendered: "
+            "the chat template refuses the conversation: no user",
         ),
         (byte_level(special={"<b>": USER_DEFINED}), "no token ends an answer"),
         (byte_level(eos_token_id=97), "token 97 'a' is eos but not marked as special"),
