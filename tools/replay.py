@@ -5,7 +5,7 @@ Numbers are 64-bit little-endian; texts and arrays are preceded by their length.
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from aboard import formats
 from aboard.checkpoint.gguf import GgufFile, open_gguf
+from aboard.engine.rope import rope_frequencies, rope_growth
 from aboard.models import DecoderModel, describe_model
+from aboard.models.decoder import Layer, Linear, Rope, Temperature, Weight
 
 
 def write_flat(
@@ -22,7 +24,9 @@ def write_flat(
     """The model at `model_path` and `tokens`, to be processed `chunk` at a time, in `out`."""
     with open_gguf(model_path) as source, out.open("wb") as file:
         model = describe_model(source.metadata, frozenset(source.tensors))
-        _shape(file, model, source)
+        vectors = {weight.name: _vector(source, weight.name) for weight in model.vectors()}
+        _shape(file, model)
+        _ropes(file, model, vectors, len(tokens))
         _array(file, np.asarray(tokens, "<i4"))
         _sizes(file, chunk)
         _text(file, kv)
@@ -30,34 +34,65 @@ def write_flat(
         _sizes(file, len(matrices))
         for weight in matrices:
             info = source.tensors[weight.name]
-            _text(file, info.name)
+            _text(file, weight.label)
             _text(file, info.format)
-            _sizes(file, *info.shape)
-            _array(file, source.read(info.name))
-        _text(file, model.embedding.name)
-        _text(file, model.head.name)
-        _array(file, _vector(source, model.final_norm.name))
+            _sizes(file, *weight.shape)
+            rows = source.read(info.name).reshape(info.shape[0], -1)
+            _array(file, rows[weight.first_row :][: weight.shape[0]].reshape(-1))
+        _text(file, model.embedding.label)
+        _text(file, model.head.label)
+        _array(file, vectors[model.final_norm.name])
         _sizes(file, len(model.layers))
         for layer in model.layers:
-            attention, feed_forward = layer.attention, layer.feed_forward
-            _array(file, _vector(source, attention.norm.name))
-            for weight in (attention.query, attention.key, attention.value, attention.output):
-                _text(file, weight.name)
-            _array(file, _vector(source, feed_forward.norm.name))
-            for weight in (feed_forward.gate, feed_forward.up, feed_forward.down):
-                _text(file, weight.name)
+            _layer(file, layer, vectors, model.ropes)
 
 
-def _shape(file: BinaryIO, model: DecoderModel, source: GgufFile) -> None:
+def _shape(file: BinaryIO, model: DecoderModel) -> None:
     _sizes(file, model.width, model.n_query_heads, model.n_kv_heads, model.head_dim)
     _sizes(file, model.ffn_width, model.n_vocabulary)
-    file.write(struct.pack("<ff", model.norm_eps, 1.0 / math.sqrt(model.head_dim)))
-    rope = model.rope
-    _sizes(file, ["adjacent", "halves"].index(rope.pairs))
-    file.write(struct.pack("<dd", rope.base, rope.scale))
-    _sizes(file, rope.rotated_dims)
-    divisors = [] if rope.divisors is None else _vector(source, rope.divisors.name)
-    _array(file, np.asarray(divisors, "<f8"))
+    scale = model.score_scale or 1.0 / math.sqrt(model.head_dim)
+    file.write(struct.pack("<fff", model.norm_eps, scale, model.score_cap))
+    file.write(struct.pack("<ff", model.embedding_scale, model.residual_scale))
+    file.write(struct.pack("<ff", model.logit_scale, model.logit_cap))
+    temperature = model.temperature or Temperature(strength=0.0, context=1)
+    file.write(struct.pack("<d", temperature.strength))
+    _sizes(file, temperature.context)
+
+
+def _ropes(
+    file: BinaryIO, model: DecoderModel, vectors: Mapping[str, np.ndarray], context: int
+) -> None:
+    _sizes(file, len(model.ropes))
+    for rope in model.ropes:
+        _sizes(file, ["adjacent", "halves"].index(rope.pairs))
+        frequencies = rope_frequencies(rope, vectors, context, model.context_length)
+        _array(file, np.asarray(frequencies, "<f8"))
+        file.write(struct.pack("<d", rope_growth(rope)))
+
+
+def _layer(
+    file: BinaryIO, layer: Layer, vectors: Mapping[str, np.ndarray], ropes: Sequence[Rope]
+) -> None:
+    def vector(weight: Weight | None) -> None:
+        _array(file, np.empty(0, "<f4") if weight is None else vectors[weight.name])
+
+    def linear(linear: Linear) -> None:
+        _text(file, linear.weight.label)
+        vector(linear.bias)
+
+    attention, feed_forward = layer.attention, layer.feed_forward
+    for part in (attention.query, attention.key, attention.value, attention.output):
+        linear(part)
+    for norm in (attention.norm, attention.post_norm, attention.query_norm, attention.key_norm):
+        vector(norm)
+    # 0 for none, so that all are sizes.
+    rope = 0 if attention.rope is None else 1 + ropes.index(attention.rope)
+    _sizes(file, attention.window, rope)
+    for part in (feed_forward.gate, feed_forward.up, feed_forward.down):
+        linear(part)
+    vector(feed_forward.norm)
+    vector(feed_forward.post_norm)
+    _sizes(file, ["silu", "gelu"].index(feed_forward.function))
 
 
 def _vector(source: GgufFile, name: str) -> np.ndarray:

@@ -3,12 +3,15 @@
 // Exactness: adds nothing to engine/.
 #include "engine/decoder.h"
 
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,7 +22,9 @@
 namespace aboard {
 namespace {
 
-std::vector<float> CheckedVector(const Array<float, 1>& values, size_t size, const char* what) {
+using OptionalArray = std::optional<Array<float, 1>>;
+
+Vector CheckedVector(const Array<float, 1>& values, size_t size, const char* what) {
   if (values.shape(0) != size) {
     Refuse(std::string(what) + " has " + std::to_string(values.shape(0)) + " values, expected " +
            std::to_string(size));
@@ -27,19 +32,35 @@ std::vector<float> CheckedVector(const Array<float, 1>& values, size_t size, con
   return {values.data(), values.data() + size};
 }
 
-// A decoder and the arenas its matrices lie in.
+// Empty where there is none.
+Vector CheckedVector(const OptionalArray& values, size_t size, const char* what) {
+  return values ? CheckedVector(*values, size, what) : Vector{};
+}
+
+KvFormat CheckedKvFormat(const std::string& name) {
+  if (name == "f16") return KvFormat::kF16;
+  if (name == "int8") return KvFormat::kInt8;
+  if (name == "f32") return KvFormat::kF32;
+  Refuse("unknown KV format: " + name);
+}
+
+const char* NameOf(KvFormat format) {
+  return format == KvFormat::kInt8 ? "int8" : format == KvFormat::kF32 ? "f32" : "f16";
+}
+
+// A decoder and the arenas its matrices lie in. Ropes and blocks are added in order.
 class PyDecoder {
  public:
   PyDecoder(const Matrix& embedding, const Array<float, 1>& final_norm, const Matrix& head,
             size_t query_heads, size_t kv_heads, size_t head_dim, size_t ffn_width, float norm_eps,
-            float score_scale, const std::string& rope_pairs,
-            const std::vector<double>& rope_frequencies, size_t threads, const std::string& kv) {
+            float score_scale, float score_cap, float embedding_scale, float residual_scale,
+            float logit_scale, float logit_cap, std::pair<double, size_t> temperature,
+            size_t threads, const std::string& kv) {
     const size_t width = embedding.packed.cols;
     if (query_heads == 0 || kv_heads == 0 || query_heads % kv_heads != 0 || head_dim == 0 ||
-        head_dim > kMaxHead || ffn_width == 0 || 2 * rope_frequencies.size() > head_dim) {
+        head_dim > kMaxHead || ffn_width == 0 || temperature.second == 0) {
       Refuse("the shapes of the decoder contradict each other");
     }
-    if (rope_pairs != "adjacent" && rope_pairs != "halves") Refuse("unknown pairs: " + rope_pairs);
     shape_ = {.width = width,
               .query_heads = query_heads,
               .kv_heads = kv_heads,
@@ -48,36 +69,79 @@ class PyDecoder {
               .vocabulary = embedding.packed.rows,
               .norm_eps = norm_eps,
               .score_scale = score_scale,
-              .rope_pairs = rope_pairs == "adjacent" ? RopePairs::kAdjacent : RopePairs::kHalves,
-              .rope_frequencies = rope_frequencies};
+              .score_cap = score_cap,
+              .embedding_scale = embedding_scale,
+              .residual_scale = residual_scale,
+              .logit_scale = logit_scale,
+              .logit_cap = logit_cap,
+              .temperature = temperature.first,
+              .temperature_context = temperature.second,
+              .ropes = {}};
     embedding_ = Keep(embedding, shape_.vocabulary, width, "embedding");
     head_ = Keep(head, shape_.vocabulary, width, "head");
     final_norm_ = CheckedVector(final_norm, width, "final norm");
     CheckThreads(threads);
     threads_ = threads;
-    if (kv != "f16" && kv != "int8") Refuse("unknown KV format: " + kv);
-    kv_format_ = kv == "int8" ? KvFormat::kInt8 : KvFormat::kF16;
+    kv_format_ = CheckedKvFormat(kv);
   }
 
-  void AddLayer(const Array<float, 1>& attention_norm, const Matrix& query, const Matrix& key,
-                const Matrix& value, const Matrix& output, const Array<float, 1>& ffn_norm,
-                const Matrix& gate, const Matrix& up, const Matrix& down, size_t window) {
-    if (decoder_) Refuse("the decoder is in use: no more layers");
+  // Its index, for blocks.
+  size_t AddRope(const std::string& pairs, const std::vector<double>& frequencies, double factor) {
+    CheckUnused();
+    if (pairs != "adjacent" && pairs != "halves") Refuse("unknown pairs: " + pairs);
+    if (2 * frequencies.size() > shape_.head_dim) Refuse("a rope is wider than a head");
+    shape_.ropes.push_back({pairs == "adjacent" ? RopePairs::kAdjacent : RopePairs::kHalves,
+                            frequencies, factor});
+    return shape_.ropes.size() - 1;
+  }
+
+  void AddAttention(const Matrix& query, const Matrix& key, const Matrix& value,
+                    const Matrix& output, const OptionalArray& query_bias,
+                    const OptionalArray& key_bias, const OptionalArray& value_bias,
+                    const OptionalArray& output_bias, const OptionalArray& norm,
+                    const OptionalArray& post_norm, const OptionalArray& query_norm,
+                    const OptionalArray& key_norm, size_t window, std::optional<size_t> rope) {
+    CheckUnused();
+    if (layers_.size() != feed_forwards_) Refuse("the last layer has no feed-forward block");
+    if (rope && *rope >= shape_.ropes.size()) Refuse("no such rope");
+    const size_t width = shape_.width, d = shape_.head_dim;
+    const size_t heads = shape_.query_heads * d, kv = shape_.kv_heads * d;
+    AttentionBlock block;
+    block.norm = CheckedVector(norm, width, "attention norm");
+    block.query = Keep(query, query_bias, heads, width, "query");
+    block.key = Keep(key, key_bias, kv, width, "key");
+    block.value = Keep(value, value_bias, kv, width, "value");
+    block.output = Keep(output, output_bias, width, heads, "output");
+    const bool by_head = query_norm && query_norm->shape(0) == d;
+    block.query_norm = CheckedVector(query_norm, by_head ? d : heads, "query norm");
+    block.key_norm = CheckedVector(key_norm, by_head ? d : kv, "key norm");
+    block.post_norm = CheckedVector(post_norm, width, "norm after attention");
+    block.window = window;
+    block.rope = rope ? static_cast<int>(*rope) : -1;
+    layers_.push_back({std::move(block), {}});
+  }
+
+  void AddFeedForward(const Matrix& gate, const Matrix& up, const Matrix& down,
+                      const OptionalArray& gate_bias, const OptionalArray& up_bias,
+                      const OptionalArray& down_bias, const OptionalArray& norm,
+                      const OptionalArray& post_norm, const std::string& function) {
+    CheckUnused();
+    if (layers_.size() != feed_forwards_ + 1) Refuse("a layer begins with attention");
+    if (function != "silu" && function != "gelu") Refuse("unknown function: " + function);
     const size_t width = shape_.width, ffn = shape_.ffn_width;
-    const size_t heads = shape_.query_heads * shape_.head_dim;
-    const size_t kv = shape_.kv_heads * shape_.head_dim;
-    layers_.push_back({{CheckedVector(attention_norm, width, "attention norm"),
-                        Keep(query, heads, width, "query"), Keep(key, kv, width, "key"),
-                        Keep(value, kv, width, "value"), Keep(output, width, heads, "output"),
-                        window},
-                       {CheckedVector(ffn_norm, width, "feed-forward norm"),
-                        Keep(gate, ffn, width, "gate"), Keep(up, ffn, width, "up"),
-                        Keep(down, width, ffn, "down")}});
+    FeedForwardBlock& block = layers_.back().feed_forward;
+    block.norm = CheckedVector(norm, width, "feed-forward norm");
+    block.gate = Keep(gate, gate_bias, ffn, width, "gate");
+    block.up = Keep(up, up_bias, ffn, width, "up");
+    block.down = Keep(down, down_bias, width, ffn, "down");
+    block.post_norm = CheckedVector(post_norm, width, "norm after feed-forward");
+    block.function = function == "gelu" ? GateFunction::kGelu : GateFunction::kSilu;
+    ++feed_forwards_;
   }
 
   Decoder& Ready() {
     if (!decoder_) {
-      if (layers_.empty()) Refuse("the decoder has no layers");
+      if (layers_.empty() || layers_.size() != feed_forwards_) Refuse("the decoder has no layers");
       decoder_ = std::make_unique<Decoder>(shape_, std::move(layers_), embedding_,
                                            std::move(final_norm_), head_, threads_, kv_format_);
     }
@@ -136,6 +200,15 @@ class PyDecoder {
     if (threads == 0 || threads > 1024) Refuse("threads must be 1 to 1024");
   }
 
+  void CheckUnused() const {
+    if (decoder_) Refuse("the decoder is in use: nothing more can be added");
+  }
+
+  Linear Keep(const Matrix& matrix, const OptionalArray& bias, size_t rows, size_t cols,
+              const char* what) {
+    return {Keep(matrix, rows, cols, what), CheckedVector(bias, rows, what)};
+  }
+
   PackedMatrix Keep(const Matrix& matrix, size_t rows, size_t cols, const char* what) {
     const PackedMatrix& m = matrix.packed;
     if (m.rows != rows || m.cols != cols) {
@@ -181,7 +254,8 @@ class PyDecoder {
   DecoderShape shape_;
   std::vector<Layer> layers_;
   PackedMatrix embedding_, head_;
-  std::vector<float> final_norm_;
+  Vector final_norm_;
+  size_t feed_forwards_ = 0;
   size_t threads_;
   KvFormat kv_format_;
   std::vector<std::shared_ptr<Arena>> arenas_;
@@ -240,9 +314,9 @@ void BindDecoder(nb::module_& m) {
   nb::class_<KvCache>(m, "KvCache", "Keys and values of one sequence.")
       .def_prop_ro("format",
                    [](const KvCache& self) {
-                     return self.shape().format == KvFormat::kInt8 ? "int8" : "f16";
+                     return NameOf(self.shape().format);
                    },
-                   "'f16' or 'int8'.")
+                   "'f16', 'int8' or 'f32'.")
       .def_prop_ro("size", &KvCache::size, "Tokens held.")
       .def_prop_ro("capacity", &KvCache::capacity)
       .def_prop_ro("chunk_bytes", [](const KvCache& self) { return self.shape().chunk_bytes(); })
@@ -254,16 +328,29 @@ void BindDecoder(nb::module_& m) {
   m.attr("KEY_CHUNK") = kKeyChunk;
   nb::class_<PyDecoder>(m, "Decoder", "A decoder-only transformer over packed matrices.")
       .def(nb::init<const Matrix&, const Array<float, 1>&, const Matrix&, size_t, size_t, size_t,
-                    size_t, float, float, const std::string&, const std::vector<double>&,
-                    size_t, const std::string&>(),
+                    size_t, float, float, float, float, float, float, float,
+                    std::pair<double, size_t>, size_t, const std::string&>(),
            nb::kw_only(), nb::arg("embedding"), nb::arg("final_norm"), nb::arg("head"),
            nb::arg("query_heads"), nb::arg("kv_heads"), nb::arg("head_dim"), nb::arg("ffn_width"),
-           nb::arg("norm_eps"), nb::arg("score_scale"), nb::arg("rope_pairs"),
-           nb::arg("rope_frequencies"), nb::arg("threads"), nb::arg("kv") = "f16")
-      .def("add_layer", &PyDecoder::AddLayer, nb::kw_only(), nb::arg("attention_norm"),
-           nb::arg("query"), nb::arg("key"), nb::arg("value"), nb::arg("output"),
-           nb::arg("ffn_norm"), nb::arg("gate"), nb::arg("up"), nb::arg("down"),
-           nb::arg("window") = 0)
+           nb::arg("norm_eps"), nb::arg("score_scale"), nb::arg("score_cap") = 0.0f,
+           nb::arg("embedding_scale") = 1.0f, nb::arg("residual_scale") = 1.0f,
+           nb::arg("logit_scale") = 1.0f, nb::arg("logit_cap") = 0.0f,
+           nb::arg("temperature") = std::pair<double, size_t>{0.0, 1}, nb::arg("threads"),
+           nb::arg("kv") = "f16")
+      .def("add_rope", &PyDecoder::AddRope, nb::kw_only(), nb::arg("pairs"),
+           nb::arg("frequencies"), nb::arg("factor") = 1.0)
+      .def("add_attention", &PyDecoder::AddAttention, nb::kw_only(), nb::arg("query"),
+           nb::arg("key"), nb::arg("value"), nb::arg("output"), nb::arg("query_bias") = nb::none(),
+           nb::arg("key_bias") = nb::none(), nb::arg("value_bias") = nb::none(),
+           nb::arg("output_bias") = nb::none(), nb::arg("norm") = nb::none(),
+           nb::arg("post_norm") = nb::none(), nb::arg("query_norm") = nb::none(),
+           nb::arg("key_norm") = nb::none(), nb::arg("window") = 0,
+           nb::arg("rope") = nb::none())
+      .def("add_feed_forward", &PyDecoder::AddFeedForward, nb::kw_only(), nb::arg("gate"),
+           nb::arg("up"), nb::arg("down"), nb::arg("gate_bias") = nb::none(),
+           nb::arg("up_bias") = nb::none(), nb::arg("down_bias") = nb::none(),
+           nb::arg("norm") = nb::none(), nb::arg("post_norm") = nb::none(),
+           nb::arg("function") = "silu")
       .def("new_cache", &PyDecoder::NewCache, nb::arg("capacity"))
       .def("kv_memory", &PyDecoder::KvMemory)
       .def_prop_rw("threads", &PyDecoder::threads, &PyDecoder::SetThreads)

@@ -101,6 +101,23 @@ NumpyArray<float, 1> SwiGluOf(const Array<float, 1>& gate, const Array<float, 1>
   return out;
 }
 
+NumpyArray<float, 1> GeGluOf(const Array<float, 1>& gate, const Array<float, 1>& up) {
+  const DefaultFloats floats;
+  if (gate.shape(0) != up.shape(0)) Refuse("gate and up differ in size");
+  auto out = NewArray<float, 1>({gate.shape(0)});
+  std::copy_n(gate.data(), gate.shape(0), out.data());
+  ActiveKernels().geglu(out.data(), up.data(), gate.shape(0));
+  return out;
+}
+
+NumpyArray<float, 1> SoftCapOf(const Array<float, 1>& x, float cap) {
+  const DefaultFloats floats;
+  auto out = NewArray<float, 1>({x.shape(0)});
+  std::copy_n(x.data(), x.shape(0), out.data());
+  ActiveKernels().soft_cap(out.data(), cap, x.shape(0));
+  return out;
+}
+
 NumpyArray<float, 1> ExpsOf(const Array<float, 1>& x) {
   const DefaultFloats floats;
   auto out = NewArray<float, 1>({x.shape(0)});
@@ -127,7 +144,7 @@ NumpyArray<float, 1> FloatsOf(const Array<uint16_t, 1>& x) {
 // The query sees the last `window` keys (0: all); `halves`: keys and values become float16 first.
 NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2>& keys,
                               const Array<float, 2>& values, float scale, size_t window,
-                              size_t copies, bool halves) {
+                              size_t copies, bool halves, float cap) {
   const DefaultFloats floats;
   const size_t d = query.shape(0), n = keys.shape(0);
   if (d == 0 || n == 0 || copies == 0 || keys.shape(1) != d || values.shape(1) != d ||
@@ -168,9 +185,10 @@ NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2
     if (halves) {
       kernels.floats_to_halves(rows.Row(0), half_rows.size(), half_rows.data());
       kernels.attend_halves(queries.data(), copies, half_rows.data(),
-                            half_rows.data() + kKeyChunk * padded, padded, scale);
+                            half_rows.data() + kKeyChunk * padded, padded, scale, cap);
     } else {
-      kernels.attend(queries.data(), copies, columns.data(), rows.Row(kKeyChunk), padded, scale);
+      kernels.attend(queries.data(), copies, columns.data(), rows.Row(kKeyChunk), padded, scale,
+                     cap);
     }
     for (size_t q = 0; q < copies && !begins; ++q) {
       kernels.merge(partial(q), partial(copies + q), padded);
@@ -185,7 +203,8 @@ NumpyArray<float, 1> AttendTo(const Array<float, 1>& query, const Array<float, 2
 // of spans[i].
 NumpyArray<float, 2> AttendToCodes(const Array<float, 2>& queries, const Array<float, 2>& keys,
                                    const Array<float, 2>& values, float scale,
-                                   const std::vector<std::pair<size_t, size_t>>& spans) {
+                                   const std::vector<std::pair<size_t, size_t>>& spans,
+                                   float cap) {
   const DefaultFloats floats;
   const size_t d = queries.shape(1), n = keys.shape(0), n_queries = queries.shape(0);
   bool fits = d > 0 && d <= kMaxHead && keys.shape(1) == d && values.shape(1) == d &&
@@ -233,7 +252,7 @@ NumpyArray<float, 2> AttendToCodes(const Array<float, 2>& queries, const Array<f
            .out = partial(begins ? q : n_queries + q)});
     }
     kernels.attend_codes(seeing.data(), seeing.size(), cache.Coded(0, 0, begin / kKeyChunk), d,
-                         scale);
+                         scale, cap);
     for (const size_t q : joined) kernels.merge(partial(q), partial(n_queries + q), padded);
   }
   auto out = NewArray<float, 2>({n_queries, d});
@@ -243,10 +262,11 @@ NumpyArray<float, 2> AttendToCodes(const Array<float, 2>& queries, const Array<f
   return out;
 }
 
-NumpyArray<float, 2> AnglesOf(const std::vector<double>& frequencies, size_t position) {
+NumpyArray<float, 2> AnglesOf(const std::vector<double>& frequencies, size_t position,
+                              double factor) {
   const DefaultFloats floats;
   auto out = NewArray<float, 2>({frequencies.size(), 2});
-  RopeAngles(frequencies, position, out.data());
+  RopeAngles(frequencies, position, factor, out.data());
   return out;
 }
 
@@ -264,14 +284,17 @@ void BindKernels(nb::module_& m) {
         "(n,) float32 -> codes (n to whole blocks,) int8 and scales (blocks,) float32.");
   m.def("rms_norm", &RmsNormOf, nb::arg("x"), nb::arg("weight"), nb::arg("eps"));
   m.def("swiglu", &SwiGluOf, nb::arg("gate"), nb::arg("up"));
+  m.def("geglu", &GeGluOf, nb::arg("gate"), nb::arg("up"));
+  m.def("soft_cap", &SoftCapOf, nb::arg("x"), nb::arg("cap"), "cap * tanh(x / cap).");
   m.def("exp", &ExpsOf, nb::arg("x"), "e^x in float32 as the softmax and the gate take it.");
   m.def("to_halves", &HalvesOf, nb::arg("x"), "float32 -> float16 bits.");
   m.def("from_halves", &FloatsOf, nb::arg("x"), "float16 bits -> float32.");
   m.def("attend", &AttendTo, nb::arg("query"), nb::arg("keys"), nb::arg("values"),
         nb::arg("scale"), nb::arg("window") = 0, nb::arg("copies") = 1, nb::arg("halves") = false,
+        nb::arg("cap") = 0.0f,
         "(d,) attention over (n, d) keys and values, float32, of the last of `copies` of a query.");
   m.def("attend_codes", &AttendToCodes, nb::arg("queries"), nb::arg("keys"), nb::arg("values"),
-        nb::arg("scale"), nb::arg("spans"),
+        nb::arg("scale"), nb::arg("spans"), nb::arg("cap") = 0.0f,
         "(Q, d) attention over (n, d) keys and values, which become int8; query i sees the keys "
         "[first, last) of spans[i].");
   nb::class_<ReadProbe>(m, "ReadProbe", "A buffer on 2 MiB pages, to read from.")
@@ -295,7 +318,7 @@ void BindKernels(nb::module_& m) {
         nb::arg("base"), nb::arg("rotated_dims"), nb::arg("factors") = std::vector<double>{},
         nb::arg("scale") = 1.0, "Radians a position, one for each pair of values of a head.");
   m.def("rope_angles", &AnglesOf, nb::arg("frequencies"), nb::arg("position"),
-        "(pairs, 2) float32: cosine and sine.");
+        nb::arg("factor") = 1.0, "(pairs, 2) float32: factor times cosine and sine.");
 }
 
 }  // namespace aboard

@@ -11,7 +11,7 @@
 namespace aboard {
 
 Decoder::Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
-                 std::vector<float> final_norm, PackedMatrix head, size_t threads,
+                 Vector final_norm, PackedMatrix head, size_t threads,
                  KvFormat kv_format)
     : shape_(std::move(shape)),
       layers_(std::move(layers)),

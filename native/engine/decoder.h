@@ -22,16 +22,31 @@
 
 namespace aboard {
 
-struct AttentionBlock {
-  std::vector<float> norm;             // (D,)
-  PackedMatrix query, key, value;      // (H * d, D), (K * d, D), (K * d, D)
-  PackedMatrix output;                 // (D, H * d)
-  size_t window = 0;                   // tokens that a token sees, itself included; 0: all
+// Vectors that a model doesn't have are empty.
+using Vector = std::vector<float>;
+
+struct Linear {
+  PackedMatrix matrix;
+  Vector bias;  // (rows,)
 };
 
+struct AttentionBlock {
+  Vector norm;                   // (D,) of what goes into the block
+  Linear query, key, value;      // (H * d, D), (K * d, D), (K * d, D)
+  Linear output;                 // (D, H * d)
+  Vector query_norm, key_norm;   // (d,): of each head; or (H * d,) and (K * d,): of all together
+  Vector post_norm;              // (D,) of what comes out of it
+  size_t window = 0;             // tokens that a token sees, itself included; 0: all
+  int rope = 0;                  // in DecoderShape::ropes; negative: none
+};
+
+enum class GateFunction : uint8_t { kSilu, kGelu };
+
 struct FeedForwardBlock {
-  std::vector<float> norm;       // (D,)
-  PackedMatrix gate, up, down;   // (F, D), (F, D), (D, F)
+  Vector norm;             // (D,)
+  Linear gate, up, down;   // (F, D), (F, D), (D, F)
+  Vector post_norm;        // (D,)
+  GateFunction function = GateFunction::kSilu;
 };
 
 struct Layer {
@@ -48,8 +63,16 @@ struct DecoderShape {
   size_t vocabulary;   // V
   float norm_eps;
   float score_scale;
-  RopePairs rope_pairs;
-  std::vector<double> rope_frequencies;
+  float score_cap = 0.0f;        // of attention's scores, softly; 0: none
+  float embedding_scale = 1.0f;  // multiplies embeddings
+  float residual_scale = 1.0f;   // multiplies what a block adds to the residual stream
+  float logit_scale = 1.0f;      // multiplies logits
+  float logit_cap = 0.0f;        // of the logits, after that; 0: none
+  // A query is multiplied by 1 + temperature * log(1 + position / temperature_context), the quotient
+  // being an integer. 0: it is not.
+  double temperature = 0.0;
+  size_t temperature_context = 1;
+  std::vector<Rope> ropes;
 };
 
 // One token of a batch. Tokens of one sequence stand in order of their positions.
@@ -62,7 +85,7 @@ struct BatchToken {
 class Decoder {
  public:
   Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
-          std::vector<float> final_norm, PackedMatrix head, size_t threads,
+          Vector final_norm, PackedMatrix head, size_t threads,
           KvFormat kv_format = KvFormat::kF16);
   ~Decoder();
 
@@ -86,7 +109,7 @@ class Decoder {
   DecoderShape shape_;
   std::vector<Layer> layers_;
   PackedMatrix embedding_;
-  std::vector<float> final_norm_;
+  Vector final_norm_;
   PackedMatrix head_;
   KvFormat kv_format_;
   std::shared_ptr<KvPool> kv_pool_;

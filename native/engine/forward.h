@@ -3,6 +3,8 @@
 // Exactness: numerics contract; see kernels/.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -43,30 +45,43 @@ class ForwardPass {
   void Embed(Team& team, const PackedMatrix& embedding);
   void Attend(Team& team, const AttentionBlock& block, size_t layer);
   void FeedForward(Team& team, const FeedForwardBlock& block);
-  void Head(Team& team, const std::vector<float>& norm, const PackedMatrix& head,
+  void Head(Team& team, const Vector& norm, const PackedMatrix& head,
             std::span<const size_t> wanted, float* logits);
 
  private:
   struct Projection {
-    const PackedMatrix& matrix;
+    const Linear& linear;
     FloatRows& out;
   };
 
-  void NormAndQuantize(Team& team, const std::vector<float>& norm);
-  const QuantizedRows& Normed(const Team& team, const std::vector<float>& norm);
-  void NormToken(size_t token, const std::vector<float>& norm, float* normed,
-                 const QuantizedRows& out, size_t row);
-  void QuantizeAttended(Team& team);
-  const QuantizedRows& Attended(const Team& team);
-  void Project(Team& team, std::span<const Projection> projections,
-               const std::vector<float>& norm);
-  void Linear(const Team& team, const PackedMatrix& matrix, size_t first_panel, size_t last_panel,
-              const QuantizedRows& x, FloatRows& out);
+  // forward.cc: what goes into a block and what comes out of it.
+  void Prepare(const float* x, size_t n, Operand& out, size_t row, size_t first_block);
+  void NormAndPrepare(Team& team, const Vector& norm);
+  const Operand& Normed(const Team& team, const Vector& norm);
+  void NormToken(size_t token, const Vector& norm, float* normed, Operand& out, size_t row);
+  void Project(Team& team, std::span<const Projection> projections, const Vector& norm);
+  void Multiply(const Team& team, const PackedMatrix& matrix, size_t first_panel,
+                size_t last_panel, const Operand& x, size_t n, float* out, size_t stride);
+  void Multiply(const Team& team, const Linear& linear, size_t first_panel, size_t last_panel,
+                const Operand& x, FloatRows& out);
   template <class Rows>
-  void AddToResidual(Team& team, const PackedMatrix& matrix, const Rows& x);
-  void RotateAndStore(Team& team, size_t layer);
-  void RotateQuery(size_t token, size_t head);
-  void StoreKeyAndValue(const Team& team, size_t token, size_t kv_head, size_t layer);
+  void AddToResidual(Team& team, const Linear& linear, const Vector& post_norm, const Rows& x);
+  void AddOutput(size_t token, float* x, size_t row, size_t n);
+  void AddNormedOutput(const Team& team, size_t token, const Vector& post_norm);
+  // Whether `n` more parts of `total` are the last ones of a phase to be finished.
+  bool Completes(size_t n, size_t total);
+  size_t AnglesWidth() const;
+
+  // forward_attention.cc
+  void PrepareAttended(Team& team);
+  const Operand& Attended(const Team& team);
+  void RotateAndStore(Team& team, const AttentionBlock& block, size_t layer);
+  void RotateQuery(const Team& team, const AttentionBlock& block, size_t token, size_t head);
+  void StoreKeyAndValue(const Team& team, const AttentionBlock& block, size_t token,
+                        size_t kv_head, size_t layer);
+  void NormHead(const Team& team, FloatRows& rows, const Vector& norm, size_t token, size_t head,
+                float* out);
+  void Turn(float* head, size_t token, int rope);
   void AttendTile(const Team& team, const QueryTile& tile, size_t kv_head,
                   const LayerView& view);
   void AttendChunk(const Team& team, size_t token, size_t kv_head, size_t chunk,
@@ -84,7 +99,8 @@ class ForwardPass {
   size_t PartialSize() const { return 16 + padded_; }
 
   const DecoderShape& shape_;
-  bool coded_;  // keys and values are int8
+  bool coded_;   // keys and values are int8
+  bool floats_;  // activations, keys and values stay float32
   std::span<const BatchToken> batch_;
   Workspace& space_;
   const Kernels& kernels_;
@@ -94,6 +110,30 @@ class ForwardPass {
   size_t group_, padded_, max_chunks_;
   bool by_chunk_;  // few queries: threads share out the chunks of keys, too
   std::vector<QueryTile> tiles_;
+  std::atomic<size_t> finished_{0};  // see Completes
 };
+
+// A block's output joins the residual stream. Where a norm stands between, it needs the whole of
+// it: of a single token, the thread that finishes last does the norm, and no phase is needed.
+template <class Rows>
+void ForwardPass::AddToResidual(Team& team, const Linear& linear, const Vector& post_norm,
+                                const Rows& x) {
+  const size_t panels = (linear.matrix.rows + kPanelRows - 1) / kPanelRows;
+  team.Phase(panels, parts_, [&](size_t first, size_t last) {
+    FloatRows& out = space_.projected;
+    Multiply(team, linear, first, last, x(), out);
+    if (!post_norm.empty()) {
+      if (alone_ && Completes(last - first, panels)) AddNormedOutput(team, 0, post_norm);
+      return;
+    }
+    const size_t row = first * kPanelRows;
+    const size_t n = std::min(last * kPanelRows, linear.matrix.rows) - row;
+    for (size_t t = 0; t < n_tokens_; ++t) AddOutput(t, out.Row(t) + row, row, n);
+  });
+  if (post_norm.empty() || alone_) return;
+  team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
+    for (size_t t = first; t < last; ++t) AddNormedOutput(team, t, post_norm);
+  });
+}
 
 }  // namespace aboard

@@ -12,12 +12,14 @@ namespace {
 
 size_t ChunksOf(size_t n_tokens) { return (n_tokens + kKeyChunk - 1) / kKeyChunk; }
 
-void ClearHalves(const KvShape& shape, uint16_t* rows, size_t n_tokens) {
-  const size_t padded = shape.padded_dim();
-  for (size_t t = 0; padded > shape.head_dim && t < n_tokens; ++t) {
-    std::fill(rows + t * padded + shape.head_dim, rows + (t + 1) * padded, uint16_t{0});
+// Zeroes are the same in float16 and float32: no bits.
+void ClearFloats(const KvShape& shape, uint8_t* rows, size_t n_tokens) {
+  const size_t row_bytes = shape.padded_dim() * shape.float_bytes();
+  const size_t used_bytes = shape.head_dim * shape.float_bytes();
+  for (size_t t = 0; row_bytes > used_bytes && t < n_tokens; ++t) {
+    std::fill(rows + t * row_bytes + used_bytes, rows + (t + 1) * row_bytes, uint8_t{0});
   }
-  std::fill(rows + n_tokens * padded, rows + kKeyChunk * padded, uint16_t{0});
+  std::fill(rows + n_tokens * row_bytes, rows + kKeyChunk * row_bytes, uint8_t{0});
 }
 
 // Where column 4 * i of a key stands, four of them together; where column i of a value does.
@@ -63,8 +65,8 @@ void KvShape::ClearUnused(uint8_t* chunk, size_t n_tokens) const {
     if (format == KvFormat::kInt8) {
       ClearCodes(*this, Coded(head), n_tokens);
     } else {
-      ClearHalves(*this, reinterpret_cast<uint16_t*>(head), n_tokens);
-      ClearHalves(*this, reinterpret_cast<uint16_t*>(head + key_bytes()), n_tokens);
+      ClearFloats(*this, head, n_tokens);
+      ClearFloats(*this, head + key_bytes(), n_tokens);
     }
   }
 }

@@ -1,5 +1,5 @@
-// The keys and values of one sequence, float16 or int8, in chunks of 64 tokens that sequences may
-// share.
+// The keys and values of one sequence, float16, int8 or float32, in chunks of 64 tokens that
+// sequences may share.
 // Expects heads of the same size in all layers; a head is stored with its size rounded up.
 // Exactness: values are stored once and never changed, so a shared or restored chunk gives the
 // same bits.
@@ -16,9 +16,9 @@
 
 namespace aboard {
 
-// How keys and values are stored: as float16 (64, padded_dim), or as a CodedChunk, its four arrays
-// one after the other.
-enum class KvFormat : uint8_t { kF16, kInt8 };
+// How keys and values are stored: as float16 (64, padded_dim), as a CodedChunk, its four arrays one
+// after the other, or as float32 (64, padded_dim), for passes whose activations stay float32, too.
+enum class KvFormat : uint8_t { kF16, kInt8, kF32 };
 
 struct KvShape {
   size_t layers;
@@ -30,13 +30,14 @@ struct KvShape {
   size_t key_blocks() const { return (head_dim + kBlock - 1) / kBlock; }
   // Bytes of the keys, and of the values, of one head in one layer for 64 tokens.
   size_t key_bytes() const {
-    if (format == KvFormat::kF16) return kKeyChunk * padded_dim() * sizeof(uint16_t);
-    return kKeyChunk * key_blocks() * (kBlock + sizeof(float));
+    if (format == KvFormat::kInt8) return kKeyChunk * key_blocks() * (kBlock + sizeof(float));
+    return kKeyChunk * padded_dim() * float_bytes();
   }
   size_t value_bytes() const {
-    if (format == KvFormat::kF16) return kKeyChunk * padded_dim() * sizeof(uint16_t);
-    return kKeyChunk * (padded_dim() + sizeof(float));
+    if (format == KvFormat::kInt8) return kKeyChunk * (padded_dim() + sizeof(float));
+    return kKeyChunk * padded_dim() * float_bytes();
   }
+  size_t float_bytes() const { return format == KvFormat::kF16 ? 2 : 4; }
   // Bytes of a chunk: for each layer and head keys, then values.
   size_t chunk_bytes() const { return layers * heads * (key_bytes() + value_bytes()); }
   // Zeroes what the first n_tokens of a chunk don't fill.
@@ -66,12 +67,14 @@ class KvCache {
   // The chunks of n_tokens must be there.
   void set_size(size_t n_tokens) { size_ = n_tokens; }
 
-  // In float16.
-  uint16_t* Keys(size_t layer, size_t head, size_t chunk) const {
-    return reinterpret_cast<uint16_t*>(Head(layer, head, chunk));
+  // In float16, or in float32: Keys<float>.
+  template <class Element = uint16_t>
+  Element* Keys(size_t layer, size_t head, size_t chunk) const {
+    return reinterpret_cast<Element*>(Head(layer, head, chunk));
   }
-  uint16_t* Values(size_t layer, size_t head, size_t chunk) const {
-    return reinterpret_cast<uint16_t*>(Head(layer, head, chunk) + shape_.key_bytes());
+  template <class Element = uint16_t>
+  Element* Values(size_t layer, size_t head, size_t chunk) const {
+    return reinterpret_cast<Element*>(Head(layer, head, chunk) + shape_.key_bytes());
   }
   // In int8.
   CodedChunk Coded(size_t layer, size_t head, size_t chunk) const {

@@ -18,11 +18,12 @@ std::vector<double> RopeFrequencies(double base, size_t rotated_dims,
   return frequencies;
 }
 
-void RopeAngles(std::span<const double> frequencies, size_t position, float* angles) {
+void RopeAngles(std::span<const double> frequencies, size_t position, double factor,
+                float* angles) {
   for (size_t i = 0; i < frequencies.size(); ++i) {
     const SinCos both = SinAndCos(static_cast<double>(position) * frequencies[i]);
-    angles[2 * i] = static_cast<float>(both.cos);
-    angles[2 * i + 1] = static_cast<float>(both.sin);
+    angles[2 * i] = static_cast<float>(factor * both.cos);
+    angles[2 * i + 1] = static_cast<float>(factor * both.sin);
   }
 }
 

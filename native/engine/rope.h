@@ -19,8 +19,16 @@ enum class RopePairs : uint8_t {
 std::vector<double> RopeFrequencies(double base, size_t rotated_dims,
                                     std::span<const double> factors, double scale);
 
-// cos and sin of position * frequency, interleaved: (frequencies.size(), 2) float32.
-void RopeAngles(std::span<const double> frequencies, size_t position, float* angles);
+// Which values of a head turn together, how far at each position, and what they grow by.
+struct Rope {
+  RopePairs pairs;
+  std::vector<double> frequencies;
+  double factor = 1.0;
+};
+
+// factor * cos and sin of position * frequency, interleaved: (frequencies.size(), 2) float32.
+void RopeAngles(std::span<const double> frequencies, size_t position, double factor,
+                float* angles);
 
 // Rotates one head in place.
 void Rotate(float* head, const float* angles, size_t n_pairs, RopePairs pairs);

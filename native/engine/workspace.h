@@ -21,6 +21,7 @@ class FloatRows {
     if (values_.size() < rows * stride_) values_.resize(rows * stride_);
   }
   float* Row(size_t row) { return values_.data() + row * stride_; }
+  const float* Row(size_t row) const { return values_.data() + row * stride_; }
   size_t stride() const { return stride_; }
 
  private:
@@ -47,17 +48,40 @@ class QuantizedBuffer {
   QuantizedRows rows_{};
 };
 
+// Rows that matrices are multiplied with: int8 codes or, where activations stay float32, floats.
+class Operand {
+ public:
+  void Reserve(size_t rows, size_t cols, size_t tile, bool floats) {
+    if (floats) {
+      floats_.Reserve(rows, cols);
+    } else {
+      codes_.Reserve(rows, cols, tile);
+    }
+  }
+  const QuantizedRows& codes() const { return codes_.rows(); }
+  const FloatRows& floats() const { return floats_; }
+  FloatRows& floats() { return floats_; }
+
+ private:
+  QuantizedBuffer codes_;
+  FloatRows floats_;
+};
+
 // What one thread needs for itself.
 struct ThreadSpace {
   FloatRows normed;                   // (1, D)
-  QuantizedBuffer width, heads;       // (1, D), (1, H * d): a single token, quantised by each
+  FloatRows row;                      // (1, widest matrix), where activations stay float32
+  Operand width, heads;               // (1, D), (1, H * d): a single token, prepared by each
+  FloatRows head, whole;              // (1, d), (1, H * d): behind norms of queries and keys
+  uint64_t whole_for = 0;             // the phase of which `whole` is
+  const float* whole_of = nullptr;    // the row of which it is
   QuantizedBuffer key;                // (1, d), where the KV cache is int8
   std::vector<int8_t> value;          // (d_padded,), likewise
   std::vector<uint8_t> linear;        // see Kernels::linear
   FloatRows chunk;                    // (128, d_padded): columns of keys, then values, of a chunk
   std::vector<float> states;          // of a tile of queries: so far, then of the chunk at hand
   std::vector<ChunkQuery> queries;
-  uint64_t prepared_for = 0;          // the phase for which width or heads was quantised
+  uint64_t prepared_for = 0;          // the phase for which width or heads was prepared
   uint8_t* LinearScratch();
 };
 
@@ -69,9 +93,9 @@ struct Workspace {
   FloatRows attended;                 // (T, H * d)
   FloatRows gate, up;                 // (T, F)
   FloatRows projected;                // (T, D)
-  FloatRows angles;                   // (T, 2 * pairs)
+  FloatRows angles;                   // (T, 2 * pairs of all ropes, and the query's scale)
   FloatRows logits;                   // (n, V) where V is no multiple of 16
-  QuantizedBuffer width, heads, ffn;  // (T, D), (T, H * d), (T, F)
+  Operand width, heads, ffn;          // (T, D), (T, H * d), (T, F)
   std::vector<float> partials;        // (T, H, chunks, 16 + d_padded)
   std::vector<ThreadSpace> threads;
 };

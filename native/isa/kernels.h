@@ -30,8 +30,18 @@ struct Kernels {
   // gate = gate / (1 + exp(-gate)) * up.
   void (*swiglu)(float* gate, const float* up, size_t n);
 
+  // gate = gate / (1 + exp(-2 u)) * up, u = sqrt(2 / pi) * (gate + 0.044715 gate^3): GELU as tanh
+  // approximates it, of which the half of 1 + tanh(u) is written as a sigmoid.
+  void (*geglu)(float* gate, const float* up, size_t n);
+
   // out = out + x.
   void (*add)(float* out, const float* x, size_t n);
+
+  // x = x * by.
+  void (*scale)(float* x, float by, size_t n);
+
+  // x = cap * tanh(x / cap).
+  void (*soft_cap)(float* x, float cap, size_t n);
 
   // float32 <-> float16, n values; to float16 rounds half to even.
   void (*halves_to_floats)(const uint16_t* x, size_t n, float* out);
@@ -39,18 +49,18 @@ struct Kernels {
 
   // Queries (d_padded,) against a chunk: float16 keys and values are (64, d_padded); float32 keys
   // are columns, (4, d_padded, 16), values (64, d_padded); d_padded a multiple of 16. Beyond the
-  // keys that a query sees they may hold anything.
+  // keys that a query sees they may hold anything. A cap above 0: scores are softly capped.
   void (*attend)(const ChunkQuery* queries, size_t n_queries, const float* key_columns,
-                 const float* values, size_t d_padded, float scale);
+                 const float* values, size_t d_padded, float scale, float cap);
   // The columns of the first n_keys of (64, d_padded) float16 keys.
   void (*halves_to_columns)(const uint16_t* keys, size_t n_keys, size_t d_padded, float* columns);
   void (*attend_halves)(const ChunkQuery* queries, size_t n_queries, const uint16_t* keys,
-                        const uint16_t* values, size_t d_padded, float scale);
+                        const uint16_t* values, size_t d_padded, float scale, float cap);
 
   // Queries against a chunk of int8 keys and values, heads of d values. Beyond the keys that a query
   // sees the chunk may hold anything.
   void (*attend_codes)(const ChunkQuery* queries, size_t n_queries, const CodedChunk& chunk,
-                       size_t d, float scale);
+                       size_t d, float scale, float cap);
 
   // n values to codes of one scale, which it returns; `codes` has room for n rounded up to 16.
   float (*quantize_head)(const float* x, size_t n, int8_t* codes);

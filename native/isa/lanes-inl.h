@@ -270,5 +270,25 @@ ABOARD_INLINE F32x16 Exp(F32x16 x) {
   return Select(tiny, Splat(0.0f), p * power);
 }
 
+// tanh(x) in float32, within 2 ulp: below 0.625 a polynomial in x^2, fitted to the function, above it
+// 1 - 2 / (e^2|x| + 1) with the sign of x.
+ABOARD_INLINE F32x16 Tanh(F32x16 x) {
+  const F32x16 z = x * x;
+  F32x16 p = Splat(-0x1.901808p-8f);
+  p = p * z + Splat(0x1.581fa8p-6f);
+  p = p * z + Splat(-0x1.b928ep-5f);
+  p = p * z + Splat(0x1.110e2ep-3f);
+  p = p * z + Splat(-0x1.555552p-2f);
+  const F32x16 near = (p * z) * x + x;
+  const F32x16 magnitude = FromBits(Bits(x) & SplatI(0x7fffffff));
+  const F32x16 far = Splat(1.0f) - Splat(2.0f) / (Exp(magnitude + magnitude) + Splat(1.0f));
+  const I32x16 sign = Bits(x) - (Bits(x) & SplatI(0x7fffffff));
+  return Select(Less(magnitude, Splat(0.625f)), near, FromBits(Bits(far) + sign));
+}
+// cap * tanh(x / cap): nearly x where it is small, never beyond the cap.
+ABOARD_INLINE F32x16 SoftCap(F32x16 x, float cap) {
+  return Splat(cap) * Tanh(x / Splat(cap));
+}
+
 }  // namespace
 }  // namespace aboard

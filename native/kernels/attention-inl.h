@@ -253,10 +253,18 @@ ABOARD_INLINE void Soften(const ChunkQuery* queries, size_t first_group, size_t 
   }
 }
 
+// Scores of groups [first_group, last_group), capped; by itself, for few models do so.
+__attribute__((noinline)) void CapScores(size_t n_queries, size_t first_group, size_t last_group,
+                                         float cap, F32x16 (*scores)[kKeyChunk / 16]) {
+  for (size_t q = 0; q < n_queries; ++q) {
+    for (size_t g = first_group; g < last_group; ++g) scores[q][g] = SoftCap(scores[q][g], cap);
+  }
+}
+
 template <class Elements, int kQueries>
 __attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
                                          const typename Elements::Element* keys, size_t d,
-                                         float scale, Weights* weights) {
+                                         float scale, float cap, Weights* weights) {
   const auto [first_group, last_group] = GroupsSeen<kQueries>(queries);
   F32x16 scores[kQueries][kKeyChunk / 16];
   for (size_t g = first_group; g < last_group; ++g) {
@@ -265,6 +273,7 @@ __attribute__((noinline)) void ScoreTile(const ChunkQuery* queries,
 #pragma GCC unroll 4
     for (int q = 0; q < kQueries; ++q) scores[q][g] = all[q] * Splat(scale);
   }
+  if (cap > 0.0f) CapScores(kQueries, first_group, last_group, cap, scores);
   Soften<kQueries>(queries, first_group, last_group, scores, weights);
 }
 
@@ -285,12 +294,12 @@ __attribute__((noinline)) void WeighTile(const ChunkQuery* queries,
 // Keys, then values: a chunk of one of them at a time fits the first-level cache.
 template <class Elements>
 void Attend(const ChunkQuery* queries, size_t n_queries, const typename Elements::Element* keys,
-            const typename Elements::Element* values, size_t d, float scale) {
+            const typename Elements::Element* values, size_t d, float scale, float cap) {
   Weights weights[kTogether];
   for (; n_queries > 0; queries += kTogether) {
     const size_t n = n_queries < kTogether ? n_queries : kTogether;
     Elements::InScoreTiles(n, [&](auto size, size_t first) ABOARD_LAMBDA {
-      ScoreTile<Elements, decltype(size)::kValue>(queries + first, keys, d, scale,
+      ScoreTile<Elements, decltype(size)::kValue>(queries + first, keys, d, scale, cap,
                                                   weights + first);
     });
     InTiles(n, [&](auto size, size_t first) ABOARD_LAMBDA {

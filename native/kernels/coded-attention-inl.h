@@ -90,7 +90,8 @@ ABOARD_INLINE void CodeWeights(const ChunkQuery& query, size_t first_group, size
 
 template <int kQueries>
 __attribute__((noinline)) void ScoreCodes(const ChunkQuery* queries, const CodedChunk& chunk,
-                                          size_t blocks, float scale, CodedWeights* weights) {
+                                          size_t blocks, float scale, float cap,
+                                          CodedWeights* weights) {
   const auto [first_group, last_group] = GroupsSeen<kQueries>(queries);
   QueryCode codes[kQueries * kMaxHead];  // (blocks, kQueries, 32)
   for (size_t b = 0; b < blocks; ++b) {
@@ -106,6 +107,7 @@ __attribute__((noinline)) void ScoreCodes(const ChunkQuery* queries, const Coded
 #pragma GCC unroll 4
     for (int q = 0; q < kQueries; ++q) scores[q][g] = all[q] * Splat(scale);
   }
+  if (cap > 0.0f) CapScores(kQueries, first_group, last_group, cap, scores);
   Weights floats[kQueries];
   Soften<kQueries>(queries, first_group, last_group, scores, floats);
   for (int q = 0; q < kQueries; ++q) {
@@ -147,13 +149,14 @@ __attribute__((noinline)) void WeighCodes(const ChunkQuery* queries, const Coded
 }
 
 void AttendCodes(const ChunkQuery* queries, size_t n_queries, const CodedChunk& chunk, size_t d,
-                 float scale) {
+                 float scale, float cap) {
   const size_t blocks = (d + kBlock - 1) / kBlock, d_padded = (d + 15) / 16 * 16;
   CodedWeights weights[kTogether];
   while (n_queries > 0) {
     const size_t n = n_queries < kTogether ? n_queries : kTogether;
     InTiles(n, [&](auto size, size_t first) {
-      ScoreCodes<decltype(size)::kValue>(queries + first, chunk, blocks, scale, weights + first);
+      ScoreCodes<decltype(size)::kValue>(queries + first, chunk, blocks, scale, cap,
+                                         weights + first);
     });
     InTiles(n, [&](auto size, size_t first) {
       WeighCodes<decltype(size)::kValue>(queries + first, chunk, d_padded, weights + first);

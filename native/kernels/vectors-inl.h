@@ -89,6 +89,28 @@ void SwiGlu(float* gate, const float* up, size_t n) {
   }
 }
 
+void GeGlu(float* gate, const float* up, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    const F32x16 g = LoadUpTo16(gate + i, n - i);
+    // -2 sqrt(2 / pi) and 0.044715 times that.
+    const F32x16 u = g * (Splat(-0x1.988454p+0f) + Splat(-0x1.2444f2p-4f) * (g * g));
+    const F32x16 gelu = g / (Splat(1.0f) + Exp(u));
+    StoreUpTo16(gelu * LoadUpTo16(up + i, n - i), gate + i, n - i);
+  }
+}
+
+void Scale(float* x, float by, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    StoreUpTo16(LoadUpTo16(x + i, n - i) * Splat(by), x + i, n - i);
+  }
+}
+
+void SoftCapAll(float* x, float cap, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    StoreUpTo16(SoftCap(LoadUpTo16(x + i, n - i), cap), x + i, n - i);
+  }
+}
+
 void Add(float* out, const float* x, size_t n) {
   for (size_t i = 0; i < n; i += 16) {
     StoreUpTo16(LoadUpTo16(out + i, n - i) + LoadUpTo16(x + i, n - i), out + i, n - i);

@@ -89,20 +89,58 @@ class Matrices {
   std::map<std::string, PackedMatrix> matrices_;
 };
 
+Linear ReadLinear(Reader& reader, const Matrices& matrices) {
+  const PackedMatrix& matrix = matrices[reader.Text()];
+  return {matrix, reader.Values<float>()};
+}
+
 Layer ReadLayer(Reader& reader, const Matrices& matrices) {
   Layer layer;
   AttentionBlock& attention = layer.attention;
-  attention.norm = reader.Values<float>();
-  for (PackedMatrix* each :
-       {&attention.query, &attention.key, &attention.value, &attention.output}) {
-    *each = matrices[reader.Text()];
+  for (Linear* each : {&attention.query, &attention.key, &attention.value, &attention.output}) {
+    *each = ReadLinear(reader, matrices);
   }
+  for (Vector* each : {&attention.norm, &attention.post_norm, &attention.query_norm,
+                       &attention.key_norm}) {
+    *each = reader.Values<float>();
+  }
+  attention.window = reader.Size();
+  attention.rope = static_cast<int>(reader.Size()) - 1;
   FeedForwardBlock& feed_forward = layer.feed_forward;
-  feed_forward.norm = reader.Values<float>();
-  for (PackedMatrix* each : {&feed_forward.gate, &feed_forward.up, &feed_forward.down}) {
-    *each = matrices[reader.Text()];
+  for (Linear* each : {&feed_forward.gate, &feed_forward.up, &feed_forward.down}) {
+    *each = ReadLinear(reader, matrices);
   }
+  feed_forward.norm = reader.Values<float>();
+  feed_forward.post_norm = reader.Values<float>();
+  feed_forward.function = reader.Size() == 0 ? GateFunction::kSilu : GateFunction::kGelu;
   return layer;
+}
+
+DecoderShape ReadShape(Reader& reader) {
+  DecoderShape shape;
+  for (size_t* each : {&shape.width, &shape.query_heads, &shape.kv_heads, &shape.head_dim,
+                       &shape.ffn_width, &shape.vocabulary}) {
+    *each = reader.Size();
+  }
+  for (float* each : {&shape.norm_eps, &shape.score_scale, &shape.score_cap,
+                      &shape.embedding_scale, &shape.residual_scale, &shape.logit_scale,
+                      &shape.logit_cap}) {
+    *each = reader.Value<float>();
+  }
+  shape.temperature = reader.Value<double>();
+  shape.temperature_context = reader.Size();
+  for (size_t n = reader.Size(); n > 0; --n) {
+    Rope rope;
+    rope.pairs = reader.Size() == 0 ? RopePairs::kAdjacent : RopePairs::kHalves;
+    rope.frequencies = reader.Values<double>();
+    rope.factor = reader.Value<double>();
+    shape.ropes.push_back(rope);
+  }
+  return shape;
+}
+
+KvFormat KvFormatOf(const std::string& name) {
+  return name == "int8" ? KvFormat::kInt8 : name == "f32" ? KvFormat::kF32 : KvFormat::kF16;
 }
 
 // The same tokens once more, beginning with the chunks of `donor`; ends the program where a logit
@@ -127,23 +165,10 @@ void CheckSharing(Decoder& decoder, KvCache& donor, const std::vector<int32_t>& 
 
 void Replay(const char* path, size_t threads, bool together) {
   Reader reader(path);
-  DecoderShape shape;
-  shape.width = reader.Size();
-  shape.query_heads = reader.Size();
-  shape.kv_heads = reader.Size();
-  shape.head_dim = reader.Size();
-  shape.ffn_width = reader.Size();
-  shape.vocabulary = reader.Size();
-  shape.norm_eps = reader.Value<float>();
-  shape.score_scale = reader.Value<float>();
-  shape.rope_pairs = reader.Size() == 0 ? RopePairs::kAdjacent : RopePairs::kHalves;
-  const double base = reader.Value<double>(), scale = reader.Value<double>();
-  const size_t rotated_dims = reader.Size();
-  shape.rope_frequencies =
-      RopeFrequencies(base, rotated_dims, reader.Values<double>(), scale);
+  const DecoderShape shape = ReadShape(reader);
   const std::vector<int32_t> tokens = reader.Values<int32_t>();
   const size_t chunk = reader.Size();
-  const KvFormat kv_format = reader.Text() == "int8" ? KvFormat::kInt8 : KvFormat::kF16;
+  const KvFormat kv_format = KvFormatOf(reader.Text());
   Matrices matrices;
   for (size_t n = reader.Size(); n > 0; --n) matrices.Read(reader);
   const PackedMatrix embedding = matrices[reader.Text()], head = matrices[reader.Text()];

@@ -62,24 +62,46 @@ class Decoder:
         ffn_width: int,
         norm_eps: float,
         score_scale: float,
-        rope_pairs: str,
-        rope_frequencies: Sequence[float],
+        score_cap: float = 0.0,
+        embedding_scale: float = 1.0,
+        residual_scale: float = 1.0,
+        logit_scale: float = 1.0,
+        logit_cap: float = 0.0,
+        temperature: tuple[float, int] = (0.0, 1),
         threads: int,
         kv: str = "f16",
     ) -> None: ...
-    def add_layer(
+    def add_rope(self, *, pairs: str, frequencies: Sequence[float], factor: float = 1.0) -> int: ...
+    def add_attention(
         self,
         *,
-        attention_norm: NDArray[np.float32],
         query: Matrix,
         key: Matrix,
         value: Matrix,
         output: Matrix,
-        ffn_norm: NDArray[np.float32],
+        query_bias: NDArray[np.float32] | None = None,
+        key_bias: NDArray[np.float32] | None = None,
+        value_bias: NDArray[np.float32] | None = None,
+        output_bias: NDArray[np.float32] | None = None,
+        norm: NDArray[np.float32] | None = None,
+        post_norm: NDArray[np.float32] | None = None,
+        query_norm: NDArray[np.float32] | None = None,
+        key_norm: NDArray[np.float32] | None = None,
+        window: int = 0,
+        rope: int | None = None,
+    ) -> None: ...
+    def add_feed_forward(
+        self,
+        *,
         gate: Matrix,
         up: Matrix,
         down: Matrix,
-        window: int = 0,
+        gate_bias: NDArray[np.float32] | None = None,
+        up_bias: NDArray[np.float32] | None = None,
+        down_bias: NDArray[np.float32] | None = None,
+        norm: NDArray[np.float32] | None = None,
+        post_norm: NDArray[np.float32] | None = None,
+        function: str = "silu",
     ) -> None: ...
     def new_cache(self, capacity: int) -> KvCache: ...
     def kv_memory(self) -> KvMemory: ...
@@ -107,6 +129,8 @@ def rms_norm(
     x: NDArray[np.float32], weight: NDArray[np.float32], eps: float
 ) -> NDArray[np.float32]: ...
 def swiglu(gate: NDArray[np.float32], up: NDArray[np.float32]) -> NDArray[np.float32]: ...
+def geglu(gate: NDArray[np.float32], up: NDArray[np.float32]) -> NDArray[np.float32]: ...
+def soft_cap(x: NDArray[np.float32], cap: float) -> NDArray[np.float32]: ...
 def exp(x: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def to_halves(x: NDArray[np.float32]) -> NDArray[np.uint16]: ...
 def from_halves(x: NDArray[np.uint16]) -> NDArray[np.float32]: ...
@@ -118,6 +142,7 @@ def attend(
     window: int = 0,
     copies: int = 1,
     halves: bool = False,
+    cap: float = 0.0,
 ) -> NDArray[np.float32]: ...
 def attend_codes(
     queries: NDArray[np.float32],
@@ -125,12 +150,15 @@ def attend_codes(
     values: NDArray[np.float32],
     scale: float,
     spans: Sequence[tuple[int, int]],
+    cap: float = 0.0,
 ) -> NDArray[np.float32]: ...
 def dot_ops_per_s(threads: int) -> float: ...
 def rope_frequencies(
     base: float, rotated_dims: int, factors: Sequence[float] = (), scale: float = 1.0
 ) -> list[float]: ...
-def rope_angles(frequencies: Sequence[float], position: int) -> NDArray[np.float32]: ...
+def rope_angles(
+    frequencies: Sequence[float], position: int, factor: float = 1.0
+) -> NDArray[np.float32]: ...
 def sample(
     logits: NDArray[np.float32],
     *,

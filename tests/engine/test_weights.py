@@ -145,7 +145,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["blk.0.attn_q.bias", "blk.0.attn_q_norm.weight", "blk.1.ffn_up.weight", "extra"]
+    "name", ["blk.0.attn_norm.bias", "blk.0.attn_q_norm.weight", "blk.1.ffn_up.weight", "extra"]
 )
 def test_a_tensor_that_nothing_uses_is_named(tmp_path: Path, name: str) -> None:
     path = made(tmp_path / "tiny", change=with_tensor(name, ones(32)))

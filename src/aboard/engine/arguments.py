@@ -11,6 +11,7 @@ import numpy.typing as npt
 from aboard.errors import ContextOverflow, UsageError
 
 KV_FORMATS = ("f16", "int8")  # how keys and values may be stored
+ACTIVATIONS = ("int8", "float32")  # what matrices may be multiplied with
 
 
 def is_integer(value: object) -> bool:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from aboard.engine.weights import Weights
-from aboard.errors import ConfigError
-from aboard.models import DecoderModel
+from aboard.engine.rope import rope_frequencies, rope_growth
+from aboard.engine.weights import Float32, Weights
+from aboard.models.decoder import Attention, DecoderModel, GatedFeedForward, Weight
 
 if TYPE_CHECKING:
     from aboard._native import Decoder
 
-_LARGEST_ANGLE = 2.0**31  # up to there the engine's sine and cosine hold (native/engine/rope.cc)
 
+def build_decoder(
+    config: DecoderModel, weights: Weights, threads: int, kv: str = "f16", context: int = 1
+) -> Decoder:
+    """The native decoder over packed `weights`.
 
-def build_decoder(config: DecoderModel, weights: Weights, threads: int, kv: str = "f16") -> Decoder:
-    """The native decoder over packed `weights`; `threads` compute, `kv` is how its caches store.
+    `threads` compute; `kv` is how its caches store: "f16", "int8", or "f32", with which activations
+    stay float32, too. `context`: tokens a session may hold.
 
     Raises
     ------
@@ -25,52 +28,75 @@ def build_decoder(config: DecoderModel, weights: Weights, threads: int, kv: str 
     """
     from aboard import _native
 
-    matrices, vectors = weights.matrices, weights.vectors
+    temperature = config.temperature
     decoder = _native.Decoder(
-        embedding=matrices[config.embedding.name],
-        final_norm=vectors[config.final_norm.name],
-        head=matrices[config.head.name],
+        embedding=weights.matrices[config.embedding.label],
+        final_norm=weights.vectors[config.final_norm.name],
+        head=weights.matrices[config.head.label],
         query_heads=config.n_query_heads,
         kv_heads=config.n_kv_heads,
         head_dim=config.head_dim,
         ffn_width=config.ffn_width,
         norm_eps=config.norm_eps,
-        score_scale=1.0 / math.sqrt(config.head_dim),
-        rope_pairs=config.rope.pairs,
-        rope_frequencies=_rope_frequencies(config, weights),
+        score_scale=config.score_scale or 1.0 / math.sqrt(config.head_dim),
+        score_cap=config.score_cap,
+        embedding_scale=config.embedding_scale,
+        residual_scale=config.residual_scale,
+        logit_scale=config.logit_scale,
+        logit_cap=config.logit_cap,
+        temperature=(temperature.strength, temperature.context) if temperature else (0.0, 1),
         threads=threads,
         kv=kv,
     )
-    for layer in config.layers:
-        attention, feed_forward = layer.attention, layer.feed_forward
-        decoder.add_layer(
-            attention_norm=vectors[attention.norm.name],
-            query=matrices[attention.query.name],
-            key=matrices[attention.key.name],
-            value=matrices[attention.value.name],
-            output=matrices[attention.output.name],
-            ffn_norm=vectors[feed_forward.norm.name],
-            gate=matrices[feed_forward.gate.name],
-            up=matrices[feed_forward.up.name],
-            down=matrices[feed_forward.down.name],
-            window=attention.window,
+    indices = {
+        rope: decoder.add_rope(
+            pairs=rope.pairs,
+            frequencies=rope_frequencies(rope, weights.vectors, context, config.context_length),
+            factor=rope_growth(rope),
         )
+        for rope in config.ropes
+    }
+    for layer in config.layers:
+        rope = layer.attention.rope
+        _add_attention(decoder, layer.attention, weights, None if rope is None else indices[rope])
+        _add_feed_forward(decoder, layer.feed_forward, weights)
     return decoder
 
 
-def _rope_frequencies(config: DecoderModel, weights: Weights) -> list[float]:
-    """Radians a position, one for each pair of values of a head; sound over the whole context."""
-    from aboard import _native
+def _add_attention(decoder: Decoder, block: Attention, weights: Weights, rope: int | None) -> None:
+    matrices = weights.matrices
+    decoder.add_attention(
+        query=matrices[block.query.weight.label],
+        key=matrices[block.key.weight.label],
+        value=matrices[block.value.weight.label],
+        output=matrices[block.output.weight.label],
+        query_bias=_vector(weights, block.query.bias),
+        key_bias=_vector(weights, block.key.bias),
+        value_bias=_vector(weights, block.value.bias),
+        output_bias=_vector(weights, block.output.bias),
+        norm=_vector(weights, block.norm),
+        post_norm=_vector(weights, block.post_norm),
+        query_norm=_vector(weights, block.query_norm),
+        key_norm=_vector(weights, block.key_norm),
+        window=block.window,
+        rope=rope,
+    )
 
-    rope = config.rope
-    divisors = [] if rope.divisors is None else weights.vectors[rope.divisors.name].tolist()
-    if any(divisor <= 0 for divisor in divisors):
-        raise ConfigError(f"a divisor of the rope frequencies is {min(divisors)}, expected above 0")
-    found = _native.rope_frequencies(rope.base, rope.rotated_dims, divisors, rope.scale)
-    if max(found) * config.context_length >= _LARGEST_ANGLE:
-        raise ConfigError(
-            f"the rope turns by {max(found):.3g} radians a token, too far to tell "
-            f"{config.context_length} positions apart",
-            hint="The base, the scaling factor or the divisors in the file are damaged.",
-        )
-    return found
+
+def _add_feed_forward(decoder: Decoder, block: GatedFeedForward, weights: Weights) -> None:
+    matrices = weights.matrices
+    decoder.add_feed_forward(
+        gate=matrices[block.gate.weight.label],
+        up=matrices[block.up.weight.label],
+        down=matrices[block.down.weight.label],
+        gate_bias=_vector(weights, block.gate.bias),
+        up_bias=_vector(weights, block.up.bias),
+        down_bias=_vector(weights, block.down.bias),
+        norm=_vector(weights, block.norm),
+        post_norm=_vector(weights, block.post_norm),
+        function=block.function,
+    )
+
+
+def _vector(weights: Weights, vector: Weight | None) -> Float32 | None:
+    return None if vector is None else weights.vectors[vector.name]

@@ -50,8 +50,9 @@ class Attestation:
         Everything that decides token ids, and the chat template; None where the file has none.
     numerics_version : int
         Names the exact arithmetic.
-    kv : str
-        How keys and values were stored, which is part of the arithmetic.
+    kv, activations, rope : str
+        How keys and values were stored, what matrices were multiplied with, and which of several
+        ropes the context takes: all part of the arithmetic.
     prompts_sha256 : str
         The prompts, as text.
     tokens_sha256, logits_sha256 : str
@@ -66,6 +67,8 @@ class Attestation:
     template_sha256: str | None
     numerics_version: int
     kv: str
+    activations: str
+    rope: str
     prompts_sha256: str
     tokens_sha256: str
     logits_sha256: str
@@ -100,6 +103,8 @@ def attest(model: Model) -> Attestation:
         template_sha256=model.chat_template.sha256 if model.chat_template else None,
         numerics_version=_native.NUMERICS_VERSION,
         kv=model.kv,
+        activations=model.activations,
+        rope=model.rope,
         prompts_sha256=_texts_sha256(PROMPTS),
         tokens_sha256=tokens.hexdigest(),
         logits_sha256=logits.hexdigest(),
@@ -134,6 +139,8 @@ def check(model: Model, path: Path) -> Attestation:
 
 _HINTS = {
     "kv": "Compare with the same --kv.",
+    "activations": "Compare with the same activations.",
+    "rope": "Compare with the same context.",
     "numerics_version": "Compare with the same version of Aboard.",
     "prompts_sha256": "Compare with the same version of Aboard.",
     "tokens_sha256": "This CPU computes something else: report it, with both files.",
@@ -178,7 +185,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         data = None
     if isinstance(data, dict):
-        data.setdefault("kv", "f16")  # files of before there was a choice
+        data = {"kv": "f16", "activations": "int8", "rope": "plain", **data}  # of old files
     names = {field.name for field in fields(Attestation)}
     if (
         not isinstance(data, dict)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from aboard.checkpoint.gguf import open_gguf
 from aboard.engine.answer_state import Step
 from aboard.engine.arguments import (
+    ACTIVATIONS,
     KV_FORMATS,
     checked_choice,
     checked_integer,
@@ -22,6 +23,7 @@ from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.options import checked_options
 from aboard.engine.prefix import PREFIX_CACHE_BYTES, PrefixCache
+from aboard.engine.rope import is_long
 from aboard.engine.scheduler import Scheduler
 from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE
 from aboard.engine.session import Session
@@ -42,6 +44,7 @@ def load(
     threads: int | None = None,
     context: int | None = None,
     kv: str = "f16",
+    activations: str = "int8",
     prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
 ) -> Model:
     """The model in the GGUF file at `path`, ready to run.
@@ -62,6 +65,9 @@ def load(
         How keys and values are stored: "f16", or "int8", which takes half of the memory and is
         faster in long contexts. The answers of the two differ slightly; each is the same on every
         machine.
+    activations : str
+        What matrices are multiplied with: "int8", or "float32" with keys and values in float32,
+        which is slow, and as exact as the weights: to check a model, or an engine, against another.
     prefix_cache_bytes : int
         How much memory may keep beginnings of prompts that were computed, for prompts that begin
         alike; it changes no answer. `generate`, `chat` and `batch` use it, sessions that ask for
@@ -76,13 +82,13 @@ def load(
     TokenizerError
         Its tokenizer is unknown or contradictory.
     UsageError
-        `threads`, `context` or `prefix_cache_bytes` is out of range, `kv` is unknown, or
-        `ABOARD_ISA` names what doesn't run here.
+        `threads`, `context` or `prefix_cache_bytes` is out of range, `kv` or `activations` is
+        unknown, they exclude each other, or `ABOARD_ISA` names what doesn't run here.
     """
     from aboard import _native
 
     n_threads = checked_threads(threads)
-    kv = checked_choice("kv", kv, KV_FORMATS)
+    kv = _checked_kv(kv, activations)
     prefix_cache = PrefixCache(prefix_cache_bytes)
     use_isa_of_environment()
     # The tokenizer is built while the weights are read: it needs one thread, and it is made before
@@ -133,7 +139,7 @@ class Model:
     decode_weight_bytes : int
         Those that decoding one token reads: all but an embedding that is not the head, too.
     kv : str
-        How its KV caches store, "f16" or "int8".
+        How its KV caches store: "f16", "int8", or "f32" where activations stay float32.
     decoder : Decoder
         The native model.
     prefix_cache : PrefixCache
@@ -160,10 +166,10 @@ class Model:
         self.weights_sha256 = weights.sha256
         self.weights_bytes = weights.size_bytes
         tied = config.head == config.embedding
-        unread = 0 if tied else weights.matrices[config.embedding.name].size_bytes
+        unread = 0 if tied else weights.matrices[config.embedding.label].size_bytes
         self.decode_weight_bytes = self.weights_bytes - unread
         self.kv = kv
-        self.decoder = build_decoder(config, weights, threads, kv)
+        self.decoder = build_decoder(config, weights, threads, kv, context_length)
         self._tokenizer = tokenizer
 
     def __repr__(self) -> str:
@@ -183,6 +189,19 @@ class Model:
                 f"{self.path}: has no tokenizer", hint="Only `logits` and sessions work, on ids."
             )
         return self._tokenizer
+
+    @property
+    def activations(self) -> str:
+        """What its matrices are multiplied with: "int8" or "float32"."""
+        return "float32" if self.kv == "f32" else "int8"
+
+    @property
+    def rope(self) -> str:
+        """Which of its ropes the context takes: "short", "long", or "plain" where there is one."""
+        two = [rope for rope in self.config.ropes if rope.long_divisors is not None]
+        if not two:
+            return "plain"
+        return "long" if any(is_long(rope, self.context_length) for rope in two) else "short"
 
     @property
     def threads(self) -> int:
@@ -438,6 +457,19 @@ def _texts(session: Session, steps: Iterator[Step]) -> Iterator[str]:
         for step in steps:
             if step.text:
                 yield step.text
+
+
+def _checked_kv(kv: str, activations: str) -> str:
+    """How caches store: as `kv` says, or "f32" where activations stay float32."""
+    checked_choice("kv", kv, KV_FORMATS)
+    if checked_choice("activations", activations, ACTIVATIONS) == "int8":
+        return kv
+    if kv != "f16":
+        raise UsageError(
+            f"kv is {kv!r}, but with float32 activations keys and values are float32, too",
+            hint="Leave one of the two out.",
+        )
+    return "f32"
 
 
 def _checked_context(context: int | None, longest: int) -> int:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _MAGIC = b"ABOARDKV"
 _LENGTH = struct.Struct("<I")
 _MAX_HEADER_BYTES = 1 << 28
+# What files of before there was a choice don't say.
+_WITHOUT_A_CHOICE = {"kv": "f16", "activations": "int8", "rope": "plain"}
 _ANEW = "Name another file, or make it anew: `aboard state`, or `save` of a session."
 
 
@@ -49,6 +51,8 @@ def save_session(session: Session, path: Path) -> None:
             "numerics_version": _native.NUMERICS_VERSION,
             "weights_sha256": session.model.weights_sha256,
             "kv": cache.format,
+            "activations": session.model.activations,
+            "rope": session.model.rope,
             "chunk_bytes": cache.chunk_bytes,
             "tokens": list(session.tokens),
         }
@@ -164,11 +168,13 @@ def _read(session: Session, file: BinaryIO, path: Path) -> None:
     from aboard import _native
 
     cache = session.cache
-    header = {"kv": "f16", **_header(file, path)}  # files of before there was a choice
+    header = {**_WITHOUT_A_CHOICE, **_header(file, path)}
     for name, want in (
         ("numerics_version", _native.NUMERICS_VERSION),
         ("weights_sha256", session.model.weights_sha256),
         ("kv", cache.format),
+        ("activations", session.model.activations),
+        ("rope", session.model.rope),
         ("chunk_bytes", cache.chunk_bytes),
     ):
         if header.get(name) != want:

@@ -32,7 +32,7 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The tensors of a model, packed; vectors as float32."""
+    """The tensors of a model, packed, by label; vectors as float32, by name."""
 
     matrices: Mapping[str, Matrix]
     vectors: Mapping[str, Float32]
@@ -60,11 +60,14 @@ def load_weights(file: GgufFile, model: DecoderModel, threads: int) -> Weights:
     """
     from aboard import _native
 
-    matrices = {weight.name: _found(file, weight) for weight in model.matrices()}
+    tensors = _tensors(file, model)
     vectors = {weight.name: _found(file, weight) for weight in model.vectors()}
-    _refuse_unknown(file, [*matrices, *vectors])
+    _refuse_unknown(file, [*tensors, *vectors])
+    parts = {
+        part.label: (tensor.info, part) for tensor in tensors.values() for part in tensor.parts
+    }
     size_bytes = sum(
-        _native.packed_size(_kernel_format(info), *info.shape) for info in matrices.values()
+        _native.packed_size(_kernel_format(info), *part.shape) for info, part in parts.values()
     )
     try:
         arena = _native.Arena(size_bytes)
@@ -75,26 +78,57 @@ def load_weights(file: GgufFile, model: DecoderModel, threads: int) -> Weights:
         ) from None
     # The embedding first, then the layers in order: the engine walks memory as it lies.
     packed = {
-        name: _native.Matrix(arena, info.format, *info.shape) for name, info in matrices.items()
+        weight.label: _native.Matrix(arena, parts[weight.label][0].format, *weight.shape)
+        for weight in model.matrices()
     }
-    in_file_order = sorted(matrices.values(), key=lambda info: (str(info.path), info.offset))
+    in_file_order = sorted(
+        tensors.values(), key=lambda tensor: (str(tensor.info.path), tensor.info.offset)
+    )
     with ThreadPoolExecutor(threads, "aboard-load") as pool:
-        digests = dict(pool.map(lambda info: _pack(file, info, packed[info.name]), in_file_order))
+        digests = dict(pool.map(lambda tensor: _pack(file, tensor, packed), in_file_order))
     unpacked = {}
     for name, info in vectors.items():
         unpacked[name], digests[name] = _vector(file, info)
     return Weights(
-        packed, unpacked, _weights_sha256([*matrices.values(), *vectors.values()], digests)
+        packed,
+        unpacked,
+        _weights_sha256(
+            [*(tensor.info for tensor in tensors.values()), *vectors.values()], digests
+        ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """A tensor of the file and the matrices that its rows become, in order."""
+
+    info: TensorInfo
+    parts: list[Weight]
+
+
+def _tensors(file: GgufFile, model: DecoderModel) -> dict[str, _Tensor]:
+    """The tensors that hold the model's matrices, by name."""
+    tensors: dict[str, _Tensor] = {}
+    for weight in model.matrices():
+        info = _found(file, weight)
+        tensors.setdefault(weight.name, _Tensor(info, [])).parts.append(weight)
+    for tensor in tensors.values():
+        tensor.parts.sort(key=lambda part: part.first_row)
+        end = 0
+        for part in tensor.parts:
+            assert part.first_row == end, f"the parts of {part.name} don't follow each other"
+            end += part.shape[0]
+        assert end == tensor.info.shape[0], f"the parts of {tensor.info.name} are not all of it"
+    return tensors
 
 
 def _found(file: GgufFile, weight: Weight) -> TensorInfo:
     info = file.tensors.get(weight.name)
     if info is None:
         raise MalformedFile(f"{file.path}: has no tensor {weight.name!r}", hint=_DAMAGED)
-    if info.shape != weight.shape:
+    if info.shape != weight.tensor_shape:
         raise MalformedFile(
-            f"{file.path}: tensor {weight.name!r} is {info.shape}, expected {weight.shape}",
+            f"{file.path}: tensor {weight.name!r} is {info.shape}, expected {weight.tensor_shape}",
             hint=_DAMAGED,
         )
     return info
@@ -118,24 +152,26 @@ def _kernel_format(info: TensorInfo) -> str:
     return info.format
 
 
-def _pack(file: GgufFile, info: TensorInfo, matrix: Matrix) -> tuple[str, str]:
-    """Pack one matrix; its name and the SHA-256 of its bytes."""
-    rows = info.shape[0]
-    row_bytes = info.size_bytes // rows
+def _pack(file: GgufFile, tensor: _Tensor, packed: Mapping[str, Matrix]) -> tuple[str, str]:
+    """Pack the matrices of one tensor; its name and the SHA-256 of its bytes."""
+    info = tensor.info
+    row_bytes = info.size_bytes // info.shape[0]
     step = max(_CHUNK_BYTES // row_bytes // _PANEL_ROWS, 1) * _PANEL_ROWS
-    buffer = np.empty(min(step, rows) * row_bytes, np.uint8)
+    buffer = np.empty(min(step, info.shape[0]) * row_bytes, np.uint8)
     digest = hashlib.sha256()
-    for first in range(0, rows, step):
-        raw = buffer[: min(step, rows - first) * row_bytes]
-        file.read_into(info.name, raw, first * row_bytes)
-        digest.update(raw.data)
-        bad = matrix.pack(raw, first)
-        if bad is not None:
-            raise CorruptTensor(
-                f"{info.path}: tensor {info.name!r}: row {bad} holds NaN or infinity where a "
-                "scale or a weight should be",
-                hint=_DAMAGED,
-            )
+    for part in tensor.parts:
+        rows = part.shape[0]
+        for first in range(0, rows, step):
+            raw = buffer[: min(step, rows - first) * row_bytes]
+            file.read_into(info.name, raw, (part.first_row + first) * row_bytes)
+            digest.update(raw.data)
+            bad = packed[part.label].pack(raw, first)
+            if bad is not None:
+                raise CorruptTensor(
+                    f"{info.path}: tensor {info.name!r}: row {part.first_row + bad} holds NaN or "
+                    "infinity where a scale or a weight should be",
+                    hint=_DAMAGED,
+                )
     return info.name, digest.hexdigest()
 
 

@@ -17,7 +17,7 @@ from aboard.models.decoder import DecoderModel
 
 __all__ = ["ARCHITECTURES", "DecoderModel", "describe_model"]
 
-_SUPPORT = {"__init__", "decoder", "hyperparameters"}
+_SUPPORT = {"__init__", "decoder", "decoder_file", "hyperparameters"}
 
 ARCHITECTURES: tuple[str, ...] = tuple(
     sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in _SUPPORT)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from aboard.errors import ConfigError
 
@@ -44,8 +46,8 @@ class Hyperparameters:
             raise self._wrong(name, value, f"an integer from {low}")
         return value
 
-    def number(self, name: str, default: float | None = None) -> float:
-        """A finite number above 0; `default` where the file has none.
+    def number(self, name: str, default: float | None = None, *, zero: bool = False) -> float:
+        """A finite number above 0, or with `zero` from 0; `default` where the file has none.
 
         Raises
         ------
@@ -55,9 +57,9 @@ class Hyperparameters:
         value = self._take(name, default)
         if isinstance(value, int | float) and not isinstance(value, bool):
             number = float(value)
-            if math.isfinite(number) and number > 0:
+            if math.isfinite(number) and (number > 0 or (zero and number == 0)):
                 return number
-        raise self._wrong(name, value, "a finite number above 0")
+        raise self._wrong(name, value, f"a finite number {'from' if zero else 'above'} 0")
 
     def text(self, name: str, default: str) -> str:
         """A text; `default` where the file has none.
@@ -71,6 +73,23 @@ class Hyperparameters:
         if not isinstance(value, str):
             raise self._wrong(name, value, "a text")
         return value
+
+    def pattern(self, name: str, n_layers: int, default_period: int) -> tuple[bool, ...]:
+        """Which layers are of a kind: a list of flags, or a period, whose last layer is not.
+
+        Raises
+        ------
+        ConfigError
+            It is neither, or the list has another length.
+        """
+        value = self._take(name, default_period)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
+            return tuple(value == 0 or i % value < value - 1 for i in range(n_layers))
+        if isinstance(value, Sequence | np.ndarray) and len(value) == n_layers:
+            flags = [int(flag) for flag in value if isinstance(flag, int | np.integer | np.bool_)]
+            if len(flags) == n_layers and set(flags) <= {0, 1}:
+                return tuple(flag == 1 for flag in flags)
+        raise self._wrong(name, value, f"an integer from 0 or {n_layers} flags")
 
     def has(self, name: str) -> bool:
         """Whether the file has this entry."""
