@@ -1,11 +1,12 @@
-"""Writes tests/golden/llama: what transformers says about tiny random models, in float32.
+"""Writes tests/golden/llama and families: what transformers says of tiny random models, in float32.
 
     python tools/golden.py            # write the files anew
     python tools/golden.py --check    # derive all again; exit 1 where a figure is off by 1e-4
 
-Needs tools/oracle_requirements.txt. The models are not stored: tests/tiny.py makes them from a
-seed, and their hash is kept so that a change of them is not taken for a change of the engine.
-Float32 weights go to transformers as they are; quantised ones are decoded by the `gguf` package.
+Needs tools/oracle_requirements.txt. The models are not stored: tests/tiny.py and tiny_families.py
+make them from a seed, and their hash is kept so that a change of them is not taken for a change of
+the engine. Float32 weights go to transformers as they are; quantised ones are decoded by the
+`gguf` package.
 """
 
 import argparse
@@ -15,39 +16,33 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "tests" / "golden" / "llama"
+GOLDEN = ROOT / "tests" / "golden"
 sys.path.insert(0, str(ROOT / "tests"))
 
+from golden_case import Case  # noqa: E402
+from golden_families import family_model  # noqa: E402
+from golden_family_cases import FAMILY_CASES  # noqa: E402
 from golden_model import oracle_model  # noqa: E402
 
 from tiny import FORMATS, Llama, RopeScaling, llama_weights, tiny_llama  # noqa: E402
 from tiny_blocks import Random  # noqa: E402
+from tiny_families import random_weights, tiny_model  # noqa: E402
 
 TOLERANCE = 1e-4  # of the largest logit; other builds of torch sum in another order
 N_GREEDY = 8
 # How far the winner of each greedy step leads, as a part of the largest logit: twice the error
 # that the engine is allowed, so that a right engine cannot choose otherwise.
 MARGIN = 4e-2
-
-
-@dataclass(frozen=True)
-class Case:
-    """One model, one text, and which rows of its logits are kept (all: None)."""
-
-    seed: int
-    shape: Llama
-    fmt: str = "F32"
-    n_tokens: int = 24
-    rows: list[int] | None = field(default=None)
 
 
 CASES = {
@@ -69,6 +64,7 @@ CASES |= {
     for seed, fmt in enumerate(FORMATS, start=200)
     if fmt != "F32"
 }
+SETS = {"llama": CASES, "families": FAMILY_CASES}
 
 
 def main() -> int:
@@ -77,44 +73,56 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with the files, write none")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    if arguments.check:
-        differences = list(_differences())
-        print("\n".join(differences) or f"golden: {len(CASES)} models agree with transformers")
-        return 1 if differences else 0
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, cases in SETS.items():
+        if arguments.check:
+            differences = list(_differences(GOLDEN / name, cases))
+            print("\n".join(differences) or f"golden: {len(cases)} models agree with transformers")
+            if differences:
+                return 1
+        else:
+            _write(GOLDEN / name, cases)
+    return 0
+
+
+def _write(folder: Path, cases: dict[str, Case]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     described = {}
-    for name, case in CASES.items():
+    for name, case in cases.items():
         description, logits = derive(case)
-        np.save(FOLDER / f"{name}.npy", logits)
+        np.save(folder / f"{name}.npy", logits)
         described[name] = description
     text = json.dumps({"made_with": _versions(), "cases": described}, indent=1)
-    (FOLDER / "cases.json").write_text(_short_lists(text) + "\n")
-    print(f"golden: wrote {len(CASES)} models to {FOLDER.relative_to(ROOT)}")
-    return 0
+    (folder / "cases.json").write_text(_short_lists(text) + "\n")
+    print(f"golden: wrote {len(cases)} models to {folder.relative_to(ROOT)}")
 
 
 def derive(case: Case) -> tuple[dict[str, object], np.ndarray]:
     """The description of a case, and its logits (rows, V) float32."""
     with tempfile.TemporaryDirectory() as folder:
-        path = tiny_llama(Path(folder) / "tiny.gguf", case.shape, fmt=case.fmt, seed=case.seed)
+        path, shape = Path(folder) / "tiny.gguf", case.shape
+        make = tiny_llama if isinstance(shape, Llama) else tiny_model
+        make(path, shape, fmt=case.fmt, seed=case.seed)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if case.fmt == "F32":
-            model = transformers_model(case.shape, llama_weights(case.shape, case.seed))
+        if not isinstance(shape, Llama):
+            model = family_model(shape, random_weights(shape, case.seed))
+        elif case.fmt == "F32":
+            model = transformers_model(shape, llama_weights(shape, case.seed))
         else:
             model = oracle_model(path)
     tokens = _tokens(case.n_tokens, seed=case.seed)
     logits = _logits(model, tokens)[slice(None) if case.rows is None else case.rows]
-    prompt, greedy = _clear_greedy(model)
-    return {
+    prompt, greedy = _clear_greedy(model, case.n_prompt)
+    described: dict[str, object] = {
         "seed": case.seed,
         "fmt": case.fmt,
-        "shape": asdict(case.shape),
+        "shape": _plain(asdict(case.shape)),
         "file_sha256": digest,
         "tokens": tokens,
         "rows": case.rows,
         "prompt": prompt,
         "greedy": greedy,
-    }, logits
+    }
+    return described | ({} if case.context is None else {"context": case.context}), logits
 
 
 def transformers_model(shape: Llama, weights: dict[str, np.ndarray]) -> LlamaForCausalLM:
@@ -155,7 +163,14 @@ def _config(shape: Llama) -> dict[str, object]:
     }
 
 
-def _logits(model: LlamaForCausalLM, tokens: list[int]) -> np.ndarray:
+def _plain(shape: dict[str, Any]) -> dict[str, Any]:
+    """Arrays as lists: what JSON can hold."""
+    own = shape.get("own", {})
+    lists = {key: value.tolist() for key, value in own.items() if isinstance(value, np.ndarray)}
+    return {**shape, "own": {**own, **lists}} if own else shape
+
+
+def _logits(model: PreTrainedModel, tokens: list[int]) -> np.ndarray:
     with torch.inference_mode():
         return model(torch.tensor([tokens])).logits[0].numpy()
 
@@ -165,10 +180,10 @@ def _tokens(count: int, seed: int) -> list[int]:
     return Random(1000 + seed).bytes(count).tolist()
 
 
-def _clear_greedy(model: LlamaForCausalLM) -> tuple[list[int], list[int]]:
+def _clear_greedy(model: PreTrainedModel, n_prompt: int) -> tuple[list[int], list[int]]:
     """A prompt and its greedy continuation, no step of which is a near tie."""
     for seed in range(2000):
-        prompt = _tokens(8, seed=10_000 + seed)
+        prompt = _tokens(n_prompt, seed=10_000 + seed)
         greedy: list[int] = []
         while len(greedy) < N_GREEDY:
             last = _logits(model, prompt + greedy)[-1]
@@ -181,17 +196,17 @@ def _clear_greedy(model: LlamaForCausalLM) -> tuple[list[int], list[int]]:
     raise SystemExit("no prompt among 2000 has a continuation without near ties")
 
 
-def _differences() -> Iterator[str]:
+def _differences(folder: Path, cases: dict[str, Case]) -> Iterator[str]:
     """What the files say otherwise than transformers does now, one line each."""
-    stored = json.loads((FOLDER / "cases.json").read_text())["cases"]
-    if set(stored) != set(CASES):
-        yield f"golden: cases are {sorted(stored)}, expected {sorted(CASES)}"
-    for name in set(CASES) & set(stored):
-        description, logits = derive(CASES[name])
+    stored = json.loads((folder / "cases.json").read_text())["cases"]
+    if set(stored) != set(cases):
+        yield f"golden: cases are {sorted(stored)}, expected {sorted(cases)}"
+    for name in set(cases) & set(stored):
+        description, logits = derive(cases[name])
         for key, value in json.loads(json.dumps(description)).items():
             if stored[name][key] != value:
                 yield f"golden: {name}: {key} is {stored[name][key]}, expected {value}"
-        kept = np.load(FOLDER / f"{name}.npy")
+        kept = np.load(folder / f"{name}.npy")
         if kept.shape != logits.shape:
             yield f"golden: {name}: logits are {kept.shape}, expected {logits.shape}"
             continue

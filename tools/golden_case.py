@@ -1,0 +1,22 @@
+"""A case of the golden files: a tiny model, a text, and what is kept of its logits."""
+
+from dataclasses import dataclass
+
+from tiny import Llama
+from tiny_families import Tiny
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, one text, and which rows of its logits are kept (all: None).
+
+    `context`: tokens that the engine is to be loaded for, where that decides something.
+    """
+
+    seed: int
+    shape: Llama | Tiny
+    fmt: str = "F32"
+    n_tokens: int = 24
+    rows: list[int] | None = None
+    n_prompt: int = 8
+    context: int | None = None

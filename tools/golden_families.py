@@ -1,0 +1,176 @@
+"""The models of tests/golden/families in transformers: one function a family.
+
+Names and values of a config are those that transformers documents; nothing of it comes from this
+project but the shapes and the weights.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
+
+from tiny_families import Tiny
+
+
+def family_model(shape: Tiny, weights: Mapping[str, np.ndarray]) -> PreTrainedModel:
+    """A float32 model of this shape that holds exactly these weights."""
+    name, own = _CONFIGS[shape.family](shape)
+    config = CONFIG_MAPPING[name](**_common(shape), **own, **_FIXED)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    state = {name: torch.from_numpy(values) for name, values in weights.items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected or set(missing) - ({"lm_head.weight"} if shape.tied else set()):
+        raise SystemExit(f"weights do not fit: missing {missing}, unexpected {unexpected}")
+    return model
+
+
+_FIXED = {
+    "dtype": "float32",
+    "attn_implementation": "eager",
+    "pad_token_id": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+
+
+def _common(shape: Tiny) -> dict[str, Any]:
+    return {
+        "vocab_size": shape.vocabulary,
+        "hidden_size": shape.width,
+        "intermediate_size": shape.ffn,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        "max_position_embeddings": shape.context,
+        "rms_norm_eps": shape.norm_epsilon,
+        "tie_word_embeddings": shape.tied,
+    }
+
+
+def _rope(shape: Tiny) -> dict[str, Any]:
+    """The rope of a model that has one kind of it."""
+    own, rope = shape.own, {"rope_type": "default", "rope_theta": shape.rope_base}
+    if own.get("rope.scaling.type") == "yarn":
+        rope |= {
+            "rope_type": "yarn",
+            "factor": own["rope.scaling.factor"],
+            "original_max_position_embeddings": own["rope.scaling.original_context_length"],
+        }
+    return rope
+
+
+def _plain(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    return shape.family, {"rope_parameters": _rope(shape)}
+
+
+def _gemma3(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    own = shape.own
+    near = {"rope_type": "default", "rope_theta": own.get("rope.freq_base_swa", 10_000.0)}
+    everywhere = {"rope_type": "default", "rope_theta": shape.rope_base}
+    if "rope.scaling.factor" in own:
+        everywhere |= {"rope_type": "linear", "factor": own["rope.scaling.factor"]}
+    return "gemma3_text", {
+        "rope_parameters": {"sliding_attention": near, "full_attention": everywhere},
+        "sliding_window": own["attention.sliding_window"],
+        "layer_types": _layer_types(shape, period=6),
+        "query_pre_attn_scalar": round(own.get("attention.scale", shape.head_dim**-0.5) ** -2),
+        "final_logit_softcapping": own.get("final_logit_softcapping"),
+    }
+
+
+def _gemma2(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    own = shape.own
+    return "gemma2", {
+        "rope_parameters": _rope(shape),
+        "sliding_window": own["attention.sliding_window"],
+        "layer_types": _layer_types(shape, period=2),
+        "query_pre_attn_scalar": shape.head_dim,
+        "attn_logit_softcapping": own["attn_logit_softcapping"],
+        "final_logit_softcapping": own["final_logit_softcapping"],
+    }
+
+
+def _phi3(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    own, rope = shape.own, _rope(shape)
+    if shape.vectors:
+        original = own["rope.scaling.original_context_length"]
+        rope |= {
+            "rope_type": "longrope",
+            "short_factor": list(shape.vectors["rope_factors_short"]),
+            "long_factor": list(shape.vectors["rope_factors_long"]),
+            "attention_factor": own["rope.scaling.attn_factor"],
+            "original_max_position_embeddings": original,
+            "partial_rotary_factor": own["rope.dimension_count"] / shape.head_dim,
+        }
+    window = own.get("attention.sliding_window")
+    return "phi3", {
+        "rope_parameters": rope,
+        "original_max_position_embeddings": rope.get(
+            "original_max_position_embeddings", shape.context
+        ),
+        "sliding_window": window,
+    }
+
+
+def _with_biases(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    biases = {"attention_bias": "qkv" in shape.biases, "mlp_bias": "ffn" in shape.biases}
+    return shape.family, {"rope_parameters": _rope(shape), **biases}
+
+
+def _granite(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    own = shape.own
+    return "granite", _with_biases(shape)[1] | {
+        "attention_multiplier": own["attention.scale"],
+        "embedding_multiplier": own["embedding_scale"],
+        "residual_multiplier": own["residual_scale"],
+        "logits_scaling": own["logit_scale"],
+    }
+
+
+def _olmo(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    """OLMo 3 is GGUF's `olmo2` with windows."""
+    rope = _rope(shape)
+    if "attention.sliding_window" not in shape.own:
+        return "olmo2", {"rope_parameters": rope}
+    near = {"rope_type": "default", "rope_theta": shape.rope_base}
+    rope["attention_factor"] = shape.own["rope.scaling.yarn_attn_factor"]
+    return "olmo3", {
+        "rope_parameters": {"sliding_attention": near, "full_attention": rope},
+        "sliding_window": shape.own["attention.sliding_window"],
+        "layer_types": _layer_types(shape, period=4),
+    }
+
+
+def _ministral3(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    own, rope = shape.own, _rope(shape)
+    rope |= {
+        "mscale": 1.0,
+        "mscale_all_dim": own["rope.scaling.yarn_log_multiplier"],
+        "llama_4_scaling_beta": own["attention.temperature_scale"],
+        "beta_fast": own.get("rope.scaling.yarn_beta_fast", 32.0),
+        "beta_slow": own.get("rope.scaling.yarn_beta_slow", 1.0),
+    }
+    window = own.get("attention.sliding_window")
+    return "ministral3", {"rope_parameters": rope, "sliding_window": window}
+
+
+def _layer_types(shape: Tiny, *, period: int) -> list[str]:
+    default = [i % period < period - 1 for i in range(shape.layers)]
+    near = shape.own.get("attention.sliding_window_pattern", default)
+    return ["sliding_attention" if each else "full_attention" for each in near]
+
+
+_CONFIGS: dict[str, Callable[[Tiny], tuple[str, dict[str, Any]]]] = {
+    "qwen2": _plain,
+    "qwen3": _plain,
+    "gemma3": _gemma3,
+    "gemma2": _gemma2,
+    "phi3": _phi3,
+    "smollm3": _with_biases,
+    "granite": _granite,
+    "olmo2": _olmo,
+    "mistral3": _ministral3,
+}
