@@ -98,8 +98,38 @@ def swiglu(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     return (gate / (np.float32(1) + _native.exp(np.float32(0) - gate))) * up
 
 
+def geglu(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """`gate / (1 + e^(-2 u)) * up`, u = sqrt(2 / pi) (gate + 0.044715 gate^3), all (n,) float32."""
+    one, two = (np.float32(-2 * (2 / np.pi) ** 0.5 * c) for c in (1.0, 0.044715))
+    with np.errstate(all="ignore"):
+        exponent = gate * (one + two * (gate * gate))
+        return (gate / (np.float32(1) + _native.exp(exponent))) * up
+
+
+# Of tanh(x) / x - 1 in x^2, divided by x^2, the highest power first.
+_TANH = ("-0x1.901808p-8", "0x1.581fa8p-6", "-0x1.b928ep-5", "0x1.110e2ep-3", "-0x1.555552p-2")
+
+
+def soft_cap(x: np.ndarray, cap: float) -> np.ndarray:
+    """`cap * tanh(x / cap)`, (n,) float32."""
+    with np.errstate(all="ignore"):
+        x = x / np.float32(cap)
+        square, polynomial = x * x, np.float32(0)
+        for coefficient in _TANH:
+            polynomial = polynomial * square + np.float32(float.fromhex(coefficient))
+        near = (polynomial * square) * x + x
+        twice = np.abs(x) + np.abs(x)
+        far = np.float32(1) - np.float32(2) / (_native.exp(twice) + np.float32(1))
+        return np.float32(cap) * np.where(np.abs(x) < 0.625, near, np.copysign(far, x))
+
+
 def attend(
-    query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: float, first: int = 0
+    query: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    scale: float,
+    first: int = 0,
+    cap: float = 0.0,
 ) -> np.ndarray:
     """Attention of `query` (d,) over `keys` and `values` (n, d) from `first` on: (d,) float32.
 
@@ -109,7 +139,7 @@ def attend(
     for begin in range(first // KEY_CHUNK * KEY_CHUNK, len(keys), KEY_CHUNK):
         chunk = slice(begin, begin + KEY_CHUNK)
         found = _attend_to_chunk(
-            query, keys[chunk], values[chunk], np.float32(scale), max(first - begin, 0)
+            query, keys[chunk], values[chunk], np.float32(scale), max(first - begin, 0), cap
         )
         if top is None:
             top, total, out = found
@@ -121,9 +151,16 @@ def attend(
 
 
 def _attend_to_chunk(
-    query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: np.float32, first: int
+    query: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    scale: np.float32,
+    first: int,
+    cap: float,
 ) -> tuple[np.float32, np.float32, np.ndarray]:
     scores = tree_sum(lane_sums(query * keys)) * scale
+    if cap:
+        scores = soft_cap(scores, cap)
     scores[:first] = -np.inf
     weights = _native.exp(scores - scores.max())
     out = np.zeros_like(query)
@@ -137,7 +174,13 @@ def _exp(x: np.float32) -> np.float32:
 
 
 def attend_codes(
-    query: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: float, first: int, last: int
+    query: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    scale: float,
+    first: int,
+    last: int,
+    cap: float = 0.0,
 ) -> np.ndarray:
     """Attention of `query` (d,) over the keys [first, last) of an int8 cache: (d,) float32."""
     q_codes, q_scales = quantize(query[None])
@@ -150,6 +193,7 @@ def attend_codes(
         for b in range(dots.shape[1]):
             scores = scores + (k_scales[:, b] * q_scales[0, b]) * dots[:, b]
         scores = scores * np.float32(scale)
+        scores = soft_cap(scores, cap) if cap else scores
         top = total = out = None
         for begin in range(first // KEY_CHUNK * KEY_CHUNK, last, KEY_CHUNK):
             seen = slice(max(begin, first), min(begin + KEY_CHUNK, last))

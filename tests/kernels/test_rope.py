@@ -61,6 +61,14 @@ def test_angles_of_many_positions_stay_on_the_circle() -> None:
     assert np.hypot(got[:, 0], got[:, 1]) == pytest.approx(np.ones(20_001), abs=1e-7)
 
 
+def test_a_factor_lets_cosines_and_sines_grow() -> None:
+    plain = _native.rope_angles([1.0, 0.5, 1e-9], 5000)
+
+    got = _native.rope_angles([1.0, 0.5, 1e-9], 5000, 1.19)
+
+    assert got == pytest.approx(plain.astype(np.float64) * 1.19, rel=2e-7)
+
+
 def test_position_0_turns_nothing() -> None:
     assert _native.rope_angles([1.0, 0.5, 1e-9], 0).tolist() == [[1.0, 0.0]] * 3
 
