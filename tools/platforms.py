@@ -29,11 +29,33 @@ sys.path.insert(0, str(ROOT / "tests"))
 from replay import write_flat  # noqa: E402
 
 from tiny import FORMATS, tiny_llama  # noqa: E402
+from tiny_families import Tiny, tiny_model  # noqa: E402
 
 AARCH64_RUNNER = ("qemu-aarch64-static",)
 N_TOKENS = 135  # more than two chunks of 64 keys
 # Whose sequences, callers and processes also run at once: a matter of threads, not of formats.
-TOGETHER = ("Q4_0", "F16", "ragged rows", "int8 cache")
+TOGETHER = ("Q4_0", "F16", "ragged rows", "int8 cache", "gemma3", "olmo2")
+# Models that between them have what Llama lacks.
+QUIRKS = (
+    Tiny(
+        "gemma3",
+        biases=("qkv", "output", "ffn"),
+        own={"attention.sliding_window": 70, "final_logit_softcapping": 20.0},
+    ),
+    Tiny("gemma2", own={"attention.sliding_window": 40, "attn_logit_softcapping": 3.0}),
+    Tiny("olmo2", head_dim=24, ffn=172),
+    Tiny("phi3", own={"rope.dimension_count": 12}),
+    Tiny("granite", own={"logit_scale": 8.0, "residual_scale": 0.22, "embedding_scale": 12.0}),
+    Tiny(
+        "mistral3",
+        own={
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 32,
+            "attention.temperature_scale": 0.3,
+        },
+    ),
+)
 DEMO_TEXT = "The same tokens on every CPU, provable by hash: that is what"
 
 
@@ -125,13 +147,19 @@ def models(folder: Path, demo: Path | None) -> list[tuple[str, Path, np.ndarray]
     odd = tiny_llama(folder / "odd.gguf", width=72, heads=3, kv_heads=1, head_dim=24, ffn=172)
     made.append(("ragged rows", odd, "f16", list(range(N_TOKENS))))
     made.append(("int8 cache", odd, "int8", list(range(N_TOKENS))))
+    made.append(("float32 activations", odd, "f32", list(range(N_TOKENS))))
+    for shape in QUIRKS:
+        path = tiny_model(folder / f"{shape.family}.gguf", shape)
+        made.append((shape.family, path, "f16", list(range(N_TOKENS))))
     if demo is not None:
         made.append(("demo model", demo, "f16", aboard.load(demo).tokenizer.encode(DEMO_TEXT)))
     found = []
     for number, (name, path, kv, tokens) in enumerate(made):
         flat = folder / f"{number}.flat"
         write_flat(path, tokens, 33, flat, kv)
-        found.append((name, flat, aboard.load(path, kv=kv).logits(tokens).reshape(-1)))
+        exact = {"activations": "float32"} if kv == "f32" else {"kv": kv}
+        model = aboard.load(path, context=len(tokens), **exact)
+        found.append((name, flat, model.logits(tokens).reshape(-1)))
     return found
 
 
