@@ -108,6 +108,10 @@ bench: $(VENV)/.bench $(LLAMA)/.built $(OPENVINO)/.built ## measure speed beside
 plots: $(VENV)/.bench ## write tables and plots of docs/performance.md anew, without measuring
 	@$(BIN)/python bench/report.py
 
+docs: $(VENV)/.test ## write the generated pages of docs/reference anew
+	@$(BIN)/python -m aboard.cli.reference > docs/reference/cli.md
+	@$(BIN)/python tools/architectures.py
+
 fix: $(VENV)/.lint ## format the sources and apply safe fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -116,4 +120,4 @@ clean: ## remove what was built
 	@rm -rf build dist $(VENV) $(ORACLE) $(LLAMA) $(OPENVINO)
 
 .PHONY: help setup demo test lint golden check-golden platforms \
-  test-emulated budgets check-budgets bench plots fix clean
+  test-emulated budgets check-budgets bench plots docs fix clean

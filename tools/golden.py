@@ -122,7 +122,12 @@ def derive(case: Case) -> tuple[dict[str, object], np.ndarray]:
         "prompt": prompt,
         "greedy": greedy,
     }
-    return described | ({} if case.context is None else {"context": case.context}), logits
+    if case.context is not None:
+        described["context"] = case.context
+    if case.n_forced:
+        forced = _tokens(case.n_forced, seed=5000 + case.seed)
+        described |= {"forced": forced, "choices": _logits(model, forced).argmax(axis=1).tolist()}
+    return described, logits
 
 
 def transformers_model(shape: Llama, weights: dict[str, np.ndarray]) -> LlamaForCausalLM:

@@ -10,7 +10,8 @@ from tiny_families import Tiny
 class Case:
     """One model, one text, and which rows of its logits are kept (all: None).
 
-    `context`: tokens that the engine is to be loaded for, where that decides something.
+    `context`: tokens that the engine is to be loaded for, where that decides something. `n_forced`:
+    tokens of another text, at each of which the token that the model would choose is kept.
     """
 
     seed: int
@@ -20,3 +21,4 @@ class Case:
     rows: list[int] | None = None
     n_prompt: int = 8
     context: int | None = None
+    n_forced: int = 0

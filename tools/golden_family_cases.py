@@ -1,5 +1,6 @@
 """The cases of tests/golden/families: every family, with its quirks switched on and odd sizes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ def _longrope(pairs: int, original_context: int) -> dict[str, Any]:
     }
 
 
-FAMILY_CASES = {
+N_FORCED = 256
+
+_CASES = {
     "qwen2": Case(1, Tiny("qwen2", biases=("qkv",), rope_base=1e6), rows=FEW),
     "qwen2_odd": Case(
         2,
@@ -50,7 +53,7 @@ FAMILY_CASES = {
     ),
     "qwen2_yarn": Case(
         3,
-        Tiny("qwen2", biases=("qkv",), context=128, own=YARN),
+        Tiny("qwen2", biases=("qkv",), context=256, own=YARN),
         n_tokens=120,
         rows=[1, 31, 63, 119],
     ),
@@ -140,7 +143,7 @@ FAMILY_CASES = {
     "phi3": Case(10, Tiny("phi3", own={"attention.sliding_window": 9}), rows=FEW),
     "phi3_short": Case(
         11,
-        Tiny("phi3", head_dim=24, width=96, context=128, **_longrope(6, 32)),
+        Tiny("phi3", head_dim=24, width=96, context=256, **_longrope(6, 32)),
         context=32,
         rows=FEW,
     ),
@@ -155,13 +158,13 @@ FAMILY_CASES = {
             head_dim=24,
             ffn=100,
             tied=True,
-            context=128,
+            context=256,
             **_longrope(9, 32),
         ),
         n_tokens=80,
         rows=[1, 31, 32, 79],
         n_prompt=40,
-        context=128,
+        context=256,
     ),
     "smollm3": Case(13, Tiny("smollm3", layers=5, tied=True, rope_base=2e6), rows=FEW),
     "smollm3_odd": Case(
@@ -224,7 +227,7 @@ FAMILY_CASES = {
             "olmo2",
             layers=5,
             rope_base=500_000.0,
-            context=128,
+            context=256,
             own={
                 "attention.sliding_window": 20,
                 "attention.sliding_window_pattern": np.array([True, True, True, False, True]),
@@ -242,7 +245,7 @@ FAMILY_CASES = {
         Tiny(
             "mistral3",
             rope_base=1e6,
-            context=128,
+            context=256,
             own={
                 **YARN,
                 "rope.scaling.yarn_log_multiplier": 1.0,
@@ -263,7 +266,7 @@ FAMILY_CASES = {
             head_dim=20,
             ffn=172,
             tied=True,
-            context=128,
+            context=256,
             own={
                 **YARN,
                 "rope.scaling.yarn_log_multiplier": 0.6,
@@ -281,4 +284,8 @@ FAMILY_CASES = {
         Tiny("qwen3", layers=3, width=60, heads=6, kv_heads=3, head_dim=20, ffn=172, tied=True),
         rows=FEW,
     ),
+}
+FAMILY_CASES = {
+    name: case if case.context == 32 else replace(case, n_forced=N_FORCED)
+    for name, case in _CASES.items()
 }
