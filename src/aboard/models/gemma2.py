@@ -31,8 +31,16 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
         score_scale=score_scale(file, layers_of_27b=46),
         score_cap=given.number("attn_logit_softcapping", 50.0, zero=True),
         logit_cap=given.number("final_logit_softcapping", 30.0, zero=True),
-        embedding_scale=given.number("embedding_scale", math.sqrt(file.width)),
+        embedding_scale=embedding_scale(file),
     )
+
+
+def embedding_scale(file: DecoderFile) -> float:
+    """sqrt(width), as llama.cpp takes it; transformers rounds it as the checkpoint's weights are.
+
+    A file may say so in `embedding_scale`, which llama.cpp doesn't read.
+    """
+    return file.given.number("embedding_scale", math.sqrt(file.width))
 
 
 def score_scale(file: DecoderFile, *, layers_of_27b: int) -> float:

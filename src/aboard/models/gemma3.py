@@ -5,12 +5,11 @@ Each head of queries and keys is normed. Converters to GGUF write norms with the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from aboard.models.decoder import DecoderModel, Layer
 from aboard.models.decoder_file import DecoderFile
-from aboard.models.gemma2 import score_scale
+from aboard.models.gemma2 import embedding_scale, score_scale
 
 
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
@@ -35,5 +34,5 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
         ),
         score_scale=score_scale(file, layers_of_27b=62),
         logit_cap=given.number("final_logit_softcapping", 0.0, zero=True),
-        embedding_scale=given.number("embedding_scale", math.sqrt(file.width)),
+        embedding_scale=embedding_scale(file),
     )

@@ -13,6 +13,7 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
     file = DecoderFile("mistral3", metadata, tensor_names)
     given = file.given
     rope = file.rope("adjacent")
+    # Not a key of llama.cpp's: transformers knows a window of all layers, and this is its name.
     window = given.integer("attention.sliding_window", 0, low=0)
     strength = given.number("attention.temperature_scale", 0.0, zero=True)
     temperature = None

@@ -12,6 +12,7 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
     """The model that `metadata` describes; see `aboard.models.describe_model`."""
     file = DecoderFile("phi3", metadata, tensor_names)
     rope = file.rope("halves")
+    # llama.cpp reads the window and sees everything; transformers keeps to it, and so do we.
     window = file.given.integer("attention.sliding_window", 0, low=0)
     return file.model(
         Layer(
