@@ -44,7 +44,7 @@ sys.exit(api.llama_model_quantize(source.encode(), path.encode(), ctypes.byref(p
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's sizes; what its architecture adds to a Llama is in `LAYER_VECTORS` and `MATRICES`."""
+    """A model's sizes; its layers are what `matrices` and `vectors` say."""
 
     layers: int
     width: int
@@ -144,7 +144,7 @@ def make_models(
 
 
 def tensors(shape: Shape, form: Type) -> Iterator[tuple[str, tuple[int, ...], Type]]:
-    """Names, shapes and formats, as llama.cpp's quantiser would choose: the head in Q6_K or Q8_0."""
+    """Names, shapes and formats, as llama.cpp's quantiser would choose."""
     table = (shape.vocabulary, shape.width)
     large = Type.Q6_K if shape.width % 256 == 0 else Type.Q8_0
     yield "token_embd.weight", table, large if shape.tied else form

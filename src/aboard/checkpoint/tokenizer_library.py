@@ -156,7 +156,10 @@ def _build(found: TokenizerJson, control: frozenset[int]) -> Any:
         "model": {**found.model.members, "type": found.kind},
     }
     content = json.dumps(members, ensure_ascii=False)
-    library = _call(Tokenizer.from_str, content)
+    try:
+        library = _call(Tokenizer.from_str, content)
+    except TokenizerError as error:
+        raise TokenizerError(f"{found.fields.where}: {error}", hint=error.hint) from None
     if library.get_vocab_size(with_added_tokens=True) != len(found.tokens):
         raise TokenizerError(f"{found.fields.where}: the library reads other tokens", hint=_DAMAGED)
     return library

@@ -51,6 +51,7 @@ END_OF_TURN = (
 _END_IF_CONTROL = "</s>"
 
 MAX_SPECIAL_CHARS = 256
+_MODELS = ("gpt2", "llama", "gemma4")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>\Z")
 _UNDERSTOOD_BY_SCORES = ("remove_extra_whitespaces", "precompiled_charsmap")
 
@@ -102,12 +103,14 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     """
     fields = TokenizerFields(metadata)
     model, embedded = fields.text("model"), fields.other_text(EMBEDDED)
-    if model not in ("gpt2", "llama") and not (embedded and model == "t5"):
+    if model not in _MODELS and not (embedded and model == "t5"):
         raise TokenizerError(
-            f"tokenizer model {model!r} is not supported: expected 'gpt2' or 'llama'",
-            hint="Aboard reads byte-level BPE ('gpt2') and SentencePiece BPE ('llama').",
+            f"tokenizer model {model!r} is not supported: expected {', '.join(map(repr, _MODELS))}",
+            hint="Aboard reads byte-level BPE ('gpt2'), SentencePiece BPE ('llama') and BPE over "
+            "characters ('gemma4').",
         )
     spaces = fields.other_text(SPACES) if model == "llama" and embedded is None else None
+    spaces = "never" if model == "gemma4" and embedded is None else spaces
     if spaces is not None and spaces not in SPACES_BEFORE:
         raise TokenizerError(
             f"{SPACES} is {spaces[:40]!r}, expected one of {', '.join(SPACES_BEFORE)}",

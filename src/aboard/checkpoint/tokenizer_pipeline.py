@@ -105,7 +105,7 @@ def spaces_before(fields: Fields) -> str | None:
     marks = {"pattern": {"String": " "}, "content": SPACE}
     if not normalizers and len(steps) == 1 and steps[0].members["type"] == "Metaspace":
         is_cut = steps[0].flag("split", default=True)
-        return None if is_cut else _prepend_scheme(steps[0])
+        return None if is_cut else prepend_scheme(steps[0])
     if any(step.members.get("pattern") != {"String": " "} for step in steps):
         return None  # to cut at spaces does nothing, as there are none left
     if normalizers == [{"prepend": SPACE}, marks]:
@@ -124,7 +124,7 @@ def read_decoder(fields: Fields) -> Decoder:
     if kinds == ["ByteLevel"]:
         return Decoder("bytes")
     if kinds == ["Metaspace"]:
-        return Decoder("metaspace", strips=_prepend_scheme(steps[0]) != "never")
+        return Decoder("metaspace", strips=prepend_scheme(steps[0]) != "never")
     strips = kinds[-1:] == ["Strip"]
     if kinds[: len(kinds) - strips] in (
         ["Replace", "ByteFallback", "Fuse"],
@@ -245,11 +245,12 @@ def _prepend(step: Fields) -> None:
 def _metaspace(step: Fields) -> None:
     if step.text("replacement") != SPACE:
         raise step.wrong("replacement", f"{SPACE!r}")
-    _prepend_scheme(step)
+    prepend_scheme(step)
 
 
-def _prepend_scheme(step: Fields) -> str:
-    scheme = step.optional_text("prepend_scheme") or "always"
+def prepend_scheme(step: Fields) -> str:
+    """Where a Metaspace step puts a mark: 'always', 'first' or 'never'."""
+    scheme = step.text("prepend_scheme") if "prepend_scheme" in step else "always"
     # Older files have `add_prefix_space` instead; with both, the library wants them to agree.
     if not step.flag("add_prefix_space", default=True):
         scheme = "never"
