@@ -1,7 +1,7 @@
-"""Writes tests/golden/import/configs.json: how transformers describes the tiny models it saves.
+"""Writes tests/golden/import: how transformers describes the tiny models it saves.
 
-    python tools/golden_import.py            # write the file anew
-    python tools/golden_import.py --check    # derive it again; exit 1 where something differs
+    python tools/golden_import.py            # write the files anew
+    python tools/golden_import.py --check    # derive them again; exit 1 where something differs
 
 The models are the float32 ones of tools/golden.py, whose logits are kept there. What
 `save_pretrained` writes beside the config is checked here, not stored: its safetensors must hold
@@ -11,30 +11,46 @@ just the weights, by the names and in the shapes, that the tests make such folde
 import argparse
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from safetensors.numpy import load_file
+from transformers import PreTrainedModel
 
 import golden
 
-FILE = golden.ROOT / "tests" / "golden" / "import" / "configs.json"
+FOLDER = golden.GOLDEN / "import"
 _OF_THE_VERSION = ("transformers_version",)
 
 
 def main() -> int:
     """Writes or checks; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare with the file, write none")
+    parser.add_argument("--check", action="store_true", help="compare with the files, write none")
     arguments = parser.parse_args()
     golden.torch.manual_seed(0)
-    cases = {name: case for name, case in golden.CASES.items() if case.fmt == "F32"}
-    configs = {name: saved_config(case) for name, case in cases.items()}
-    if not arguments.check:
-        FILE.parent.mkdir(parents=True, exist_ok=True)
-        FILE.write_text(json.dumps(configs, indent=1) + "\n")
-        print(f"golden: wrote {len(configs)} configs to {FILE.relative_to(golden.ROOT)}")
-        return 0
-    stored = json.loads(FILE.read_text())
+    files = {
+        "configs.json": {
+            name: _llama_config(case) for name, case in golden.CASES.items() if case.fmt == "F32"
+        },
+        "families.json": {name: _family_config(case) for name, case in golden.FAMILY_CASES.items()},
+    }
+    wrong = 0
+    for name, configs in files.items():
+        if arguments.check:
+            wrong += _n_wrong(FOLDER / name, configs)
+        else:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            (FOLDER / name).write_text(json.dumps(configs, indent=1) + "\n")
+            print(f"golden: wrote {len(configs)} configs to {name}")
+    return 1 if wrong else 0
+
+
+def _n_wrong(path: Path, configs: Mapping[str, object]) -> int:
+    """How many configs are otherwise than in the file, each told in a line."""
+    stored = json.loads(path.read_text())
     wrong = [
         name for name in configs.keys() | stored.keys() if configs.get(name) != stored.get(name)
     ]
@@ -42,13 +58,21 @@ def main() -> int:
         print(f"golden: {name}: transformers saves {configs.get(name)}, kept: {stored.get(name)}")
     if not wrong:
         print(f"golden: {len(configs)} configs are what transformers saves")
-    return 1 if wrong else 0
+    return len(wrong)
 
 
-def saved_config(case: golden.Case) -> dict[str, object]:
-    """The config.json of a case; fails where the weights beside it are not those of the case."""
+def _llama_config(case: golden.Case) -> dict[str, Any]:
     weights = golden.llama_weights(case.shape, case.seed)
-    model = golden.transformers_model(case.shape, weights)
+    return saved_config(golden.transformers_model(case.shape, weights), weights)
+
+
+def _family_config(case: golden.Case) -> dict[str, Any]:
+    weights = golden.random_weights(case.shape, case.seed)
+    return saved_config(golden.family_model(case.shape, weights), weights)
+
+
+def saved_config(model: PreTrainedModel, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The config.json of a model; fails where the weights beside it are not these."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         config = json.loads((Path(folder) / "config.json").read_text())

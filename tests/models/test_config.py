@@ -48,7 +48,9 @@ def converted(**changes: object) -> Conversion:
 
 
 def test_the_model_types_are_these() -> None:
-    assert model_types() == ("llama", "mistral")
+    assert set(model_types()) == {
+        *("gemma2", "gemma3_text", "granite", "llama", "mistral", "olmo2", "olmo3"),
+    }
 
 
 def test_hyper_parameters_have_the_names_of_gguf() -> None:

@@ -39,6 +39,7 @@ _SUPPORT = {
     "decoder_config",
     "decoder_file",
     "hyperparameters",
+    "layer_kinds",
     "rope_config",
 }
 

@@ -55,14 +55,18 @@ class AdjacentPairs:
 
 @dataclass(frozen=True, slots=True)
 class Plus:
-    """A number added to each weight: norms that multiply by 1 + weight are stored as the sum."""
+    """A number added to each weight: norms that multiply by 1 + weight are stored as the sum.
+
+    `times`: what the sum is multiplied by.
+    """
 
     number: float
+    times: float = 1.0
     rows_at_once: int = 1
 
     def __call__(self, rows: Float32) -> Float32:
         """`rows` and the number, in float32."""
-        return rows + np.float32(self.number)
+        return (rows + np.float32(self.number)) * np.float32(self.times)
 
 
 @dataclass(frozen=True, slots=True)

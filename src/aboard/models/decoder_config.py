@@ -29,6 +29,8 @@ class DecoderConfig:
         What GGUF calls it.
     config : Config
         Of the checkpoint. The common members are read here.
+    norms : Transform, optional
+        What is done to every norm.
 
     Attributes
     ----------
@@ -40,8 +42,10 @@ class DecoderConfig:
         Tensors that follow from the hyper-parameters.
     """
 
-    def __init__(self, architecture: str, config: Config) -> None:
-        self.architecture, self.config = architecture, config
+    def __init__(
+        self, architecture: str, config: Config, *, norms: Transform | None = None
+    ) -> None:
+        self.architecture, self.config, self.norms = architecture, config, norms
         self.width = config.integer("hidden_size")
         self.ffn_width = config.integer("intermediate_size")
         self.n_layers = config.integer("num_hidden_layers")
@@ -76,14 +80,20 @@ class DecoderConfig:
         """Store a hyper-parameter, under GGUF's name without the architecture before it."""
         self.metadata[f"{self.architecture}.{key}"] = value
 
-    def rope(self, rope: RopeConfig, rotated_dims: int) -> None:
-        """Store rotary embedding of the kinds default, linear and llama3, and refuse others.
+    def rope(
+        self,
+        rope: RopeConfig,
+        rotated_dims: int,
+        kinds: tuple[str, ...] = ("default", "linear", "llama3"),
+    ) -> None:
+        """Store rotary embedding of these kinds, and refuse others.
 
         Raises
         ------
         ConfigError
             It is of another kind, or a member is unknown.
         """
+        rope.require(*kinds)
         self.set("rope.dimension_count", rotated_dims)
         self.set("rope.freq_base", rope.base)
         if rope.kind == "linear":
@@ -91,12 +101,6 @@ class DecoderConfig:
             self.set("rope.scaling.factor", rope.scaling.number("factor"))
         elif rope.kind == "llama3":
             self.made["rope_freqs.weight"] = rope.llama3_divisors(rotated_dims)
-        elif rope.kind != "default":
-            raise ConfigError(
-                f"{rope.scaling.where}: rope_type is {rope.kind[:40]!r}, Aboard understands "
-                "'default', 'linear' and 'llama3'",
-                hint="The positions would be wrong, and with them the answers.",
-            )
         rope.scaling.finish()
 
     def tensor(
@@ -106,33 +110,44 @@ class DecoderConfig:
         sources = (Source(f"{source}.weight", shape),)
         self.rules.append(TensorRule(f"{name}.weight", sources, shape, transform))
 
+    def norm(self, layer: int, name: str, source: str) -> None:
+        """Add a norm of a layer, (D,): by its name in GGUF and in the checkpoint."""
+        self.tensor(
+            f"blk.{layer}.{name}",
+            f"model.layers.{layer}.{source}",
+            self.width,
+            transform=self.norms,
+        )
+
     def embedding(self) -> None:
         """Add the embedding."""
         self.tensor("token_embd", "model.embed_tokens", self.n_vocabulary, self.width)
 
-    def attention(self, layer: int, *, adjacent_pairs: bool) -> None:
-        """Add the norm and the four matrices of a layer's attention."""
+    def attention(self, layer: int, *, adjacent_pairs: bool, norm: bool = True) -> None:
+        """Add the four matrices of a layer's attention, and the norm before it."""
         block, module = f"blk.{layer}.", f"model.layers.{layer}."
         rows, kv_rows = self.n_query_heads * self.head_dim, self.n_kv_heads * self.head_dim
         turned = AdjacentPairs(self.head_dim) if adjacent_pairs else None
-        self.tensor(f"{block}attn_norm", f"{module}input_layernorm", self.width)
+        if norm:
+            self.norm(layer, "attn_norm", "input_layernorm")
         attention = f"{module}self_attn."
         self.tensor(f"{block}attn_q", f"{attention}q_proj", rows, self.width, transform=turned)
         self.tensor(f"{block}attn_k", f"{attention}k_proj", kv_rows, self.width, transform=turned)
         self.tensor(f"{block}attn_v", f"{attention}v_proj", kv_rows, self.width)
         self.tensor(f"{block}attn_output", f"{attention}o_proj", self.width, rows)
 
-    def feed_forward(self, layer: int) -> None:
-        """Add the norm and the three matrices of a layer's gated feed-forward."""
+    def feed_forward(self, layer: int, *, norm: str | None = "post_attention_layernorm") -> None:
+        """Add the three matrices of a layer's gated feed-forward, and the norm before it."""
         block, module = f"blk.{layer}.", f"model.layers.{layer}."
-        self.tensor(f"{block}ffn_norm", f"{module}post_attention_layernorm", self.width)
+        if norm is not None:
+            self.norm(layer, "ffn_norm", norm)
         self.tensor(f"{block}ffn_gate", f"{module}mlp.gate_proj", self.ffn_width, self.width)
         self.tensor(f"{block}ffn_up", f"{module}mlp.up_proj", self.ffn_width, self.width)
         self.tensor(f"{block}ffn_down", f"{module}mlp.down_proj", self.width, self.ffn_width)
 
     def head(self) -> None:
         """Add the last norm, and the head where it isn't the embedding itself."""
-        self.tensor("output_norm", "model.norm", self.width)
+        self.tensor("output_norm", "model.norm", self.width, transform=self.norms)
         if not self.tied:
             self.tensor("output", "lm_head", self.n_vocabulary, self.width)
 

@@ -12,6 +12,8 @@ from aboard.models.decoder import DecoderModel, Layer
 from aboard.models.decoder_file import DecoderFile
 from aboard.models.gemma2 import score_scale
 
+LAYERS_OF_27B = 62
+
 
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
     """The model that `metadata` describes; see `aboard.models.describe_model`."""
@@ -33,7 +35,7 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
             )
             for i, window in enumerate(file.windows(period=6))
         ),
-        score_scale=score_scale(file, layers_of_27b=62),
+        score_scale=score_scale(file, layers_of_27b=LAYERS_OF_27B),
         logit_cap=given.number("final_logit_softcapping", 0.0, zero=True),
         embedding_scale=given.number("embedding_scale", math.sqrt(file.width)),
     )

@@ -10,12 +10,24 @@ import math
 
 import numpy as np
 
+from aboard.errors import ConfigError
 from aboard.models.config import Config
 from aboard.models.conversion import Float32
 
 
 class RopeConfig:
     """What a config says about rotary embedding; its members are read by `base`, `kind` and more.
+
+    Parameters
+    ----------
+    config : Config
+        Of the model.
+    default_base : float
+        The base where nothing says it.
+    own : Config, optional
+        What one kind of layers has in `rope_parameters`, where each kind has its own.
+    base_name : str
+        The member of `config` that gives the base as well.
 
     Attributes
     ----------
@@ -32,18 +44,37 @@ class RopeConfig:
         Two places say different things.
     """
 
-    def __init__(self, config: Config, default_base: float) -> None:
-        scaling, parameters = config.nested("rope_scaling"), config.nested("rope_parameters")
-        if scaling is not None and parameters is not None and not scaling.equals(parameters):
-            raise config.contradiction("rope_scaling and rope_parameters differ")
-        self.scaling = parameters or scaling or Config({}, config.where)
+    def __init__(
+        self,
+        config: Config,
+        default_base: float,
+        *,
+        own: Config | None = None,
+        base_name: str = "rope_theta",
+    ) -> None:
+        self.scaling = own if own is not None else self._of_all_layers(config)
         self.kind = self.scaling.text("rope_type", self.scaling.text("type", "default"))
         if self.scaling.text("type", self.kind) != self.kind:
             raise self.scaling.contradiction("rope_type and type differ")
-        inner = self.scaling.number("rope_theta", config.number("rope_theta", default_base))
-        self.base = config.number("rope_theta", inner)
+        inner = self.scaling.number("rope_theta", config.number(base_name, default_base))
+        self.base = config.number(base_name, inner)
         if self.base != inner:
-            raise config.contradiction(f"rope_theta is both {self.base:g} and {inner:g}")
+            raise config.contradiction(f"{base_name} is both {self.base:g} and {inner:g}")
+
+    def require(self, *kinds: str) -> None:
+        """Refuse a rope of another kind.
+
+        Raises
+        ------
+        ConfigError
+            It is none of `kinds`.
+        """
+        if self.kind not in kinds:
+            raise ConfigError(
+                f"{self.scaling.where}: rope_type is {self.kind[:40]!r}, Aboard understands "
+                f"{' or '.join(map(repr, kinds))}",
+                hint="The positions would be wrong, and with them the answers.",
+            )
 
     def llama3_divisors(self, rotated_dims: int) -> Float32:
         """What Llama 3.1 divides each frequency by, (rotated_dims / 2,).
@@ -63,3 +94,10 @@ class RopeConfig:
         turns = context / (2 * math.pi * self.base**exponents)
         smooth = np.clip((turns - low) / (high - low), 0.0, 1.0)
         return (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
+
+    @staticmethod
+    def _of_all_layers(config: Config) -> Config:
+        scaling, parameters = config.nested("rope_scaling"), config.nested("rope_parameters")
+        if scaling is not None and parameters is not None and not scaling.equals(parameters):
+            raise config.contradiction("rope_scaling and rope_parameters differ")
+        return parameters or scaling or Config({}, config.where)
