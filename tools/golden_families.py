@@ -59,7 +59,19 @@ def _rope(shape: Tiny) -> dict[str, Any]:
             "factor": own["rope.scaling.factor"],
             "original_max_position_embeddings": own["rope.scaling.original_context_length"],
         }
+        for name, key in _YARN.items():
+            if key in own:
+                rope[name] = own[key]
+    if own.get("rope.scaling.type") == "linear":
+        rope |= {"rope_type": "linear", "factor": own["rope.scaling.factor"]}
     return rope
+
+
+_YARN = {
+    "attention_factor": "rope.scaling.yarn_attn_factor",
+    "beta_fast": "rope.scaling.yarn_beta_fast",
+    "beta_slow": "rope.scaling.yarn_beta_slow",
+}
 
 
 def _plain(shape: Tiny) -> tuple[str, dict[str, Any]]:
@@ -120,6 +132,10 @@ def _with_biases(shape: Tiny) -> tuple[str, dict[str, Any]]:
     return shape.family, {"rope_parameters": _rope(shape), **biases}
 
 
+def _qwen3(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    return "qwen3", {"rope_parameters": _rope(shape), "attention_bias": "qkv" in shape.biases}
+
+
 def _granite(shape: Tiny) -> tuple[str, dict[str, Any]]:
     own = shape.own
     return "granite", _with_biases(shape)[1] | {
@@ -136,7 +152,6 @@ def _olmo(shape: Tiny) -> tuple[str, dict[str, Any]]:
     if "attention.sliding_window" not in shape.own:
         return "olmo2", {"rope_parameters": rope}
     near = {"rope_type": "default", "rope_theta": shape.rope_base}
-    rope["attention_factor"] = shape.own["rope.scaling.yarn_attn_factor"]
     return "olmo3", {
         "rope_parameters": {"sliding_attention": near, "full_attention": rope},
         "sliding_window": shape.own["attention.sliding_window"],
@@ -145,7 +160,11 @@ def _olmo(shape: Tiny) -> tuple[str, dict[str, Any]]:
 
 
 def _ministral3(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    """Without the growth of queries it is a Mistral of the first version."""
     own, rope = shape.own, _rope(shape)
+    window = own.get("attention.sliding_window")
+    if "attention.temperature_scale" not in own:
+        return "mistral", {"rope_parameters": rope, "sliding_window": window}
     rope |= {
         "mscale": 1.0,
         "mscale_all_dim": own["rope.scaling.yarn_log_multiplier"],
@@ -153,7 +172,6 @@ def _ministral3(shape: Tiny) -> tuple[str, dict[str, Any]]:
         "beta_fast": own.get("rope.scaling.yarn_beta_fast", 32.0),
         "beta_slow": own.get("rope.scaling.yarn_beta_slow", 1.0),
     }
-    window = own.get("attention.sliding_window")
     return "ministral3", {"rope_parameters": rope, "sliding_window": window}
 
 
@@ -164,8 +182,9 @@ def _layer_types(shape: Tiny, *, period: int) -> list[str]:
 
 
 _CONFIGS: dict[str, Callable[[Tiny], tuple[str, dict[str, Any]]]] = {
+    "llama": _with_biases,
     "qwen2": _plain,
-    "qwen3": _plain,
+    "qwen3": _qwen3,
     "gemma3": _gemma3,
     "gemma2": _gemma2,
     "phi3": _phi3,

@@ -43,7 +43,7 @@ def main() -> int:
             wrong += _n_wrong(FOLDER / name, configs)
         else:
             FOLDER.mkdir(parents=True, exist_ok=True)
-            (FOLDER / name).write_text(json.dumps(configs, indent=1) + "\n")
+            (FOLDER / name).write_text(_text(configs))
             print(f"golden: wrote {len(configs)} configs to {name}")
     return 1 if wrong else 0
 
@@ -83,6 +83,12 @@ def saved_config(model: PreTrainedModel, weights: Mapping[str, np.ndarray]) -> d
         if saved[name].tobytes() != values.tobytes() or saved[name].shape != values.shape:
             raise SystemExit(f"transformers saves another {name}")
     return {key: value for key, value in config.items() if key not in _OF_THE_VERSION}
+
+
+def _text(configs: Mapping[str, object]) -> str:
+    """JSON with a config a line."""
+    lines = (f"{json.dumps(name)}: {json.dumps(config)}" for name, config in configs.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ _SUPPORT = {
     "decoder",
     "decoder_config",
     "decoder_file",
+    "full_attention",
     "hyperparameters",
     "layer_kinds",
     "rope_config",
