@@ -86,9 +86,9 @@ def _gemma3(shape: Tiny) -> tuple[str, dict[str, Any]]:
         everywhere |= {"rope_type": "linear", "factor": own["rope.scaling.factor"]}
     return "gemma3_text", {
         "rope_parameters": {"sliding_attention": near, "full_attention": everywhere},
-        "sliding_window": own["attention.sliding_window"],
+        "sliding_window": own.get("attention.sliding_window", 4096),
         "layer_types": _layer_types(shape, period=6),
-        "query_pre_attn_scalar": round(own.get("attention.scale", shape.head_dim**-0.5) ** -2),
+        "query_pre_attn_scalar": _query_scalar(shape, layers_of_27b=62),
         "final_logit_softcapping": own.get("final_logit_softcapping"),
     }
 
@@ -99,10 +99,15 @@ def _gemma2(shape: Tiny) -> tuple[str, dict[str, Any]]:
         "rope_parameters": _rope(shape),
         "sliding_window": own["attention.sliding_window"],
         "layer_types": _layer_types(shape, period=2),
-        "query_pre_attn_scalar": shape.head_dim,
+        "query_pre_attn_scalar": _query_scalar(shape, layers_of_27b=46),
         "attn_logit_softcapping": own["attn_logit_softcapping"],
         "final_logit_softcapping": own["final_logit_softcapping"],
     }
+
+
+def _query_scalar(shape: Tiny, *, layers_of_27b: int) -> int:
+    of = shape.width // shape.heads if shape.layers == layers_of_27b else shape.head_dim
+    return round(shape.own.get("attention.scale", of**-0.5) ** -2)
 
 
 def _phi3(shape: Tiny) -> tuple[str, dict[str, Any]]:
@@ -176,8 +181,11 @@ def _ministral3(shape: Tiny) -> tuple[str, dict[str, Any]]:
 
 
 def _layer_types(shape: Tiny, *, period: int) -> list[str]:
-    default = [i % period < period - 1 for i in range(shape.layers)]
-    near = shape.own.get("attention.sliding_window_pattern", default)
+    if "attention.sliding_window" not in shape.own:
+        return ["full_attention"] * shape.layers
+    near = shape.own.get("attention.sliding_window_pattern", period)
+    if isinstance(near, int):
+        near = [i % near < near - 1 for i in range(shape.layers)]
     return ["sliding_attention" if each else "full_attention" for each in near]
 
 

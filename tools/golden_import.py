@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
-from transformers import PreTrainedModel
+from transformers import Gemma3Config, Gemma3ForConditionalGeneration, PreTrainedModel
 
 import golden
 
@@ -37,6 +37,7 @@ def main() -> int:
         },
         "families.json": {name: _family_config(case) for name, case in golden.FAMILY_CASES.items()},
     }
+    files["towers.json"] = {"gemma3": _with_tower(golden.FAMILY_CASES["gemma3"])}
     wrong = 0
     for name, configs in files.items():
         if arguments.check:
@@ -71,18 +72,60 @@ def _family_config(case: golden.Case) -> dict[str, Any]:
     return saved_config(golden.family_model(case.shape, weights), weights)
 
 
+def _with_tower(case: golden.Case) -> dict[str, Any]:
+    """A Gemma 3 that sees: its config, and the shapes of what it has beside its text model.
+
+    Fails where it answers a text otherwise than the text model alone.
+    """
+    weights = golden.random_weights(case.shape, case.seed)
+    text = golden.family_model(case.shape, weights)
+    config = Gemma3Config(
+        text_config=text.config.to_dict(),
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "patch_size": 14,
+        },
+        mm_tokens_per_image=4,
+        tie_word_embeddings=case.shape.tied,
+    )
+    model = Gemma3ForConditionalGeneration(config).eval()
+    model.model.language_model.load_state_dict(text.model.state_dict())
+    tokens = golden.torch.tensor([list(range(80))])
+    with golden.torch.inference_mode():
+        want = text(tokens).logits
+        error = float((model(tokens).logits - want).abs().max() / want.abs().max())
+    if not error <= golden.TOLERANCE:
+        raise SystemExit(f"with the tower, logits of a text are off by {error:.1e}")
+    described, saved = _saved(model)
+    own = {f"language_model.{name}" for name in weights}
+    if not own <= saved.keys():
+        raise SystemExit(f"transformers saves {sorted(saved)}, expected {sorted(own)} among them")
+    shapes = {name: list(saved[name].shape) for name in sorted(saved.keys() - own)}
+    return {"config": described, "shapes": shapes}
+
+
 def saved_config(model: PreTrainedModel, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The config.json of a model; fails where the weights beside it are not these."""
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        config = json.loads((Path(folder) / "config.json").read_text())
-        saved = load_file(Path(folder) / "model.safetensors")
+    config, saved = _saved(model)
     if saved.keys() != weights.keys():
         raise SystemExit(f"transformers saves {sorted(saved)}, expected {sorted(weights)}")
     for name, values in weights.items():
         if saved[name].tobytes() != values.tobytes() or saved[name].shape != values.shape:
             raise SystemExit(f"transformers saves another {name}")
-    return {key: value for key, value in config.items() if key not in _OF_THE_VERSION}
+    return config
+
+
+def _saved(model: PreTrainedModel) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The config.json and the tensors that `save_pretrained` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        config = json.loads((Path(folder) / "config.json").read_text())
+        saved = load_file(Path(folder) / "model.safetensors")
+    return {key: value for key, value in config.items() if key not in _OF_THE_VERSION}, saved
 
 
 def _text(configs: Mapping[str, object]) -> str:

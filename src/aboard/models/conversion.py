@@ -111,6 +111,11 @@ class Conversion:
         Tensors of the checkpoint that may be there and must equal another one.
     unused : frozenset of str
         Tensors of the checkpoint that may be there and say nothing.
+    beginnings : mapping of str to str
+        Beginnings of names in the checkpoint, and what the rules have instead.
+    towers : tuple of str
+        Beginnings of the names of tensors that see or hear. They change no answer to a text, and
+        are left out where that is asked for; otherwise they are refused.
     """
 
     architecture: str
@@ -120,3 +125,5 @@ class Conversion:
     made: Mapping[str, Float32] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
     unused: frozenset[str] = frozenset()
+    beginnings: Mapping[str, str] = field(default_factory=dict)
+    towers: tuple[str, ...] = ()

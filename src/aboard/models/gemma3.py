@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
+from aboard.models import gemma3_text
+from aboard.models.config import Config
+from aboard.models.conversion import Conversion
 from aboard.models.decoder import DecoderModel, Layer
 from aboard.models.decoder_file import DecoderFile
 from aboard.models.gemma2 import score_scale
+from aboard.models.gemma3_text import LAYERS_OF_27B
 
-LAYERS_OF_27B = 62
+# What a checkpoint with a vision tower has beside its text model.
+_TOWERS = ("vision_tower.", "multi_modal_projector.")
+_OF_IMAGES = ("boi_token_index", "eoi_token_index", "image_token_index", "mm_tokens_per_image")
 
 
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
@@ -38,4 +45,28 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
         score_scale=score_scale(file, layers_of_27b=LAYERS_OF_27B),
         logit_cap=given.number("final_logit_softcapping", 0.0, zero=True),
         embedding_scale=given.number("embedding_scale", math.sqrt(file.width)),
+    )
+
+
+def convert(config: Config) -> Conversion:
+    """The GGUF file of the text model in such a checkpoint; see `aboard.models.convert_config`.
+
+    Raises
+    ------
+    ConfigError
+        There is no `text_config`, or it contradicts what is around it.
+    """
+    text = config.nested("text_config")
+    if text is None:
+        raise config.contradiction("has no text_config")
+    text.must_be("model_type", "gemma3_text")
+    tied = config.flag("tie_word_embeddings", True)
+    if text.flag("tie_word_embeddings", True) != tied:
+        raise config.contradiction("tie_word_embeddings differs in text_config")
+    config.ignore("vision_config", *_OF_IMAGES)
+    config.finish()
+    return replace(
+        gemma3_text.convert(text),
+        beginnings={"language_model.": "", "model.language_model.": "model."},
+        towers=(*_TOWERS, *(f"model.{name}" for name in _TOWERS)),
     )

@@ -8,8 +8,9 @@ from aboard.models.config import Config
 from aboard.models.conversion import Conversion, Plus
 from aboard.models.decoder_config import DecoderConfig
 from aboard.models.gemma2 import gemma_config, gemma_layer, scores_of
-from aboard.models.gemma3 import LAYERS_OF_27B
 from aboard.models.layer_kinds import ropes_of_kinds, store_windows
+
+LAYERS_OF_27B = 62
 
 
 def convert(config: Config) -> Conversion:
