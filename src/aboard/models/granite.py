@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from aboard.models import llama
 from aboard.models.config import Config
 from aboard.models.conversion import Conversion
 from aboard.models.decoder import DecoderModel, Layer
 from aboard.models.decoder_config import DecoderConfig
 from aboard.models.decoder_file import DecoderFile
-from aboard.models.rope_config import RopeConfig
 
 _MULTIPLIERS = {
     "attention_multiplier": "attention.scale",
@@ -49,15 +49,6 @@ def convert(config: Config) -> Conversion:
         rms_norm_eps=1e-6,
     )
     decoder = DecoderConfig("granite", config)
-    config.must_be("hidden_act", "silu", "swish")
-    config.must_be("attention_bias", False)
-    config.must_be("mlp_bias", False)
     for name, stored in _MULTIPLIERS.items():
         decoder.set(stored, config.number(name, 1.0))
-    decoder.rope(RopeConfig(config, 10_000.0), decoder.head_dim)
-    decoder.embedding()
-    for layer in range(decoder.n_layers):
-        decoder.attention(layer, adjacent_pairs=True)
-        decoder.feed_forward(layer)
-    decoder.head()
-    return decoder.conversion()
+    return llama.converted(decoder)

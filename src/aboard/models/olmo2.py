@@ -40,7 +40,7 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
 def convert(config: Config) -> Conversion:
     """The GGUF file that such a checkpoint becomes; see `aboard.models.convert_config`."""
     decoder = olmo_config(config)
-    decoder.rope(RopeConfig(config, 10_000.0), decoder.head_dim, ("default", "linear"))
+    decoder.rope(RopeConfig(config, 10_000.0), decoder.head_dim, ("default", "linear", "yarn"))
     return olmo_conversion(decoder)
 
 
