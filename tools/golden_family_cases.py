@@ -387,6 +387,12 @@ _CASES = {
         n_tokens=120,
         rows=[1, 31, 63, 119],
     ),
+    # GGUF's mistral3 with nothing of its own, and its llama, are Mistrals of later versions.
+    "mistral": Case(
+        26,
+        Tiny("mistral3", width=72, heads=3, kv_heads=1, head_dim=32, ffn=100, tied=True),
+        rows=FEW,
+    ),
     "mistral_window": Case(
         24,
         Tiny("mistral3", layers=3, context=256, own={"attention.sliding_window": 20}),
