@@ -11,13 +11,19 @@ just the weights, by the names and in the shapes, that the tests make such folde
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
-from transformers import Gemma3Config, Gemma3ForConditionalGeneration, PreTrainedModel
+from transformers import (
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
+    PreTrainedModel,
+)
 
 import golden
 
@@ -37,7 +43,9 @@ def main() -> int:
         },
         "families.json": {name: _family_config(case) for name, case in golden.FAMILY_CASES.items()},
     }
-    files["towers.json"] = {"gemma3": _with_tower(golden.FAMILY_CASES["gemma3"])}
+    files["towers.json"] = {
+        name: _with_tower(golden.FAMILY_CASES[name], make) for name, make in _TOWERS.items()
+    }
     wrong = 0
     for name, configs in files.items():
         if arguments.check:
@@ -72,28 +80,42 @@ def _family_config(case: golden.Case) -> dict[str, Any]:
     return saved_config(golden.family_model(case.shape, weights), weights)
 
 
-def _with_tower(case: golden.Case) -> dict[str, Any]:
-    """A Gemma 3 that sees: its config, and the shapes of what it has beside its text model.
+def _gemma3(text: dict[str, Any], tied: bool) -> PreTrainedModel:
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    vision |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    config = Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=4, tie_word_embeddings=tied
+    )
+    return Gemma3ForConditionalGeneration(config)
+
+
+def _mistral3(text: dict[str, Any], tied: bool) -> PreTrainedModel:
+    vision = {"model_type": "pixtral", "hidden_size": 16, "intermediate_size": 16}
+    vision |= {"num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+    vision |= {"image_size": 32, "patch_size": 16}
+    config = Mistral3Config(text_config=text, vision_config=vision, tie_word_embeddings=tied)
+    return Mistral3ForConditionalGeneration(config)
+
+
+_TOWERS: dict[str, Callable[[dict[str, Any], bool], PreTrainedModel]] = {
+    "gemma3": _gemma3,
+    "mistral3": _mistral3,
+    "mistral": _mistral3,
+}
+
+
+def _with_tower(
+    case: golden.Case, make: Callable[[dict[str, Any], bool], PreTrainedModel]
+) -> dict[str, Any]:
+    """A model that sees: its config, and the shapes of what it has beside its text model.
 
     Fails where it answers a text otherwise than the text model alone.
     """
     weights = golden.random_weights(case.shape, case.seed)
     text = golden.family_model(case.shape, weights)
-    config = Gemma3Config(
-        text_config=text.config.to_dict(),
-        vision_config={
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "image_size": 28,
-            "patch_size": 14,
-        },
-        mm_tokens_per_image=4,
-        tie_word_embeddings=case.shape.tied,
-    )
-    model = Gemma3ForConditionalGeneration(config).eval()
+    model = make(text.config.to_dict(), case.shape.tied).eval()
     model.model.language_model.load_state_dict(text.model.state_dict())
+    model.get_output_embeddings().load_state_dict(text.get_output_embeddings().state_dict())
     tokens = golden.torch.tensor([list(range(80))])
     with golden.torch.inference_mode():
         want = text(tokens).logits

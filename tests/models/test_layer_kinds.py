@@ -196,7 +196,13 @@ def test_what_could_change_an_answer_is_refused(
         ({"text_config": None}, "has no text_config"),
         ({"text_config": [1]}, "text_config is .*, expected an object"),
         ({"text_config": {"model_type": "gemma2"}}, "model_type is 'gemma2'"),
-        ({"tie_word_embeddings": False}, "tie_word_embeddings differs in text_config"),
+        (
+            {
+                "tie_word_embeddings": False,
+                "text_config": {"model_type": "gemma3_text", "tie_word_embeddings": True},
+            },
+            "tie_word_embeddings differs in text_config",
+        ),
         ({"text_config": {"surprise": 1}}, "unknown .* text_config: surprise"),
         ({"surprise": 1}, "unknown .* surprise"),
         ({"quantization_config": {"bits": 4}}, "quantised already"),

@@ -42,6 +42,7 @@ _SUPPORT = {
     "hyperparameters",
     "layer_kinds",
     "rope_config",
+    "text_part",
 }
 
 _FILES = frozenset(file.stem for file in Path(__file__).parent.glob("*.py")) - _SUPPORT

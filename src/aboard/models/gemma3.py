@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 from aboard.models import gemma3_text
 from aboard.models.config import Config
@@ -16,9 +15,9 @@ from aboard.models.decoder import DecoderModel, Layer
 from aboard.models.decoder_file import DecoderFile
 from aboard.models.gemma2 import score_scale
 from aboard.models.gemma3_text import LAYERS_OF_27B
+from aboard.models.text_part import as_part, text_config
 
 # What a checkpoint with a vision tower has beside its text model.
-_TOWERS = ("vision_tower.", "multi_modal_projector.")
 _OF_IMAGES = ("boi_token_index", "eoi_token_index", "image_token_index", "mm_tokens_per_image")
 
 
@@ -56,17 +55,5 @@ def convert(config: Config) -> Conversion:
     ConfigError
         There is no `text_config`, or it contradicts what is around it.
     """
-    text = config.nested("text_config")
-    if text is None:
-        raise config.contradiction("has no text_config")
-    text.must_be("model_type", "gemma3_text")
-    tied = config.flag("tie_word_embeddings", True)
-    if text.flag("tie_word_embeddings", True) != tied:
-        raise config.contradiction("tie_word_embeddings differs in text_config")
-    config.ignore("vision_config", *_OF_IMAGES)
-    config.finish()
-    return replace(
-        gemma3_text.convert(text),
-        beginnings={"language_model.": "", "model.language_model.": "model."},
-        towers=(*_TOWERS, *(f"model.{name}" for name in _TOWERS)),
-    )
+    text = text_config(config, "gemma3_text", of_images=_OF_IMAGES)
+    return as_part(gemma3_text.convert(text))
