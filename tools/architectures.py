@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import aboard
-from aboard.models import architectures
+from aboard.models import Config, architectures, convert_config, model_types
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -38,14 +38,16 @@ llama.cpp writes. A key or a tensor that Aboard doesn't know is an error: it cou
 Files of a mixture of experts, and the vision and audio parts of models, are refused by name.
 Where a rope has divisors for short and for long contexts (LongRoPE), the context that a model is
 loaded for chooses, not how long a text has become: keys that are held stay right.
+`aboard import` makes such files of checkpoints whose config.json has a `model_type` of the last
+column. The tests import the tiny models below from what transformers saves, too.
 
 The figures are those of tiny random models with every quirk of the family switched on, F32 weights,
 against transformers in float32: the largest difference of a logit as a part of the largest logit,
 with int8 activations, which are the rule, and with `aboard.load(path, activations="float32")`; and
 how often the same token is chosen with int8 activations, led along a random text of 256 tokens.
 
-| architecture | what it is | int8 | float32 | same choice |
-|---|---|---|---|---|
+| architecture | what it is | int8 | float32 | same choice | imported from |
+|---|---|---|---|---|---|
 """
 
 
@@ -67,7 +69,20 @@ def page() -> str:
             if case["fmt"] == "F32":
                 architecture = case["shape"].get("family", "llama")
                 _measure(GOLDEN / group / f"{name}.npy", case, found[architecture])
-    return INTRODUCTION + "".join(_row(name, found[name]) for name in architectures())
+    imports = _imports()
+    rows = (_row(name, found[name], imports[name]) for name in architectures())
+    return INTRODUCTION + "".join(rows)
+
+
+def _imports() -> dict[str, set[str]]:
+    """The `model_type`s that become files of each architecture, by the configs of the goldens."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in ("configs.json", "families.json", "towers.json"):
+        for config in json.loads((GOLDEN / "import" / file).read_text()).values():
+            read = Config(config.get("config", config))
+            if read.model_type in model_types():
+                found[convert_config(read).architecture].add(read.model_type)
+    return found
 
 
 def _measure(oracle: Path, case: dict[str, Any], figures: Figures) -> None:
@@ -89,10 +104,12 @@ def _measure(oracle: Path, case: dict[str, Any], figures: Figures) -> None:
                 figures.choices += len(chosen)
 
 
-def _row(name: str, figures: Figures) -> str:
+def _row(name: str, figures: Figures, imports: set[str]) -> str:
     says = (importlib.import_module(f"aboard.models.{name}").__doc__ or "").splitlines()[0]
     same = f"{figures.same / figures.choices:.1%}" if figures.choices else "-"
-    return f"| `{name}` | {says} | {figures.int8:.1e} | {figures.float32:.0e} | {same} |\n"
+    errors = f"{figures.int8:.1e} | {figures.float32:.0e}"
+    types = ", ".join(f"`{each}`" for each in sorted(imports)) or "-"
+    return f"| `{name}` | {says} | {errors} | {same} | {types} |\n"
 
 
 if __name__ == "__main__":

@@ -38,8 +38,11 @@ _SUPPORT = {
     "decoder",
     "decoder_config",
     "decoder_file",
+    "full_attention",
     "hyperparameters",
+    "layer_kinds",
     "rope_config",
+    "text_part",
 }
 
 _FILES = frozenset(file.stem for file in Path(__file__).parent.glob("*.py")) - _SUPPORT
