@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -107,6 +107,11 @@ class Conversion:
         Tensors of the checkpoint that may be there and must equal another one.
     unused : frozenset of str
         Tensors of the checkpoint that may be there and say nothing.
+    rename : callable
+        What a tensor of the checkpoint is called in all of these, None where it says nothing: some
+        architectures are published under several sets of names.
+    embedding_width : int or None
+        Of the vectors that texts become, which files beside config.json say how; None: they don't.
     """
 
     architecture: str
@@ -116,3 +121,5 @@ class Conversion:
     made: Mapping[str, Float32] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
     unused: frozenset[str] = frozenset()
+    rename: Callable[[str], str | None] = str
+    embedding_width: int | None = None
