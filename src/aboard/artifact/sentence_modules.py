@@ -130,7 +130,7 @@ def _text_length(folder: Path) -> dict[str, object]:
     path = folder / "sentence_bert_config.json"
     config = Config(read_json(path) if path.exists() else {}, str(path))
     config.must_be("do_lower_case", False)  # before the tokenizer, which does it itself
-    found = {}
+    found: dict[str, object] = {}
     if config.has("max_seq_length"):
         found[TEXT_LENGTH] = config.integer("max_seq_length")
     return found

@@ -52,8 +52,8 @@ class AddedToken:
 class TokenizerJson:
     """A checked tokenizer.json.
 
-    `model`: its object "model". `kind`: 'BPE', 'WordPiece' or 'Unigram'. `ids`: text -> id, without added
-    tokens. `merges`: pairs in order of rank. `scores`: log-probabilities of a Unigram model.
+    `model`: its object "model". `kind`: 'BPE', 'WordPiece' or 'Unigram'. `ids`: text -> id, without
+    added tokens. `merges`: pairs in order of rank. `scores`: log-probabilities of a Unigram model.
     """
 
     fields: Fields

@@ -75,10 +75,7 @@ class EmbeddingModel(Model):
         UsageError
             Always.
         """
-        raise UsageError(
-            f"{self.path}: is an encoder ({self.config.architecture}), which makes no text",
-            hint="It turns texts into vectors: `embed`.",
-        )
+        raise self._makes_no_text()
 
     @property
     def activations(self) -> str:
@@ -167,11 +164,17 @@ class EmbeddingModel(Model):
 
     def chat_tokens(self, messages: Sequence[Message]) -> NoReturn:
         """It has no conversations: a UsageError."""
-        return self.decoder
+        raise self._makes_no_text()
 
     def batch(self, **options: Any) -> NoReturn:
         """It makes no answers: a UsageError."""
-        return self.decoder
+        raise self._makes_no_text()
+
+    def _makes_no_text(self) -> UsageError:
+        return UsageError(
+            f"{self.path}: is an encoder ({self.config.architecture}), which makes no text",
+            hint="It turns texts into vectors: `embed`.",
+        )
 
 
 def _batches(
