@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import aboard
+from aboard.artifact.importing import import_checkpoint
 from aboard.models import architectures
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +27,7 @@ PAGE = ROOT / "docs" / "reference" / "architectures.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
 from tiny import llama_from_json, tiny_llama  # noqa: E402
+from tiny_encoders import TinyBert, bert_folder  # noqa: E402
 from tiny_families import tiny_from_json, tiny_model  # noqa: E402
 
 INTRODUCTION = """\
@@ -38,6 +40,8 @@ llama.cpp writes. A key or a tensor that Aboard doesn't know is an error: it cou
 Files of a mixture of experts, and the vision and audio parts of models, are refused by name.
 Where a rope has divisors for short and for long contexts (LongRoPE), the context that a model is
 loaded for chooses, not how long a text has become: keys that are held stay right.
+`bert` is an encoder, which makes vectors ([guide](../guide/embeddings.md)); its figures are those of a
+vector's values.
 
 The figures are those of tiny random models with every quirk of the family switched on, F32 weights,
 against transformers in float32: the largest difference of a logit as a part of the largest logit,
@@ -67,6 +71,7 @@ def page() -> str:
             if case["fmt"] == "F32":
                 architecture = case["shape"].get("family", "llama")
                 _measure(GOLDEN / group / f"{name}.npy", case, found[architecture])
+    _measure_encoders(found["bert"])
     return INTRODUCTION + "".join(_row(name, found[name]) for name in architectures())
 
 
@@ -87,6 +92,22 @@ def _measure(oracle: Path, case: dict[str, Any], figures: Figures) -> None:
                 chosen = model.logits(case["forced"]).argmax(axis=1)
                 figures.same += int((chosen == np.array(case["choices"])).sum())
                 figures.choices += len(chosen)
+
+
+def _measure_encoders(figures: Figures) -> None:
+    cases = json.loads((GOLDEN / "encoders" / "cases.json").read_text())
+    with tempfile.TemporaryDirectory(prefix="aboard-architectures-") as folder:
+        for name, case in cases.items():
+            source = bert_folder(Path(folder) / name, TinyBert(**case["shape"]), seed=case["seed"])
+            path = Path(folder) / f"{name}.gguf"
+            import_checkpoint(source, path)
+            want = np.load(GOLDEN / "encoders" / f"{name}.npy")
+            for mode in ("int8", "float32"):
+                model = aboard.load(path, activations=mode)
+                assert isinstance(model, aboard.EmbeddingModel)
+                found = model.embed_tokens(case["texts"])
+                off = float(np.abs(found - want).max() / np.abs(want).max())
+                setattr(figures, mode, max(getattr(figures, mode), off))
 
 
 def _row(name: str, figures: Figures) -> str:

@@ -4,8 +4,8 @@
 
 FOLDER is a checkpoint of sentence-transformers, TEXT a file whose first 200 sentences are used. The
 vector of each is compared by the cosine: with transformers' (float32, mean of the tokens or the
-first, divided by its length), and with llama.cpp's, on the same imported file. Token ids are compared
-as well. ENV are virtual environments.
+first, divided by its length), and with llama.cpp's, on the same imported file. Token ids are
+compared as well. ENV are virtual environments.
 """
 
 import argparse

@@ -10,10 +10,11 @@ from typing import Any
 
 from aboard.checkpoint.huggingface_entries import TokenList
 from aboard.checkpoint.huggingface_files import Fields, Folder
+from aboard.checkpoint.huggingface_roles import ROLES
 from aboard.checkpoint.tokenizer_fields import PREFIX
 from aboard.checkpoint.tokenizer_json import TokenizerJson
 from aboard.checkpoint.tokenizer_metadata import CONTROL, NORMAL, UNUSED
-from aboard.checkpoint.tokenizer_pipeline import normalizer_steps, word_steps
+from aboard.checkpoint.tokenizer_pipeline import normalizer_steps, read_template, word_steps
 from aboard.checkpoint.tokenizer_wordpiece import (
     LOWERCASE,
     MAX_WORD_CHARS,
@@ -43,8 +44,13 @@ def wordpiece_entries(folder: Folder, found: TokenizerJson, n_vocabulary: int) -
     TokenizerError
         A step is another than BERT's, or the files disagree.
     """
+    template = read_template(found.fields)
     lowercase, strips_accents = _normalizer(found)
     _check_config(folder, lowercase, strips_accents)
+    if None in (template.first, template.last):
+        raise _unsupported(
+            found.fields, "post_processor", "[CLS] before a text and [SEP] behind it"
+        )
     if [step.members["type"] for step in word_steps(found.fields)] != ["BertPreTokenizer"]:
         raise _unsupported(found.fields, "pre_tokenizer", "BertPreTokenizer")
     tokens = TokenList.unused(n_vocabulary)
@@ -67,7 +73,14 @@ def wordpiece_entries(folder: Folder, found: TokenizerJson, n_vocabulary: int) -
         if kind == UNUSED:
             tokens.texts[token_id] = marked(tokens.texts[token_id])
     entries = tokens.entries("bert", with_scores=False)
-    return entries | {PREFIX + LOWERCASE: lowercase, PREFIX + STRIP_ACCENTS: strips_accents}
+    entries |= {PREFIX + LOWERCASE: lowercase, PREFIX + STRIP_ACCENTS: strips_accents}
+    # llama.cpp takes the ids of BERT's own vocabulary where a file has none.
+    roles = {ROLES[role.removesuffix("_token")]: text for role, text in _SPECIAL.items()}
+    found_ids = {role: found.id_of(text) for role, text in roles.items()}
+    found_ids["seperator"] = template.last
+    return entries | {
+        f"{PREFIX}{role}_token_id": i for role, i in found_ids.items() if i is not None
+    }
 
 
 def vocabulary_json(folder: Folder) -> Fields:
