@@ -40,8 +40,8 @@ llama.cpp writes. A key or a tensor that Aboard doesn't know is an error: it cou
 Files of a mixture of experts, and the vision and audio parts of models, are refused by name.
 Where a rope has divisors for short and for long contexts (LongRoPE), the context that a model is
 loaded for chooses, not how long a text has become: keys that are held stay right.
-`bert` is an encoder, which makes vectors ([guide](../guide/embeddings.md)); its figures are those of a
-vector's values.
+`bert` is an encoder, which makes vectors ([guide](../guide/embeddings.md)); its figures are those
+of a vector's values.
 
 The figures are those of tiny random models with every quirk of the family switched on, F32 weights,
 against transformers in float32: the largest difference of a logit as a part of the largest logit,
