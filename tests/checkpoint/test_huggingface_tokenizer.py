@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tokenizers
 
@@ -17,6 +18,8 @@ from checkpoint.families import (
     n_tokens,
     tiny,
     tiny_folder,
+    trained_unigram,
+    write_folder,
 )
 from checkpoint.random_texts import random_texts
 from checkpoint.vocabularies import CONTROL, NORMAL, UNUSED, USER_DEFINED, golden
