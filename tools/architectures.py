@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import aboard
+from aboard.artifact.importing import import_checkpoint
 from aboard.models import Config, architectures, convert_config, model_types
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +27,7 @@ PAGE = ROOT / "docs" / "reference" / "architectures.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
 from tiny import llama_from_json, tiny_llama  # noqa: E402
+from tiny_encoders import TinyBert, bert_folder  # noqa: E402
 from tiny_families import tiny_from_json, tiny_model  # noqa: E402
 
 INTRODUCTION = """\
@@ -40,6 +42,8 @@ Where a rope has divisors for short and for long contexts (LongRoPE), the contex
 loaded for chooses, not how long a text has become: keys that are held stay right.
 `aboard import` makes such files of checkpoints whose config.json has a `model_type` of the last
 column. The tests import the tiny models below from what transformers saves, too.
+`bert` is an encoder, which makes vectors ([guide](../guide/embeddings.md)); its figures are those
+of a vector's values.
 
 The figures are those of tiny random models with every quirk of the family switched on, F32 weights,
 against transformers in float32: the largest difference of a logit as a part of the largest logit,
@@ -69,6 +73,7 @@ def page() -> str:
             if case["fmt"] == "F32":
                 architecture = case["shape"].get("family", "llama")
                 _measure(GOLDEN / group / f"{name}.npy", case, found[architecture])
+    _measure_encoders(found["bert"])
     imports = _imports()
     rows = (_row(name, found[name], imports[name]) for name in architectures())
     return INTRODUCTION + "".join(rows)
@@ -76,7 +81,7 @@ def page() -> str:
 
 def _imports() -> dict[str, set[str]]:
     """The `model_type`s that become files of each architecture, by the configs of the goldens."""
-    found: dict[str, set[str]] = defaultdict(set)
+    found: dict[str, set[str]] = defaultdict(set, bert={"bert"})  # encoders are made on the spot
     for file in ("configs.json", "families.json", "towers.json"):
         for config in json.loads((GOLDEN / "import" / file).read_text()).values():
             read = Config(config.get("config", config))
@@ -102,6 +107,22 @@ def _measure(oracle: Path, case: dict[str, Any], figures: Figures) -> None:
                 chosen = model.logits(case["forced"]).argmax(axis=1)
                 figures.same += int((chosen == np.array(case["choices"])).sum())
                 figures.choices += len(chosen)
+
+
+def _measure_encoders(figures: Figures) -> None:
+    cases = json.loads((GOLDEN / "encoders" / "cases.json").read_text())
+    with tempfile.TemporaryDirectory(prefix="aboard-architectures-") as folder:
+        for name, case in cases.items():
+            source = bert_folder(Path(folder) / name, TinyBert(**case["shape"]), seed=case["seed"])
+            path = Path(folder) / f"{name}.gguf"
+            import_checkpoint(source, path)
+            want = np.load(GOLDEN / "encoders" / f"{name}.npy")
+            for mode in ("int8", "float32"):
+                model = aboard.load(path, activations=mode)
+                assert isinstance(model, aboard.EmbeddingModel)
+                found = model.embed_tokens(case["texts"])
+                off = float(np.abs(found - want).max() / np.abs(want).max())
+                setattr(figures, mode, max(getattr(figures, mode), off))
 
 
 def _row(name: str, figures: Figures, imports: set[str]) -> str:

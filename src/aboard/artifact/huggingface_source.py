@@ -11,6 +11,7 @@ import numpy as np
 
 from aboard.artifact.gguf_writer import NewTensor
 from aboard.artifact.model_card import card_entries
+from aboard.artifact.sentence_modules import embedding_entries
 from aboard.artifact.tensor_stream import Decode, Stream, as_matrix
 from aboard.artifact.types import EMBEDDING, HEAD, OWN_TYPES, type_of
 from aboard.checkpoint.file_bytes import shown
@@ -48,7 +49,7 @@ def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool
     conversion = convert_config(config)
     files = open_safetensors(folder)
     opened.callback(files.close)
-    tensors = _by_rule_names(files, conversion)
+    tensors = _renamed(files, conversion)
     notes = _leave_out_towers(files, tensors, conversion, text_only)
     streams = list(_streams(files, tensors, conversion, wanted))
     _check_others(files, tensors, conversion)
@@ -58,6 +59,7 @@ def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool
         "general.name": _name(folder, config),
         **card_entries(folder),
         **conversion.metadata,
+        **_embedding_entries(folder, conversion),
         **tokenizer_metadata(folder, conversion.n_vocabulary),
     }
     return files, decode, metadata, streams, notes
@@ -83,21 +85,23 @@ def _name(folder: Path, config: Config) -> str:
     return name
 
 
-def _by_rule_names(files: SafetensorsFiles, conversion: Conversion) -> dict[str, TensorInfo]:
-    """The tensors by the names that the rules have for them."""
+def _embedding_entries(folder: Path, conversion: Conversion) -> dict[str, object]:
+    if conversion.embedding_width is None:
+        return {}
+    return embedding_entries(folder, conversion.architecture, conversion.embedding_width)
+
+
+def _renamed(files: SafetensorsFiles, conversion: Conversion) -> dict[str, TensorInfo]:
+    """The tensors by the names that the rules have for them, without those that say nothing."""
     found: dict[str, TensorInfo] = {}
-    for full, info in files.tensors.items():
-        name = full
-        for beginning, instead in conversion.beginnings.items():
-            if full.startswith(beginning):
-                name = instead + full.removeprefix(beginning)
-                break
+    for info in files.tensors.values():
+        name = conversion.rename(info.name)
         if name in found:
             raise MalformedFile(
-                f"{files.path}: tensors {shown(found[name].name)} and {shown(full)} are the same "
-                "part of the model"
+                f"{info.path}: tensors {shown(found[name].name)} and {shown(info.name)} are one"
             )
-        found[name] = info
+        if name is not None:
+            found[name] = info
     return found
 
 
@@ -174,7 +178,7 @@ def _check_others(files: SafetensorsFiles, tensors: Tensors, conversion: Convers
         twin = conversion.copies.get(name)
         if twin is None:
             raise UnsupportedFile(
-                f"{tensors[name].path}: tensor {shown(name)} is unknown to the "
+                f"{tensors[name].path}: tensor {shown(tensors[name].name)} is unknown to the "
                 f"architecture {conversion.architecture}",
                 hint="It may change the answer, so the model is not imported without it.",
             )

@@ -16,6 +16,8 @@ from aboard.artifact.gguf_writer import NewTensor
 from aboard.errors import UsageError
 
 HEAD, EMBEDDING = "output.weight", "token_embd.weight"
+# Of encoders: small, added to what they never multiply, and F32 in every file.
+ADDED = ("position_embd.weight", "token_types.weight")
 
 # Exactly as they are, but for F64. All numbers of eight bits are numbers of float16.
 OWN_TYPES = {
@@ -85,7 +87,7 @@ def type_of(
     is_head : bool
         Whether logits come out of it.
     """
-    if len(shape) < 2:
+    if len(shape) < 2 or name in ADDED:
         return "F32"
     if wanted is None:
         return own

@@ -118,6 +118,8 @@ def read_embedded(content: str) -> TokenizerJson:
     except UnicodeEncodeError:
         raise TokenizerError(f"{KEY} holds half a surrogate pair", hint=_DAMAGED) from None
     found = read_tokenizer_json(Fields(parse_object(octets, KEY), KEY))
+    if found.kind == "WordPiece":
+        raise TokenizerError(f"{KEY} is of kind WordPiece, which GGUF's own entries say")
     check_pipeline(found)
     return found
 

@@ -70,19 +70,6 @@ class Config(Entries):
         """Whether the file says null, which may mean something else than nothing at all."""
         return name in self._nulls
 
-    def flag(self, name: str, default: bool) -> bool:
-        """A boolean; `default` where the file has none.
-
-        Raises
-        ------
-        ConfigError
-            It is of another type.
-        """
-        value = self._take(name, default)
-        if not isinstance(value, bool):
-            raise self._wrong(name, value, "true or false")
-        return value
-
     def numbers(self, name: str, count: int) -> tuple[float, ...]:
         """A list of `count` finite numbers above 0.
 

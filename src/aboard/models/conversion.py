@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -111,11 +111,14 @@ class Conversion:
         Tensors of the checkpoint that may be there and must equal another one.
     unused : frozenset of str
         Tensors of the checkpoint that may be there and say nothing.
-    beginnings : mapping of str to str
-        Beginnings of names in the checkpoint, and what the rules have instead.
     towers : tuple of str
         Beginnings of the names of tensors that see or hear. They change no answer to a text, and
         are left out where that is asked for; otherwise they are refused.
+    rename : callable
+        What a tensor of the checkpoint is called in all of these, None where it says nothing: some
+        architectures are published under several sets of names.
+    embedding_width : int or None
+        Of the vectors that texts become, which files beside config.json say how; None: they don't.
     """
 
     architecture: str
@@ -125,5 +128,6 @@ class Conversion:
     made: Mapping[str, Float32] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
     unused: frozenset[str] = frozenset()
-    beginnings: Mapping[str, str] = field(default_factory=dict)
     towers: tuple[str, ...] = ()
+    rename: Callable[[str], str | None] = str
+    embedding_width: int | None = None

@@ -44,6 +44,14 @@ def as_part(conversion: Conversion) -> Conversion:
     """The conversion of the text model, where its tensors are a part of the whole model's."""
     return replace(
         conversion,
-        beginnings={"language_model.": "", "model.language_model.": "model."},
+        rename=_inner_name,
         towers=(*_TOWERS, *(f"model.{name}" for name in _TOWERS)),
     )
+
+
+def _inner_name(name: str) -> str:
+    """The name that a tensor has where the text model is all there is."""
+    for beginning, instead in (("language_model.", ""), ("model.language_model.", "model.")):
+        if name.startswith(beginning):
+            return instead + name.removeprefix(beginning)
+    return name
