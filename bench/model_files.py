@@ -3,8 +3,9 @@
     python bench/model_files.py DEMO --llama ENV [--folder ~/.cache/aboard-bench] [--only NAME ...]
 
 DEMO: the demo model, which llama.cpp's own quantiser turns into other formats. The others have the
-shapes of Llama-3.2-1B and Llama-3.1-8B and random weights of sane size, written piece by piece:
-speed does not depend on the values. Their tokenizer knows bytes alone.
+shapes of Llama-3.2-1B, Llama-3.1-8B, Qwen2.5-0.5B, Gemma 3 270M and Phi-3-mini (8 of its 32 layers)
+and random weights of sane size, written piece by piece: speed does not depend on the values. Their
+tokenizer knows bytes alone.
 """
 
 import argparse
@@ -43,7 +44,7 @@ sys.exit(api.llama_model_quantize(source.encode(), path.encode(), ctypes.byref(p
 
 @dataclass(frozen=True)
 class Shape:
-    """A Llama."""
+    """A model's sizes; its layers are what `matrices` and `vectors` say."""
 
     layers: int
     width: int
@@ -54,18 +55,69 @@ class Shape:
     tied: bool
     vocabulary: int = 128_256
     context: int = 8192
+    architecture: str = "llama"
+
+    @property
+    def rows(self) -> int:
+        """Of all queries."""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_rows(self) -> int:
+        """Of all keys."""
+        return self.kv_heads * self.head_dim
+
+
+def matrices(shape: Shape) -> list[tuple[str, int, int]]:
+    """Name, rows and columns of a layer's matrices."""
+    width, ffn = shape.width, shape.ffn
+    output = [("attn_output", width, shape.rows), ("ffn_down", width, ffn)]
+    if shape.architecture == "phi3":
+        qkv = shape.rows + 2 * shape.kv_rows
+        return [("attn_qkv", qkv, width), ("ffn_up", 2 * ffn, width), *output]
+    return [
+        ("attn_q", shape.rows, width),
+        ("attn_k", shape.kv_rows, width),
+        ("attn_v", shape.kv_rows, width),
+        ("ffn_gate", ffn, width),
+        ("ffn_up", ffn, width),
+        *output,
+    ]
+
+
+def vectors(shape: Shape) -> list[tuple[str, int]]:
+    """Name and size of a layer's vectors."""
+    common = [("attn_norm.weight", shape.width), ("ffn_norm.weight", shape.width)]
+    if shape.architecture == "qwen2":
+        biases = (("attn_q", shape.rows), ("attn_k", shape.kv_rows), ("attn_v", shape.kv_rows))
+        common += [(f"{name}.bias", rows) for name, rows in biases]
+    if shape.architecture == "gemma3":
+        common += [
+            *((f"{name}.weight", shape.head_dim) for name in ("attn_q_norm", "attn_k_norm")),
+            *((f"post_{name}_norm.weight", shape.width) for name in ("attention", "ffw")),
+        ]
+    return common
 
 
 SHAPES = {
     "llama-1b": Shape(16, 2048, 8192, 32, 8, 64, tied=True),
     "llama-8b": Shape(32, 4096, 14336, 32, 8, 128, tied=False),
+    "qwen2-0.5b": Shape(24, 896, 4864, 14, 2, 64, True, 151_936, 32768, "qwen2"),
+    "gemma3-270m": Shape(18, 640, 2048, 4, 1, 256, True, 262_144, 32768, "gemma3"),
+    # not "phi3": llama.cpp takes that in a name for the tokenizer of Phi-3
+    "phi-mini-8": Shape(8, 3072, 8192, 32, 32, 96, False, 32_064, 4096, "phi3"),
 }
 BLOCK_FORMATS = {"Q4_0": Type.Q4_0, "Q4_K": Type.Q4_K}
 
 
 def names() -> list[str]:
     """Of all files: the demo model in each format, each shape in each format."""
-    shaped = [f"{shape}.{form}" for shape in SHAPES for form in BLOCK_FORMATS]
+    shaped = [
+        f"{name}.{form}"
+        for name, shape in SHAPES.items()
+        for form in BLOCK_FORMATS
+        if form == "Q4_0" or shape.width % 256 == 0
+    ]
     return [*(f"smollm2-135m.{form}" for form in FILE_TYPES), *shaped]
 
 
@@ -92,26 +144,18 @@ def make_models(
 
 
 def tensors(shape: Shape, form: Type) -> Iterator[tuple[str, tuple[int, ...], Type]]:
-    """Names, shapes and formats, as llama.cpp's quantiser would choose: the head in Q6_K."""
-    width, kv = shape.width, shape.kv_heads * shape.head_dim
-    table = (shape.vocabulary, width)
-    yield "token_embd.weight", table, Type.Q6_K if shape.tied else form
+    """Names, shapes and formats, as llama.cpp's quantiser would choose."""
+    table = (shape.vocabulary, shape.width)
+    large = Type.Q6_K if shape.width % 256 == 0 else Type.Q8_0
+    yield "token_embd.weight", table, large if shape.tied else form
     for layer in range(shape.layers):
-        for name, rows, cols in (
-            ("attn_q", shape.heads * shape.head_dim, width),
-            ("attn_k", kv, width),
-            ("attn_v", kv, width),
-            ("attn_output", width, shape.heads * shape.head_dim),
-            ("ffn_gate", shape.ffn, width),
-            ("ffn_up", shape.ffn, width),
-            ("ffn_down", width, shape.ffn),
-        ):
+        for name, rows, cols in matrices(shape):
             yield f"blk.{layer}.{name}.weight", (rows, cols), form
-        for name in ("attn_norm", "ffn_norm"):
-            yield f"blk.{layer}.{name}.weight", (width,), Type.F32
-    yield "output_norm.weight", (width,), Type.F32
+        for name, size in vectors(shape):
+            yield f"blk.{layer}.{name}", (size,), Type.F32
+    yield "output_norm.weight", (shape.width,), Type.F32
     if not shape.tied:
-        yield "output.weight", table, Type.Q6_K
+        yield "output.weight", table, large
 
 
 def size_bytes(dims: tuple[int, ...], form: Type) -> int:
@@ -137,6 +181,8 @@ def blocks(random: np.random.Generator, count: int, form: Type, std: float) -> n
     elif form == Type.Q6_K:  # d * scale * (q - 32); signed scales
         put(208, std / (37 * 18.5))
         raw[:, 192:208] = raw[:, 192:208] % 48 + 16
+    elif form == Type.Q8_0:  # d * q
+        put(0, std / 74)
     else:
         raise ValueError(f"no random blocks of {form.name}")
     return raw
@@ -145,7 +191,7 @@ def blocks(random: np.random.Generator, count: int, form: Type, std: float) -> n
 def write_random(path: Path, shape: Shape, form: Type, name: str) -> None:
     """A model of this shape; no more than a piece of it is in memory."""
     random = np.random.default_rng(0)
-    writer = GGUFWriter(path, "llama")
+    writer = GGUFWriter(path, shape.architecture)
     writer.add_name(name)
     writer.add_block_count(shape.layers)
     writer.add_context_length(shape.context)
@@ -159,6 +205,8 @@ def write_random(path: Path, shape: Shape, form: Type, name: str) -> None:
     writer.add_rope_freq_base(500_000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(shape.vocabulary)
+    if shape.architecture == "gemma3":
+        writer.add_sliding_window(512)
     tokenizer = tokenizer_metadata(shape.vocabulary)
     words, kinds = tokenizer["tokenizer.ggml.tokens"], tokenizer["tokenizer.ggml.token_type"]
     words[-1], kinds[-1] = "ab", 1  # one merge: a list of none can't be written
@@ -191,7 +239,7 @@ def write_tensor(
     if form == Type.F32:
         file.write(random.uniform(0.9, 1.1, dims).astype("<f4").tobytes())
     else:
-        gain = 0.3 if "attn_output" in name or "ffn_down" in name else 1.0
+        gain = 0.3 if name.split(".")[-2] in ("attn_output", "ffn_down") else 1.0
         std = 1.0 if name.startswith("token_embd") else gain / dims[1] ** 0.5
         block, block_bytes = GGML_QUANT_SIZES[form]
         left = dims[0] * dims[1] // block

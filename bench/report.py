@@ -26,9 +26,12 @@ MODELS = {
     "llama-1b.Q4_0": "1B shape, Q4_0",
     "llama-1b.Q4_K": "1B shape, Q4_K",
     "llama-8b.Q4_0": "8B shape, Q4_0",
+    "qwen2-0.5b.Q4_0": "Qwen2.5-0.5B shape, Q4_0",
+    "gemma3-270m.Q4_0": "Gemma 3 270M shape, Q4_0",
+    "phi-mini-8.Q4_0": "Phi-3-mini shape, 8 of 32 layers, Q4_0",
 }
 SMALL = ("shipped", "q4_0", "q8_0", "q4_k_m")
-LARGE = ("1b q4_0", "1b q4_k", "8b q4_0")
+LARGE = ("1b q4_0", "1b q4_k", "8b q4_0", "qwen2", "gemma3", "phi3")
 PEERS = {
     "llama.cpp": "llama.cpp",
     "llama.cpp+hugepages": "llama.cpp on huge pages",

@@ -55,6 +55,9 @@ RUNS = {
     "1b q4_k": Run("llama-1b.Q4_K", plan([CORES], prompt=128, tokens=32), (LLAMA, HUGE_PAGES)),
     # one peer only: each engine holds a copy of its own, and the file is in the page cache
     "8b q4_0": Run("llama-8b.Q4_0", plan([CORES], prompt=0, tokens=12), (LLAMA,)),
+    "qwen2": Run("qwen2-0.5b.Q4_0", plan([CORES], prompt=256, tokens=64), (LLAMA, HUGE_PAGES)),
+    "gemma3": Run("gemma3-270m.Q4_0", plan([CORES], prompt=256, tokens=64), (LLAMA, HUGE_PAGES)),
+    "phi3": Run("phi-mini-8.Q4_0", plan([CORES], prompt=256, tokens=32), (LLAMA, HUGE_PAGES)),
     "together": Run(SHIPPED, plan([CORES], prompt=0, sequences=8)),
     "more threads": Run(SHIPPED, plan([CORES, 2 * CORES, 4 * CORES])),
 }

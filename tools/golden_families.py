@@ -60,7 +60,19 @@ def _rope(shape: Tiny) -> dict[str, Any]:
             "factor": own["rope.scaling.factor"],
             "original_max_position_embeddings": own["rope.scaling.original_context_length"],
         }
+        for name, key in _YARN.items():
+            if key in own:
+                rope[name] = own[key]
+    if own.get("rope.scaling.type") == "linear":
+        rope |= {"rope_type": "linear", "factor": own["rope.scaling.factor"]}
     return rope
+
+
+_YARN = {
+    "attention_factor": "rope.scaling.yarn_attn_factor",
+    "beta_fast": "rope.scaling.yarn_beta_fast",
+    "beta_slow": "rope.scaling.yarn_beta_slow",
+}
 
 
 def _plain(shape: Tiny) -> tuple[str, dict[str, Any]]:
@@ -75,9 +87,9 @@ def _gemma3(shape: Tiny) -> tuple[str, dict[str, Any]]:
         everywhere |= {"rope_type": "linear", "factor": own["rope.scaling.factor"]}
     return "gemma3_text", {
         "rope_parameters": {"sliding_attention": near, "full_attention": everywhere},
-        "sliding_window": own["attention.sliding_window"],
+        "sliding_window": own.get("attention.sliding_window", 4096),
         "layer_types": _layer_types(shape, period=6),
-        "query_pre_attn_scalar": round(own.get("attention.scale", shape.head_dim**-0.5) ** -2),
+        "query_pre_attn_scalar": _query_scalar(shape, layers_of_27b=62),
         "final_logit_softcapping": own.get("final_logit_softcapping"),
     }
 
@@ -88,10 +100,15 @@ def _gemma2(shape: Tiny) -> tuple[str, dict[str, Any]]:
         "rope_parameters": _rope(shape),
         "sliding_window": own["attention.sliding_window"],
         "layer_types": _layer_types(shape, period=2),
-        "query_pre_attn_scalar": shape.head_dim,
+        "query_pre_attn_scalar": _query_scalar(shape, layers_of_27b=46),
         "attn_logit_softcapping": own["attn_logit_softcapping"],
         "final_logit_softcapping": own["final_logit_softcapping"],
     }
+
+
+def _query_scalar(shape: Tiny, *, layers_of_27b: int) -> int:
+    of = shape.width // shape.heads if shape.layers == layers_of_27b else shape.head_dim
+    return round(shape.own.get("attention.scale", of**-0.5) ** -2)
 
 
 def _phi3(shape: Tiny) -> tuple[str, dict[str, Any]]:
@@ -121,6 +138,10 @@ def _with_biases(shape: Tiny) -> tuple[str, dict[str, Any]]:
     return shape.family, {"rope_parameters": _rope(shape), **biases}
 
 
+def _qwen3(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    return "qwen3", {"rope_parameters": _rope(shape), "attention_bias": "qkv" in shape.biases}
+
+
 def _granite(shape: Tiny) -> tuple[str, dict[str, Any]]:
     own = shape.own
     return "granite", _with_biases(shape)[1] | {
@@ -137,7 +158,6 @@ def _olmo(shape: Tiny) -> tuple[str, dict[str, Any]]:
     if "attention.sliding_window" not in shape.own:
         return "olmo2", {"rope_parameters": rope}
     near = {"rope_type": "default", "rope_theta": shape.rope_base}
-    rope["attention_factor"] = shape.own["rope.scaling.yarn_attn_factor"]
     return "olmo3", {
         "rope_parameters": {"sliding_attention": near, "full_attention": rope},
         "sliding_window": shape.own["attention.sliding_window"],
@@ -146,7 +166,11 @@ def _olmo(shape: Tiny) -> tuple[str, dict[str, Any]]:
 
 
 def _ministral3(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    """Without the growth of queries it is a Mistral of the first version."""
     own, rope = shape.own, _rope(shape)
+    window = own.get("attention.sliding_window")
+    if "attention.temperature_scale" not in own:
+        return "mistral", {"rope_parameters": rope, "sliding_window": window}
     rope |= {
         "mscale": 1.0,
         "mscale_all_dim": own["rope.scaling.yarn_log_multiplier"],
@@ -154,7 +178,6 @@ def _ministral3(shape: Tiny) -> tuple[str, dict[str, Any]]:
         "beta_fast": own.get("rope.scaling.yarn_beta_fast", 32.0),
         "beta_slow": own.get("rope.scaling.yarn_beta_slow", 1.0),
     }
-    window = own.get("attention.sliding_window")
     return "ministral3", {"rope_parameters": rope, "sliding_window": window}
 
 
@@ -186,14 +209,18 @@ def _qwen35(shape: Tiny) -> tuple[str, dict[str, Any]]:
 
 
 def _layer_types(shape: Tiny, *, period: int) -> list[str]:
-    default = [i % period < period - 1 for i in range(shape.layers)]
-    near = shape.own.get("attention.sliding_window_pattern", default)
+    if "attention.sliding_window" not in shape.own:
+        return ["full_attention"] * shape.layers
+    near = shape.own.get("attention.sliding_window_pattern", period)
+    if isinstance(near, int):
+        near = [i % near < near - 1 for i in range(shape.layers)]
     return ["sliding_attention" if each else "full_attention" for each in near]
 
 
 _CONFIGS: dict[str, Callable[[Tiny], tuple[str, dict[str, Any]]]] = {
+    "llama": _with_biases,
     "qwen2": _plain,
-    "qwen3": _plain,
+    "qwen3": _qwen3,
     "gemma3": _gemma3,
     "gemma2": _gemma2,
     "phi3": _phi3,

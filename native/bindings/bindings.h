@@ -68,6 +68,7 @@ struct Matrix {
 void BindKernels(nb::module_& m);
 void BindMatrix(nb::module_& m);
 void BindDecoder(nb::module_& m);
+void BindEncoder(nb::module_& m);
 void BindKvCache(nb::module_& m);
 void BindSampler(nb::module_& m);
 

@@ -3,7 +3,6 @@
 // Exactness: adds nothing to engine/.
 #include "engine/decoder.h"
 
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -16,26 +15,11 @@
 #include <utility>
 #include <vector>
 
-#include "bindings/bindings.h"
+#include "bindings/checked.h"
 #include "engine/packing.h"
 
 namespace aboard {
 namespace {
-
-using OptionalArray = std::optional<Array<float, 1>>;
-
-Vector CheckedVector(const Array<float, 1>& values, size_t size, const char* what) {
-  if (values.shape(0) != size) {
-    Refuse(std::string(what) + " has " + std::to_string(values.shape(0)) + " values, expected " +
-           std::to_string(size));
-  }
-  return {values.data(), values.data() + size};
-}
-
-// Empty where there is none.
-Vector CheckedVector(const OptionalArray& values, size_t size, const char* what) {
-  return values ? CheckedVector(*values, size, what) : Vector{};
-}
 
 KvFormat CheckedKvFormat(const std::string& name) {
   if (name == "f16") return KvFormat::kF16;
@@ -73,8 +57,8 @@ class PyDecoder {
               .temperature = temperature.first,
               .temperature_context = temperature.second,
               .ropes = {}};
-    embedding_ = Keep(embedding, shape_.vocabulary, width, "embedding");
-    head_ = Keep(head, shape_.vocabulary, width, "head");
+    embedding_ = arenas_.Keep(embedding, shape_.vocabulary, width, "embedding");
+    head_ = arenas_.Keep(head, shape_.vocabulary, width, "head");
     final_norm_ = CheckedVector(final_norm, width, "final norm");
     CheckThreads(threads);
     threads_ = threads;
@@ -107,10 +91,10 @@ class PyDecoder {
     block.norm = CheckedVector(norm, width, "attention norm");
     block.gated = gated;
     shape_.gated = shape_.gated || gated;
-    block.query = Keep(query, query_bias, gated ? 2 * heads : heads, width, "query");
-    block.key = Keep(key, key_bias, kv, width, "key");
-    block.value = Keep(value, value_bias, kv, width, "value");
-    block.output = Keep(output, output_bias, width, heads, "output");
+    block.query = arenas_.Keep(query, query_bias, gated ? 2 * heads : heads, width, "query");
+    block.key = arenas_.Keep(key, key_bias, kv, width, "key");
+    block.value = arenas_.Keep(value, value_bias, kv, width, "value");
+    block.output = arenas_.Keep(output, output_bias, width, heads, "output");
     const bool by_head = query_norm && query_norm->shape(0) == d;
     block.query_norm = CheckedVector(query_norm, by_head ? d : heads, "query norm");
     block.key_norm = CheckedVector(key_norm, by_head ? d : kv, "key norm");
@@ -129,11 +113,11 @@ class PyDecoder {
     const size_t width = shape_.width;
     ShortConvBlock block;
     block.norm = CheckedVector(norm, width, "convolution norm");
-    block.in_gate = {Keep(in_gate, width, width, "gate before a convolution"), {}};
-    block.out_gate = {Keep(out_gate, width, width, "gate behind a convolution"), {}};
-    block.input = {Keep(input, width, width, "input of a convolution"), {}};
+    block.in_gate = {arenas_.Keep(in_gate, width, width, "gate before a convolution"), {}};
+    block.out_gate = {arenas_.Keep(out_gate, width, width, "gate behind a convolution"), {}};
+    block.input = {arenas_.Keep(input, width, width, "input of a convolution"), {}};
     block.taps = CheckedTaps(taps, width);
-    block.output = {Keep(output, width, width, "output of a convolution"), {}};
+    block.output = {arenas_.Keep(output, width, width, "output of a convolution"), {}};
     layers_.emplace_back().short_conv = std::move(block);
   }
 
@@ -156,16 +140,16 @@ class PyDecoder {
     DeltaNetBlock block;
     block.taps = CheckedTaps(taps, delta.mixed());
     block.norm = CheckedVector(norm, width, "delta net norm");
-    block.mixed = {Keep(mixed, delta.mixed(), width, "queries, keys and values"), {}};
-    block.gate = {Keep(gate, delta.inner(), width, "gate of a delta net"), {}};
-    block.alpha = {Keep(alpha, heads, width, "alpha"), {}};
-    block.beta = {Keep(beta, heads, width, "beta"), {}};
+    block.mixed = {arenas_.Keep(mixed, delta.mixed(), width, "queries, keys and values"), {}};
+    block.gate = {arenas_.Keep(gate, delta.inner(), width, "gate of a delta net"), {}};
+    block.alpha = {arenas_.Keep(alpha, heads, width, "alpha"), {}};
+    block.beta = {arenas_.Keep(beta, heads, width, "beta"), {}};
     block.decay = CheckedVector(decay, heads, "decay");
     block.time_step = CheckedVector(time_step, heads, "time step");
     block.head_norm = CheckedVector(head_norm, d, "norm of a delta net's heads");
     block.query_scale.assign(d, 1.0f / static_cast<float>(d));
     block.key_scale.assign(d, 1.0f / std::sqrt(static_cast<float>(d)));
-    block.output = {Keep(output, width, delta.inner(), "output of a delta net"), {}};
+    block.output = {arenas_.Keep(output, width, delta.inner(), "output of a delta net"), {}};
     layers_.emplace_back().delta_net = std::move(block);
   }
 
@@ -181,9 +165,9 @@ class PyDecoder {
     const size_t width = shape_.width, ffn = shape_.ffn_width;
     FeedForwardBlock& block = layers_.back().feed_forward;
     block.norm = CheckedVector(norm, width, "feed-forward norm");
-    block.gate = Keep(gate, gate_bias, ffn, width, "gate");
-    block.up = Keep(up, up_bias, ffn, width, "up");
-    block.down = Keep(down, down_bias, width, ffn, "down");
+    block.gate = arenas_.Keep(gate, gate_bias, ffn, width, "gate");
+    block.up = arenas_.Keep(up, up_bias, ffn, width, "up");
+    block.down = arenas_.Keep(down, down_bias, width, ffn, "down");
     block.post_norm = CheckedVector(post_norm, width, "norm after feed-forward");
     block.function = function == "gelu" ? GateFunction::kGelu : GateFunction::kSilu;
     ++feed_forwards_;
@@ -224,11 +208,7 @@ class PyDecoder {
     return memory;
   }
 
-  nb::list WeightMemory() const {
-    nb::list extents;
-    for (const auto& arena : arenas_) extents.append(ExtentOf(arena->pages()));
-    return extents;
-  }
+  nb::list WeightMemory() const { return arenas_.Extents(); }
 
   // tokens[i] continues caches[i]; several of one cache follow each other. `wanted`: whose logits.
   NumpyArray<float, 2> Forward(const Array<int32_t, 1>& tokens,
@@ -246,10 +226,6 @@ class PyDecoder {
   }
 
  private:
-  static void CheckThreads(size_t threads) {
-    if (threads == 0 || threads > 1024) Refuse("threads must be 1 to 1024");
-  }
-
   void CheckUnused() const {
     if (decoder_) Refuse("the decoder is in use: nothing more can be added");
   }
@@ -265,23 +241,6 @@ class PyDecoder {
     shape_.conv_taps = n;
     shape_.conv_width = width;
     return {taps.data(), taps.data() + n * width};
-  }
-
-  Linear Keep(const Matrix& matrix, const OptionalArray& bias, size_t rows, size_t cols,
-              const char* what) {
-    return {Keep(matrix, rows, cols, what), CheckedVector(bias, rows, what)};
-  }
-
-  PackedMatrix Keep(const Matrix& matrix, size_t rows, size_t cols, const char* what) {
-    const PackedMatrix& m = matrix.packed;
-    if (m.rows != rows || m.cols != cols) {
-      Refuse(std::string(what) + " is " + std::to_string(m.rows) + " x " + std::to_string(m.cols) +
-             ", expected " + std::to_string(rows) + " x " + std::to_string(cols));
-    }
-    if (std::find(arenas_.begin(), arenas_.end(), matrix.arena) == arenas_.end()) {
-      arenas_.push_back(matrix.arena);
-    }
-    return m;
   }
 
   std::vector<BatchToken> CheckedBatch(
@@ -321,7 +280,7 @@ class PyDecoder {
   size_t feed_forwards_ = 0;
   size_t threads_;
   KvFormat kv_format_;
-  std::vector<std::shared_ptr<Arena>> arenas_;
+  KeptArenas arenas_;
   std::unique_ptr<Decoder> decoder_;
 };
 

@@ -146,6 +146,29 @@ nb::tuple StepOfDeltaNet(const Array<float, 2>& state, const Array<float, 1>& qu
   return nb::make_tuple(next, out);
 }
 
+NumpyArray<float, 1> LayerNormOf(const Array<float, 1>& x, const Array<float, 1>& weight,
+                                 const Array<float, 1>& bias, float eps) {
+  const DefaultFloats floats;
+  const size_t n = x.shape(0);
+  if (n != weight.shape(0) || n != bias.shape(0)) Refuse("x, weight and bias differ in size");
+  auto out = NewArray<float, 1>({n});
+  ActiveKernels().layer_norm(x.data(), weight.data(), bias.data(), eps, n, out.data());
+  return out;
+}
+
+NumpyArray<float, 1> GeluOf(const Array<float, 1>& x) {
+  const DefaultFloats floats;
+  auto out = NewArray<float, 1>({x.shape(0)});
+  std::copy_n(x.data(), x.shape(0), out.data());
+  ActiveKernels().gelu(out.data(), x.shape(0));
+  return out;
+}
+
+float LengthOf(const Array<float, 1>& x) {
+  const DefaultFloats floats;
+  return ActiveKernels().length(x.data(), x.shape(0));
+}
+
 NumpyArray<float, 1> SwiGluOf(const Array<float, 1>& gate, const Array<float, 1>& up) {
   const DefaultFloats floats;
   if (gate.shape(0) != up.shape(0)) Refuse("gate and up differ in size");
@@ -346,6 +369,10 @@ void BindKernels(nb::module_& m) {
   m.def("delta_step", &StepOfDeltaNet, nb::arg("state"), nb::arg("query"), nb::arg("key"),
         nb::arg("value"), nb::arg("decay"), nb::arg("beta"),
         "(d_key, d_value) the state behind a token, and (d_value,) what it gives.");
+  m.def("layer_norm", &LayerNormOf, nb::arg("x"), nb::arg("weight"), nb::arg("bias"),
+        nb::arg("eps"));
+  m.def("gelu", &GeluOf, nb::arg("x"), "x times the share of a normal distribution below it.");
+  m.def("length", &LengthOf, nb::arg("x"), "The square root of the sum of squares.");
   m.def("swiglu", &SwiGluOf, nb::arg("gate"), nb::arg("up"));
   m.def("geglu", &GeGluOf, nb::arg("gate"), nb::arg("up"));
   m.def("soft_cap", &SoftCapOf, nb::arg("x"), nb::arg("cap"), "cap * tanh(x / cap).");

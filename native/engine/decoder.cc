@@ -20,8 +20,7 @@ Decoder::Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix emb
       head_(head),
       kv_format_(kv_format),
       kv_pool_(KvPool::Make(kv_shape().chunk_bytes())),
-      threads_(threads),
-      machine_(new Machine(threads)) {}
+      machine_(threads) {}
 
 KvShape Decoder::kv_shape() const {
   KvShape shape{0, shape_.kv_heads, shape_.head_dim, kv_format_};
@@ -41,27 +40,14 @@ KvShape Decoder::kv_shape() const {
   return shape;
 }
 
-Decoder::~Decoder() {
-  Machine* machine = machine_.load();
-  if (machine->process == getpid()) delete machine;
-}
-
-Decoder::Machine& Decoder::OwnMachine() {
-  Machine* machine = machine_.load(std::memory_order_acquire);
-  if (machine->process == getpid()) return *machine;
-  auto own = std::make_unique<Machine>(threads_.load());
-  if (machine_.compare_exchange_strong(machine, own.get())) return *own.release();
-  return *machine;
-}
-
 void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t> wanted,
                       float* logits) {
-  Machine& machine = OwnMachine();
+  auto& machine = machine_.Get();
   const std::lock_guard lock(machine.mutex);
   if (batch.empty()) return;
   for (const BatchToken& each : batch) each.cache->Reserve(each.position + 1);
   Pool& pool = machine.pool;
-  pool.Resize(threads_.load());
+  pool.Resize(machine_.threads());
   machine.workspace.threads.resize(pool.threads());
   ForwardPass pass(shape_, kv_format_, batch, machine.workspace, pool.threads());
   pass.Reserve(wanted.size());

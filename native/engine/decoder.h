@@ -3,19 +3,15 @@
 // Exactness: numerics contract; a token's logits depend on its own sequence and on nothing else.
 #pragma once
 
-#include <unistd.h>
-
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "engine/kv_cache.h"
-#include "engine/pool.h"
+#include "engine/machine.h"
 #include "engine/rope.h"
 #include "engine/workspace.h"
 #include "isa/kernels.h"
@@ -127,7 +123,6 @@ class Decoder {
   Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
           Vector final_norm, PackedMatrix head, size_t threads,
           KvFormat kv_format = KvFormat::kF16);
-  ~Decoder();
 
   const DecoderShape& shape() const { return shape_; }
   KvShape kv_shape() const;
@@ -140,8 +135,8 @@ class Decoder {
   void Forward(std::span<const BatchToken> batch, std::span<const size_t> wanted, float* logits);
 
   // Threads of the next calls.
-  void set_threads(size_t threads) { threads_.store(threads); }
-  size_t threads() const { return threads_.load(); }
+  void set_threads(size_t threads) { machine_.set_threads(threads); }
+  size_t threads() const { return machine_.threads(); }
 
  private:
   DecoderShape shape_;
@@ -152,19 +147,7 @@ class Decoder {
   KvFormat kv_format_;
   std::shared_ptr<KvPool> kv_pool_;
 
-  // What computes. A fork leaves its threads behind, and its mutex as it was: a child leaves the
-  // whole to the parent and begins with its own.
-  struct Machine {
-    explicit Machine(size_t threads) : process(getpid()), pool(threads) {}
-    const pid_t process;
-    Pool pool;
-    Workspace workspace;
-    std::mutex mutex;
-  };
-  Machine& OwnMachine();
-
-  std::atomic<size_t> threads_;
-  std::atomic<Machine*> machine_;
+  OwnMachine<Workspace> machine_;
 };
 
 }  // namespace aboard

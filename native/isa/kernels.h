@@ -27,6 +27,16 @@ struct Kernels {
   // out = (x / sqrt(mean(x^2) + eps)) * weight.
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
 
+  // out = (x - mean) / sqrt(mean((x - mean)^2) + eps) * weight + bias; out may be x.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, size_t n,
+                     float* out);
+
+  // x = x * (the share of a normal distribution below x): GELU itself.
+  void (*gelu)(float* x, size_t n);
+
+  // sqrt(sum of x^2).
+  float (*length)(const float* x, size_t n);
+
   // gate = gate / (1 + exp(-gate)) * up.
   void (*swiglu)(float* gate, const float* up, size_t n);
 

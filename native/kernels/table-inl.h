@@ -11,6 +11,7 @@
 #include "kernels/float-linear-inl.h"
 #include "kernels/formats-inl.h"
 #include "kernels/vectors-inl.h"
+#include "kernels/encoder-inl.h"
 #include "kernels/attention-inl.h"
 #include "kernels/coded-attention-inl.h"
 #include "kernels/delta-inl.h"
@@ -25,6 +26,9 @@ const Kernels ABOARD_ISA_TABLE = {
     .linear = Linear,
     .quantize = Quantize,
     .rms_norm = RmsNorm,
+    .layer_norm = LayerNorm,
+    .gelu = GeluAll,
+    .length = Length,
     .swiglu = SwiGlu,
     .geglu = GeGlu,
     .silu = Silu,

@@ -12,11 +12,21 @@ from typing import TYPE_CHECKING, Any
 from aboard.errors import AboardError
 
 if TYPE_CHECKING:
-    from aboard.engine import DraftModel, Model, PromptLookup, Sampling, Session, Step, load
+    from aboard.engine import (
+        DraftModel,
+        EmbeddingModel,
+        Model,
+        PromptLookup,
+        Sampling,
+        Session,
+        Step,
+        load,
+    )
 
 __all__ = [
     "AboardError",
     "DraftModel",
+    "EmbeddingModel",
     "Model",
     "PromptLookup",
     "Sampling",

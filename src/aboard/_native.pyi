@@ -146,6 +146,50 @@ class Decoder:
         self, tokens: NDArray[np.int32], caches: Sequence[KvCache], wanted: Sequence[int]
     ) -> NDArray[np.float32]: ...
 
+class Encoder:
+    def __init__(
+        self,
+        *,
+        embedding: Matrix,
+        positions: Matrix,
+        type: NDArray[np.float32] | None = None,
+        norm: NDArray[np.float32],
+        norm_bias: NDArray[np.float32],
+        heads: int,
+        ffn_width: int,
+        norm_eps: float,
+        score_scale: float,
+        pooling: str = "mean",
+        threads: int,
+        floats: bool = False,
+    ) -> None: ...
+    def add_layer(
+        self,
+        *,
+        query: Matrix,
+        key: Matrix,
+        value: Matrix,
+        output: Matrix,
+        query_bias: NDArray[np.float32] | None = None,
+        key_bias: NDArray[np.float32] | None = None,
+        value_bias: NDArray[np.float32] | None = None,
+        output_bias: NDArray[np.float32] | None = None,
+        attention_norm: NDArray[np.float32],
+        attention_norm_bias: NDArray[np.float32],
+        up: Matrix,
+        down: Matrix,
+        up_bias: NDArray[np.float32] | None = None,
+        down_bias: NDArray[np.float32] | None = None,
+        output_norm: NDArray[np.float32],
+        output_norm_bias: NDArray[np.float32],
+    ) -> None: ...
+    threads: int
+    @property
+    def weight_memory(self) -> list[tuple[int, int]]: ...
+    def encode(
+        self, tokens: NDArray[np.int32], lengths: Sequence[int], normalize: bool
+    ) -> NDArray[np.float32]: ...
+
 class ReadProbe:
     def __init__(self, size_bytes: int) -> None: ...
     @property
@@ -162,6 +206,11 @@ def quantize(x: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float
 def rms_norm(
     x: NDArray[np.float32], weight: NDArray[np.float32], eps: float
 ) -> NDArray[np.float32]: ...
+def layer_norm(
+    x: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32], eps: float
+) -> NDArray[np.float32]: ...
+def gelu(x: NDArray[np.float32]) -> NDArray[np.float32]: ...
+def length(x: NDArray[np.float32]) -> float: ...
 def product(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def add_product(
     sum: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""What fuzzing the tokenizer and the chat template has found stays mended."""
+"""What fuzzing the tokenizers and the chat template has found stays mended."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,13 @@ import pytest
 
 from attacks.fuzz_targets import FUZZ, load
 
-EXAMINE = {name: load(f"fuzz_{name}").examine for name in ("tokenizer", "template")}
+EXAMINE = {
+    name: load(f"fuzz_{name}").examine
+    for name in ("tokenizer", "template", "tokenizer_json", "sentencepiece")
+}
 REFUSALS = (
     r"sound$|tokenizer|token |special token|the (?:model|chat template)|chat template|text is"
-    r"|pre-tokenizer|character |BOS|EOS|tojson|format:|strftime"
+    r"|pre-tokenizer|character |BOS|EOS|tojson|format:|strftime|/tokenizer\.|: |the table of"
 )
 INPUTS = sorted(
     path

@@ -88,6 +88,24 @@ def test_an_unknown_kv_format_is_refused(path: Path, kv: object) -> None:
         load(path, kv=kv)
 
 
+@pytest.mark.parametrize("activations", ["f32", "int4", "", None, 32])
+def test_unknown_activations_are_refused(path: Path, activations: object) -> None:
+    with pytest.raises(UsageError, match=r"activations is .*, expected 'int8' or 'float32'"):
+        load(path, activations=activations)
+
+
+def test_float32_activations_exclude_an_int8_cache(path: Path) -> None:
+    with pytest.raises(UsageError, match="keys and values are float32, too"):
+        load(path, activations="float32", kv="int8")
+
+
+def test_a_model_says_how_it_computes(path: Path, model: Model) -> None:
+    exact = load(path, activations="float32")
+
+    assert (model.activations, model.kv, model.rope) == ("int8", "f16", "plain")
+    assert (exact.activations, exact.kv, exact.rope) == ("float32", "f32", "plain")
+
+
 @pytest.mark.parametrize("threads", [0, 1025, 1.0, "2"])
 def test_a_wrong_number_of_threads_is_refused(path: Path, model: Model, threads: object) -> None:
     with pytest.raises(UsageError, match="threads is"):

@@ -13,6 +13,7 @@ from aboard import _native
 from aboard.engine import Model, Session, load
 from aboard.errors import ContextOverflow, NotEnoughMemory, SessionMismatch, UsageError
 from tiny import tiny_llama
+from tiny_families import Tiny, tiny_model
 
 TOKENS = [(7 * i) % 259 for i in range(100)]  # two chunks of keys
 
@@ -164,6 +165,8 @@ def test_bytes_after_the_end_are_noticed(model: Model, saved: bytes, tmp_path: P
         ({"numerics_version": 2}, "numerics_version is 2, this model's is 1"),
         ({"numerics_version": "1"}, "numerics_version is 1"),
         ({"kv": "int8"}, "kv is int8, this model's is f16"),
+        ({"activations": "float32"}, "activations is float32, this model's is int8"),
+        ({"rope": "long"}, "rope is long, this model's is plain"),
         ({"chunk_bytes": 64}, "chunk_bytes is 64"),
         ({"tokens": None}, "has no list of tokens"),
         ({"tokens": 100}, "has no list of tokens"),
@@ -371,11 +374,40 @@ def test_a_session_of_another_kv_format_is_refused(
         other.session().restore(folder / "saved")
 
 
-def test_a_file_that_does_not_state_its_kv_format_holds_float16(
+def test_a_session_with_float32_activations_is_no_other_models(
+    model: Model, saved: bytes, folder: Path, tmp_path: Path
+) -> None:
+    exact = load(model.path, threads=1, activations="float32")
+    with in_use(exact) as session:
+        session.save(tmp_path / "exact")
+
+    with pytest.raises(SessionMismatch, match="kv is f32, this model's is f16"):
+        model.session().restore(tmp_path / "exact")
+    with pytest.raises(SessionMismatch, match="kv is f16, this model's is f32"):
+        exact.session().restore(folder / "saved")
+
+
+def test_a_session_of_a_longrope_belongs_to_contexts_of_the_same_length(tmp_path: Path) -> None:
+    own = {"rope.scaling.original_context_length": 32, "rope.scaling.attn_factor": 1.1}
+    factors = {f"rope_factors_{name}": (1.0,) * 8 for name in ("short", "long")}
+    path = tiny_model(tmp_path / "phi3.gguf", Tiny("phi3", own=own, vectors=factors))
+    short, long = load(path, context=32), load(path, context=33)
+    with short.session() as session:
+        session.prefill([1, 2, 3])
+        session.save(tmp_path / "short")
+
+    with pytest.raises(SessionMismatch, match="rope is short, this model's is long"):
+        long.session().restore(tmp_path / "short")
+    with load(path, context=8).session() as session:
+        session.restore(tmp_path / "short")
+
+
+def test_a_file_that_states_none_of_the_choices_was_made_before_there_were_any(
     model: Model, saved: bytes, tmp_path: Path
 ) -> None:
     header, chunks = parts(saved)
-    del header["kv"]
+    for name in ("kv", "activations", "rope"):
+        del header[name]
     (tmp_path / "old").write_bytes(sealed(header, chunks))
     session = model.session()
 

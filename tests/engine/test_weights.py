@@ -16,6 +16,7 @@ from aboard.models import describe_model
 from engine.made import made, ones, with_tensor, with_value, without
 from tiny import FORMATS, tiny_llama
 from tiny_blocks import Random, random_tensor
+from tiny_families import Tiny, tiny_model
 from tiny_gguf import Tensor
 
 
@@ -130,7 +131,42 @@ def test_a_tied_head_is_packed_once(tmp_path: Path) -> None:
     assert "output.weight" not in loaded(path).matrices
 
 
+def test_matrices_that_share_a_tensor_are_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights_module, "_CHUNK_BYTES", 1000)
+    path = tiny_model(tmp_path / "phi3.gguf", Tiny("phi3", head_dim=8, ffn=64), fmt="Q5_0")
+
+    weights = loaded(path)
+
+    with open_gguf(path) as file:
+        raw = file.read("blk.0.attn_qkv.weight").reshape(
+            64, -1, formats.by_name("Q5_0").BLOCK_BYTES
+        )
+    want = formats.by_name("Q5_0").decode(raw)
+    for first, last in ((0, 32), (32, 48), (48, 64)):
+        matrix = weights.matrices[f"blk.0.attn_qkv.weight[{first}:{last}]"]
+        rows = np.stack([matrix.row(i) for i in range(matrix.rows)])
+        assert rows.tobytes() == want[first:last].tobytes()
+    assert weights.sha256 == expected_sha256(path)
+
+
 # What is refused.
+
+
+def test_a_damaged_row_of_a_part_is_counted_from_the_beginning_of_the_tensor(
+    tmp_path: Path,
+) -> None:
+    path = tiny_model(tmp_path / "phi3.gguf", Tiny("phi3", head_dim=8, ffn=64))
+    with open_gguf(path) as file:
+        info = file.tensors["blk.1.attn_qkv.weight"]
+    content = bytearray(path.read_bytes())
+    at = info.offset + (50 * 64 + 7) * 4
+    content[at : at + 4] = np.float32(np.nan).tobytes()
+    path.write_bytes(content)
+
+    with pytest.raises(CorruptTensor, match=r"'blk.1.attn_qkv.weight': row 50 holds NaN"):
+        loaded(path)
 
 
 @pytest.mark.parametrize(

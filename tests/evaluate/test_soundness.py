@@ -103,9 +103,9 @@ WRONG_TENSORS = {
         f"{Q} is (32, 32), expected (32, {shape().width})",
     ),
     "unknown": (
-        with_tensor("blk.0.attn_q.bias", float32_tensor(np.ones(32, np.float32))),
+        with_tensor("blk.0.attn_other.bias", float32_tensor(np.ones(32, np.float32))),
         "tensors",
-        "blk.0.attn_q.bias is not used",
+        "blk.0.attn_other.bias is not used",
     ),
     "NaN": (with_values(Q, at((3, 5), np.nan)), "finite-weights", f"{Q} has 1 values of NaN"),
     "infinite": (

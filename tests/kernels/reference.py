@@ -93,6 +93,32 @@ def rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
         return (x * (np.float32(1) / np.sqrt(mean + np.float32(eps)))) * weight
 
 
+def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
+    """`(x - mean) / sqrt(mean((x - mean)^2) + eps) * weight + bias`, all (n,) float32."""
+    centred = x - tree_sum(lane_sums(x)) / np.float32(len(x))
+    variance = tree_sum(lane_sums(centred * centred)) / np.float32(len(x))
+    return (centred * (np.float32(1) / np.sqrt(variance + np.float32(eps)))) * weight + bias
+
+
+# Of W(t) = e^(t^2 / 2) * (the share of a normal distribution above t) in u = 1 / (1 + t / 4),
+# divided by u, the highest power first.
+_GELU = (
+    *("0x1.23aa2p-5", "-0x1.a0221ep-3", "0x1.9f9c9cp-2", "-0x1.5b0432p-2", "0x1.32fe82p-2"),
+    *("-0x1.848134p-7", "0x1.db866p-4", "0x1.8bdb18p-4", "0x1.99422ap-4"),
+)
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """`max(x, 0) - t e^(-t^2 / 2) W(t)`, t = |x|, (n,) float32."""
+    with np.errstate(all="ignore"):
+        t, polynomial = np.abs(x), np.float32(0)
+        u = np.float32(1) / (np.float32(1) + np.float32(0.25) * t)
+        for coefficient in _GELU:
+            polynomial = polynomial * u + np.float32(float.fromhex(coefficient))
+        above = _native.exp(np.float32(-0.5) * (t * t)) * (polynomial * u)
+        return np.maximum(x, np.float32(0)) - t * above
+
+
 def swiglu(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     """`gate / (1 + e^-gate) * up`, all (n,) float32."""
     return (gate / (np.float32(1) + _native.exp(np.float32(0) - gate))) * up

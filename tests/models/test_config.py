@@ -48,7 +48,10 @@ def converted(**changes: object) -> Conversion:
 
 
 def test_the_model_types_are_these() -> None:
-    assert model_types() == ("lfm2", "llama", "mistral", "qwen3_5_text")
+    assert set(model_types()) == {
+        *("gemma2", "gemma3", "gemma3_text", "granite", "lfm2", "llama", "ministral3", "mistral"),
+        *("mistral3", "olmo2", "olmo3", "phi3", "qwen2", "qwen3", "qwen3_5_text", "smollm3"),
+    }
 
 
 def test_hyper_parameters_have_the_names_of_gguf() -> None:
@@ -104,7 +107,7 @@ def test_rope_is_read_as_both_versions_of_transformers_write_it(
 def test_the_divisors_of_llama3_are_those_of_transformers_formula() -> None:
     rope = RopeConfig(Config({"rope_theta": 5e5, "rope_scaling": LLAMA3}), 1e4)
 
-    found = rope.llama3_divisors(128)
+    found = rope.llama3_divisors(128, 131_072)
 
     expected = []
     for i in range(64):  # as written in transformers' modeling_rope_utils, one by one
@@ -136,15 +139,18 @@ def test_the_divisors_of_llama3_are_those_of_transformers_formula() -> None:
         ({"head_dim": 7}, "head_dim is 7, expected an even number"),
         ({"head_dim": ..., "num_attention_heads": 7}, "a hidden_size of 64 can't be shared by 7"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu', Aboard understands 'silu' or 'swish'"),
-        ({"attention_bias": True}, "attention_bias is 'True', Aboard understands False"),
-        ({"mlp_bias": True}, "mlp_bias is 'True', Aboard understands False"),
+        ({"attention_bias": 1}, "attention_bias is '1', expected true or false"),
+        ({"mlp_bias": "yes"}, "mlp_bias is 'yes', expected true or false"),
         ({"rope_interleaved": True}, "rope_interleaved is 'True', Aboard understands False"),
         ({"partial_rotary_factor": 0.5}, r"partial_rotary_factor is '0\.5', Aboard understands 1"),
         ({"is_encoder_decoder": True}, "is_encoder_decoder is 'True'"),
         ({"surprise": 1}, "unknown hyper-parameters: config.json: surprise"),
         ({"num_experts": 8}, "unknown hyper-parameters: config.json: num_experts"),
         ({"rope_parameters": 5}, "rope_parameters is '5', expected an object"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type is 'yarn', Aboard understands"),
+        (
+            {"rope_parameters": {"rope_type": "dynamic"}},
+            "rope_type is 'dynamic', Aboard understands",
+        ),
         ({"rope_parameters": {"rope_type": "linear"}}, "rope_parameters: factor is missing"),
         ({"rope_parameters": {"rope_type": 1}}, "rope_type is '1', expected a text"),
         (
@@ -177,23 +183,32 @@ def test_weights_that_are_quantised_already_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "accepted"),
+    ("changes", "window"),
     [
-        ({"sliding_window": None}, True),
-        ({"sliding_window": 1024}, True),  # as long as the context: no window at all
-        ({"sliding_window": 1023}, False),
-        ({"max_position_embeddings": 4096}, True),  # not stated: 4096
-        ({"max_position_embeddings": 4097}, False),
+        ({"sliding_window": None}, None),
+        ({"sliding_window": 1024}, None),  # as long as the context: no window at all
+        ({"sliding_window": 1023}, 1023),
+        ({"max_position_embeddings": 4096}, None),  # not stated: 4096
+        ({"max_position_embeddings": 4097}, 4096),
     ],
 )
-def test_mistral_is_a_llama_without_a_window(changes: dict[str, object], accepted: bool) -> None:
-    config = Config(tiny_config(model_type="mistral", mlp_bias=..., attention_bias=..., **changes))
+def test_mistral_is_a_llama_and_with_a_window_a_mistral3(
+    changes: dict[str, object], window: int | None
+) -> None:
+    plain = tiny_config(model_type="mistral", mlp_bias=..., attention_bias=..., **changes)
 
-    if accepted:
-        assert convert_config(config).architecture == "llama"
-    else:
-        with pytest.raises(UnsupportedFile, match=r"sliding_window is \d+ in a context of \d+"):
-            convert_config(config)
+    conversion = convert_config(Config(plain))
+
+    assert conversion.architecture == ("llama" if window is None else "mistral3")
+    assert conversion.metadata.get("mistral3.attention.sliding_window") == window
+    as_llama = convert_config(Config({**plain, "model_type": "llama", "sliding_window": None}))
+    assert conversion.tensors == as_llama.tensors
+
+
+@pytest.mark.parametrize("bias", ["attention_bias", "mlp_bias"])
+def test_mistral_has_no_biases(bias: str) -> None:
+    with pytest.raises(ConfigError, match=f"{bias} is 'True', Aboard understands False"):
+        converted(model_type="mistral", **{"mlp_bias": False, bias: True})
 
 
 def test_every_config_that_transformers_saved_is_read_to_its_end() -> None:

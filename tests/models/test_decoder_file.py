@@ -260,6 +260,16 @@ def test_queries_of_ministral3_grow_with_their_position() -> None:
             {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0},
             "rope.scaling.original_context_length is missing",
         ),
+        (
+            "qwen3",
+            {
+                "rope.scaling.type": "yarn",
+                "rope.scaling.factor": 4.0,
+                "rope.scaling.original_context_length": 32,
+                "rope.freq_base": 1.0,
+            },
+            "rope.freq_base is 1.0: YaRN needs more than 1",
+        ),
         ("phi3", {"rope.scaling.type": "longrope"}, "original_context_length is missing"),
         ("phi3", {"rope.scaling.type": "su"}, "rope.scaling.type is 'su'"),
         ("phi3", {"rope.dimension_count": 13}, "13 rotated dimensions"),

@@ -16,7 +16,8 @@ from tiny_families import gguf_tensors, random_weights, tiny_from_json
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = json.loads((GOLDEN / "families" / "cases.json").read_text())["cases"]
-CONFIGS = json.loads((GOLDEN / "import" / "lfm2.json").read_text())  # as save_pretrained wrote them
+SAVED = json.loads((GOLDEN / "import" / "families.json").read_text())  # by save_pretrained
+CONFIGS = {name: SAVED[name] for name in ("lfm2", "lfm2_odd")}
 
 # As LFM2-1.2B's config.json has it, with the older names of some members.
 PUBLISHED = {

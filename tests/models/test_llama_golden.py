@@ -12,10 +12,12 @@ from tiny import llama_from_json, tiny_llama
 
 FOLDER = Path(__file__).parent.parent / "golden" / "llama"
 CASES = json.loads((FOLDER / "cases.json").read_text())["cases"]
-# Weights are exact and activations int8: that alone moves logits by 1e-2 of the largest.
-ALLOWED = 2e-2
+# Weights are exact and activations int8: that alone moves logits by 1e-2 of the largest. In float32
+# the order of sums does, and in what precision the angles are computed.
+ALLOWED = {"int8": 2e-2, "float32": 1e-4}
 
 each_case = pytest.mark.parametrize("name", CASES)
+each_mode = pytest.mark.parametrize("activations", ALLOWED)
 
 
 def write_model(name: str, folder: Path) -> Path:
@@ -31,16 +33,18 @@ def test_tiny_models_are_those_of_the_goldens(name: str, tmp_path: Path) -> None
     assert hashlib.sha256(path.read_bytes()).hexdigest() == CASES[name]["file_sha256"]
 
 
+@each_mode
 @each_case
-def test_logits_agree_with_transformers(name: str, tmp_path: Path) -> None:
+def test_logits_agree_with_transformers(name: str, activations: str, tmp_path: Path) -> None:
     case, oracle = CASES[name], np.load(FOLDER / f"{name}.npy")
     rows = slice(None) if case["rows"] is None else case["rows"]
 
-    logits = aboard.load(write_model(name, tmp_path)).logits(case["tokens"])
+    model = aboard.load(write_model(name, tmp_path), activations=activations)
+    logits = model.logits(case["tokens"])
 
     assert logits.dtype == np.float32
     assert logits.shape == (len(case["tokens"]), case["shape"]["vocabulary"])
-    assert np.abs(logits[rows] - oracle).max() <= ALLOWED * np.abs(oracle).max()
+    assert np.abs(logits[rows] - oracle).max() <= ALLOWED[activations] * np.abs(oracle).max()
 
 
 @each_case

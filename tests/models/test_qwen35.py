@@ -16,7 +16,8 @@ from tiny_families import gguf_tensors, random_weights, tiny_from_json
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = json.loads((GOLDEN / "families" / "cases.json").read_text())["cases"]
-CONFIGS = json.loads((GOLDEN / "import" / "qwen35.json").read_text())  # as save_pretrained wrote
+SAVED = json.loads((GOLDEN / "import" / "families.json").read_text())  # by save_pretrained
+CONFIGS = {name: SAVED[name] for name in ("qwen35", "qwen35_odd")}
 
 
 def converted(**changes: object) -> Conversion:

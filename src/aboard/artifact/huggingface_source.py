@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from aboard.artifact.gguf_writer import NewTensor
 from aboard.artifact.model_card import card_entries
+from aboard.artifact.sentence_modules import embedding_entries
 from aboard.artifact.tensor_stream import Decode, Stream, as_matrix
 from aboard.artifact.types import EMBEDDING, HEAD, OWN_TYPES, type_of
 from aboard.checkpoint.file_bytes import shown
@@ -29,13 +30,15 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _COMPARE_BYTES = 1 << 20
 
 Tokenizer = Callable[[Path, int], dict[str, object]]
-Read = tuple[TensorFiles, Decode, dict[str, object], list[Stream]]
+Tensors = Mapping[str, TensorInfo]
+Read = tuple[TensorFiles, Decode, dict[str, object], list[Stream], list[str]]
 
 
-def read(folder: Path, wanted: str | None, opened: ExitStack) -> Read:
-    """The files, how their bytes are decoded, the metadata and the tensors of `folder`.
+def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool = False) -> Read:
+    """The files, how their bytes are decoded, the metadata, the tensors of `folder`, and notes.
 
-    `opened` is given what is to be closed at the end.
+    `opened` is given what is to be closed at the end. `text_only`: parts that see or hear are left
+    out.
 
     Raises
     ------
@@ -46,17 +49,20 @@ def read(folder: Path, wanted: str | None, opened: ExitStack) -> Read:
     conversion = convert_config(config)
     files = open_safetensors(folder)
     opened.callback(files.close)
-    streams = list(_streams(files, conversion, wanted))
-    _check_others(files, conversion)
+    tensors = _renamed(files, conversion)
+    notes = _leave_out_towers(files, tensors, conversion, text_only)
+    streams = list(_streams(files, tensors, conversion, wanted))
+    _check_others(files, tensors, conversion)
     metadata = {
         "general.architecture": conversion.architecture,
         "general.type": "model",
         "general.name": _name(folder, config),
         **card_entries(folder),
         **conversion.metadata,
+        **_embedding_entries(folder, conversion),
         **tokenizer_metadata(folder, conversion.n_vocabulary),
     }
-    return files, decode, metadata, streams
+    return files, decode, metadata, streams, notes
 
 
 def _config(folder: Path) -> Config:
@@ -79,13 +85,55 @@ def _name(folder: Path, config: Config) -> str:
     return name
 
 
+def _embedding_entries(folder: Path, conversion: Conversion) -> dict[str, object]:
+    if conversion.embedding_width is None:
+        return {}
+    return embedding_entries(folder, conversion.architecture, conversion.embedding_width)
+
+
+def _renamed(files: SafetensorsFiles, conversion: Conversion) -> dict[str, TensorInfo]:
+    """The tensors by the names that the rules have for them, without those that say nothing."""
+    found: dict[str, TensorInfo] = {}
+    for info in files.tensors.values():
+        name = conversion.rename(info.name)
+        if name in found:
+            raise MalformedFile(
+                f"{info.path}: tensors {shown(found[name].name)} and {shown(info.name)} are one"
+            )
+        if name is not None:
+            found[name] = info
+    return found
+
+
+def _leave_out_towers(
+    files: SafetensorsFiles,
+    tensors: dict[str, TensorInfo],
+    conversion: Conversion,
+    text_only: bool,
+) -> list[str]:
+    """Take what sees or hears out of `tensors`; the notes that tell of it."""
+    towers = sorted(name for name in tensors if name.startswith(conversion.towers))
+    if not towers:
+        return []
+    if not text_only:
+        raise UnsupportedFile(
+            f"{files.path}: the model can see or hear ({len(towers)} tensors, such as "
+            f"{shown(towers[0])}), which Aboard can't",
+            hint="Import the text model alone with --text-only: it answers texts as the whole "
+            "model does.",
+        )
+    for name in towers:
+        del tensors[name]
+    return [f"{len(towers)} tensors of the parts that see or hear are left out"]
+
+
 def _streams(
-    files: SafetensorsFiles, conversion: Conversion, wanted: str | None
+    files: SafetensorsFiles, tensors: Tensors, conversion: Conversion, wanted: str | None
 ) -> Iterator[Stream]:
     names = {rule.name for rule in conversion.tensors}
     head = HEAD if HEAD in names else EMBEDDING
     for rule in conversion.tensors:
-        sources = [_found(files, source) for source in rule.sources]
+        sources = [_found(files, tensors, source) for source in rule.sources]
         _check_rows(rule, sources)
         own = OWN_TYPES[sources[0].format]
         form = type_of(rule.name, rule.shape, wanted, own, is_head=rule.name == head)
@@ -94,8 +142,8 @@ def _streams(
         yield Stream(NewTensor(name, "F32", values.shape), values)
 
 
-def _found(files: SafetensorsFiles, source: Source) -> TensorInfo:
-    info = files.tensors.get(source.name)
+def _found(files: SafetensorsFiles, tensors: Tensors, source: Source) -> TensorInfo:
+    info = tensors.get(source.name)
     if info is None:
         raise MalformedFile(
             f"{files.path}: has no tensor {shown(source.name)}",
@@ -123,33 +171,32 @@ def _check_rows(rule: TensorRule, sources: list[TensorInfo]) -> None:
         raise ValueError(f"the rule for {rule.name} makes {found} into {rule.shape}")
 
 
-def _check_others(files: SafetensorsFiles, conversion: Conversion) -> None:
+def _check_others(files: SafetensorsFiles, tensors: Tensors, conversion: Conversion) -> None:
     """Refuse tensors that nothing becomes of, unless they are known to say nothing."""
     used = {source.name for rule in conversion.tensors for source in rule.sources}
-    for name in files.tensors.keys() - used - conversion.unused:
+    for name in tensors.keys() - used - conversion.unused:
         twin = conversion.copies.get(name)
         if twin is None:
             raise UnsupportedFile(
-                f"{files.tensors[name].path}: tensor {shown(name)} is unknown to the "
+                f"{tensors[name].path}: tensor {shown(tensors[name].name)} is unknown to the "
                 f"architecture {conversion.architecture}",
                 hint="It may change the answer, so the model is not imported without it.",
             )
-        if not _equal(files, name, twin):
+        if not _equal(files, tensors[name], tensors[twin]):
             raise MalformedFile(
                 f"{files.path}: tensor {shown(name)} differs from {shown(twin)}, "
                 "but config.json says that they are one (tie_word_embeddings)"
             )
 
 
-def _equal(files: SafetensorsFiles, one: str, other: str) -> bool:
-    first, second = files.tensors[one], files.tensors[other]
+def _equal(files: SafetensorsFiles, first: TensorInfo, second: TensorInfo) -> bool:
     if (first.format, first.shape) != (second.format, second.shape):
         return False
     for start in range(0, first.size_bytes, _COMPARE_BYTES):
         size = min(_COMPARE_BYTES, first.size_bytes - start)
         pieces = np.empty((2, size), np.uint8)
-        files.read_into(one, pieces[0], start)
-        files.read_into(other, pieces[1], start)
+        files.read_into(first.name, pieces[0], start)
+        files.read_into(second.name, pieces[1], start)
         if not np.array_equal(pieces[0], pieces[1]):
             return False
     return True

@@ -57,6 +57,7 @@ class Plan:
     decode: Decode
     metadata: Mapping[str, object]
     streams: Sequence[Stream]
+    notes: Sequence[str] = ()
 
 
 def import_checkpoint(
@@ -64,6 +65,7 @@ def import_checkpoint(
     out: str | Path,
     *,
     type: str | None = None,
+    text_only: bool = False,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Imported:
@@ -82,6 +84,8 @@ def import_checkpoint(
     type : str, optional
         What matrices are stored in: "f32", "f16", "bf16", "q8_0", ... By default what the
         checkpoint has; 8-bit floats become f16.
+    text_only : bool
+        Leave out the parts of a model that see or hear; otherwise such a model is refused.
     threads : int, optional
         By default one for each core, at most four.
     progress : callable
@@ -104,7 +108,7 @@ def import_checkpoint(
     source, out = Path(source), Path(out)
     wanted = checked_type(type)
     with ExitStack() as opened:
-        plan = _plan(source, wanted, opened)
+        plan = _plan(source, wanted, opened, text_only)
         _require_model(plan, source)
         tensors = [stream.tensor for stream in plan.streams]
         n_parameters = sum(math.prod(tensor.shape) for tensor in tensors)
@@ -125,19 +129,19 @@ def import_checkpoint(
             n_tensors=len(tensors),
             size_bytes=writer.size_bytes,
             tensors_by_format=dict(Counter(tensor.format for tensor in tensors).most_common()),
-            notes=tuple(_notes(plan, wanted)),
+            notes=(*plan.notes, *_notes(plan, wanted)),
         )
 
 
-def _plan(source: Path, wanted: str | None, opened: ExitStack) -> Plan:
+def _plan(source: Path, wanted: str | None, opened: ExitStack, text_only: bool) -> Plan:
     if source.is_dir():
-        return Plan(*huggingface_source.read(source, wanted, opened))
+        return Plan(*huggingface_source.read(source, wanted, opened, text_only=text_only))
     if source.suffix.lower() in PICKLED_SUFFIXES:
         raise pickled(source)
     if source.suffix.lower() == ".gguf":
         return Plan(*gguf_source.read(source, wanted, opened))
     if source.name == huggingface_source.SINGLE:
-        return Plan(*huggingface_source.read(source.parent, wanted, opened))
+        return Plan(*huggingface_source.read(source.parent, wanted, opened, text_only=text_only))
     if not source.exists():
         raise CheckpointError(f"{source}: no such file or folder", hint="Check the path.")
     raise UnsupportedFile(

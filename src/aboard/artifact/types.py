@@ -17,6 +17,8 @@ from aboard.errors import UsageError
 
 TAPS = ("shortconv.conv.weight", "ssm_conv1d.weight")  # a few weights for each column
 HEAD, EMBEDDING = "output.weight", "token_embd.weight"
+# Of encoders: small, added to what they never multiply, and F32 in every file.
+ADDED = ("position_embd.weight", "token_types.weight")
 
 # Exactly as they are, but for F64. All numbers of eight bits are numbers of float16.
 OWN_TYPES = {
@@ -86,7 +88,7 @@ def type_of(
     is_head : bool
         Whether logits come out of it.
     """
-    if len(shape) < 2 or name.endswith(TAPS):
+    if len(shape) < 2 or name in ADDED or name.endswith(TAPS):
         return "F32"
     if wanted is None:
         return own

@@ -31,6 +31,7 @@ from aboard.checkpoint.tokenizer_pipeline import (
     Decoder,
     find_pre,
     normalizer_steps,
+    prepend_scheme,
     read_decoder,
     read_template,
     spaces_before,
@@ -223,8 +224,7 @@ def _puts_space(found: TokenizerJson) -> bool:
     """Whether a space is put before a text."""
     prepends = any(step.members["type"] == "Prepend" for step in normalizer_steps(found.fields))
     steps = [step for step in word_steps(found.fields) if step.members["type"] == "Metaspace"]
-    schemes = [step.optional_text("prepend_scheme") or "always" for step in steps]
-    return prepends or any(scheme != "never" for scheme in schemes)
+    return prepends or any(prepend_scheme(step) != "never" for step in steps)
 
 
 def _is_plain(found: TokenizerJson) -> bool:

@@ -134,7 +134,7 @@ def stop_entries(
     TokenizerError
         There are more than can be written.
     """
-    where, wanted = _generation_stops(folder, n_vocabulary)
+    where, wanted = generation_stops(folder, n_vocabulary)
     found: dict[str, object] = {}
     for key in ("eos_token_id", "eot_token_id", "eom_token_id"):
         left = wanted - read_tokenizer_metadata({**entries, **found}).stop_ids
@@ -152,8 +152,8 @@ def stop_entries(
     return found
 
 
-def _generation_stops(folder: Folder, n_vocabulary: int) -> tuple[str, set[int]]:
-    """The file that says where an answer ends, and the tokens it names."""
+def generation_stops(folder: Folder, n_vocabulary: int) -> tuple[str, set[int]]:
+    """The file that says where an answer ends, and the tokens it names; none where none does."""
     for name in ("generation_config.json", "config.json"):
         fields = folder.json(name)
         if "eos_token_id" in fields:

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from aboard.checkpoint.huggingface_entries import fit, json_entries
-from aboard.checkpoint.huggingface_files import MAX_JSON_BYTES, Folder
+from aboard.checkpoint.huggingface_files import MAX_JSON_BYTES, Fields, Folder
 from aboard.checkpoint.huggingface_roles import (
     added_elsewhere,
     role_entries,
@@ -22,11 +22,12 @@ from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.checkpoint.tokenizer_fields import PREFIX
 from aboard.checkpoint.tokenizer_json import TokenizerJson, read_tokenizer_json
 from aboard.checkpoint.tokenizer_pipeline import Template, read_template
+from aboard.checkpoint.wordpiece_entries import VOCABULARY, vocabulary_json, wordpiece_entries
 from aboard.errors import TokenizerError
 
 _log = logging.getLogger(__name__)
 
-_OTHERS = ("tekken.json", "vocab.json", "vocab.txt", "tiktoken.model", "spiece.model")
+_OTHERS = ("tekken.json", "vocab.json", "tiktoken.model", "spiece.model")
 
 
 def tokenizer_metadata(folder: Path, n_vocabulary: int) -> dict[str, object]:
@@ -38,7 +39,7 @@ def tokenizer_metadata(folder: Path, n_vocabulary: int) -> dict[str, object]:
     Parameters
     ----------
     folder : Path
-        Where tokenizer.json, or else tokenizer.model, is.
+        Where tokenizer.json, or else tokenizer.model or BERT's vocab.txt, is.
     n_vocabulary : int
         How many rows the model has for tokens; beyond those of the tokenizer, unused tokens
         `[PAD<id>]` are added. An added token without a row is left out, with a warning.
@@ -55,9 +56,11 @@ def tokenizer_metadata(folder: Path, n_vocabulary: int) -> dict[str, object]:
     """
     files = Folder(folder)
     if files.has("tokenizer.json"):
-        entries = _of_json(files, n_vocabulary)
+        entries = _of_json(files, files.json("tokenizer.json", MAX_JSON_BYTES), n_vocabulary)
     elif files.has("tokenizer.model"):
         entries = _of_sentencepiece(files, n_vocabulary)
+    elif files.has(VOCABULARY):
+        entries = _of_json(files, vocabulary_json(files), n_vocabulary)
     else:
         raise _no_tokenizer(files)
     entries |= stop_entries(files, entries, n_vocabulary)
@@ -65,12 +68,15 @@ def tokenizer_metadata(folder: Path, n_vocabulary: int) -> dict[str, object]:
     return entries | template_entries(files)
 
 
-def _of_json(files: Folder, n_vocabulary: int) -> dict[str, object]:
-    found = read_tokenizer_json(files.json("tokenizer.json", MAX_JSON_BYTES))
+def _of_json(files: Folder, content: Fields, n_vocabulary: int) -> dict[str, object]:
+    found = read_tokenizer_json(content)
     found = fit(with_further_tokens(files, found), n_vocabulary)
-    entries = json_entries(found, n_vocabulary, _scores(files, found))
+    if found.kind == "WordPiece":
+        entries = wordpiece_entries(files, found, n_vocabulary)
+    else:
+        entries = json_entries(found, n_vocabulary, _scores(files, found))
     entries |= role_entries(files, found.id_of, read_template(found.fields), n_vocabulary)
-    unknown = found.model.optional_text("unk_token") if found.kind == "BPE" else None
+    unknown = found.model.optional_text("unk_token") if found.kind != "Unigram" else None
     if unknown is not None:
         entries.setdefault(f"{PREFIX}unknown_token_id", found.id_of(unknown))
     return entries
@@ -114,6 +120,6 @@ def _no_tokenizer(files: Folder) -> TokenizerError:
     others = [name for name in _OTHERS if files.has(name)]
     found = f"only {', '.join(others)}" if others else "no tokenizer"
     return TokenizerError(
-        f"{files.path}: has {found}, expected tokenizer.json or tokenizer.model",
+        f"{files.path}: has {found}, expected tokenizer.json, tokenizer.model or vocab.txt",
         hint="Get the folder again with these files, or save the tokenizer with transformers.",
     )

@@ -1,8 +1,8 @@
 """Text to token ids and back, as a GGUF file's `tokenizer.ggml.*` metadata says.
 
-Two models of tokens are known: byte-level BPE ('gpt2', its words cut by the `tokenizers` library)
-and SentencePiece BPE ('llama'). A file that holds a whole tokenizer.json is encoded as that says.
-What the metadata says and Aboard doesn't know is refused.
+Three models of tokens are known: byte-level BPE ('gpt2', words cut by the `tokenizers` library),
+SentencePiece BPE ('llama') and WordPiece ('bert'). A file that holds a whole tokenizer.json is
+encoded as that says. What the metadata says and Aboard doesn't know is refused.
 """
 
 from __future__ import annotations
@@ -56,12 +56,14 @@ class Tokenizer:
         self._encoder = _encoder(known, metadata)
         self._tokens = known.tokens
         self._control = known.control
+        self._special = known.control | known.user_defined
         self.n_vocabulary = len(known.tokens)
         self.bos_id = known.bos_id
         self.eos_id = known.eos_id
         self.stop_ids = known.stop_ids
         self.adds_bos = self._encoder.adds_bos if known.add_bos is None else known.add_bos
         self.adds_eos = bool(known.add_eos)
+        self._adds_again = known.model == "bert"  # where a text itself begins with the token
         for adds, role in ((self.adds_bos, "bos"), (self.adds_eos, "eos")):
             if adds and getattr(self, f"{role}_id") is None:
                 raise TokenizerError(
@@ -105,7 +107,8 @@ class Tokenizer:
         text : str
             Any text that UTF-8 can hold.
         add_special : bool
-            Put BOS before and EOS after, as the file asks; never one that is there already.
+            Put BOS before and EOS after, as the file asks; never one that is there already, but for
+            WordPiece, which always has both.
         parse_special : bool
             Read the text of a control token, such as `<|im_end|>`, as that token. Pass False for
             text that isn't trusted. User-defined tokens are found either way.
@@ -126,11 +129,14 @@ class Tokenizer:
                 hint="Decode the bytes the text came from again, with the right encoding.",
             ) from None
         ids = self._encoder.encode(text, parse_special=parse_special)
-        if add_special and self.adds_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
-            ids.insert(0, self.bos_id)
-        if add_special and self.adds_eos and self.eos_id is not None and ids[-1:] != [self.eos_id]:
-            ids.append(self.eos_id)
-        return ids
+        if not add_special:
+            return ids
+        before = [self.bos_id] if self.adds_bos and self.bos_id is not None else []
+        behind = [self.eos_id] if self.adds_eos and self.eos_id is not None else []
+        if not self._adds_again:
+            before = [] if ids[:1] == before else before
+            behind = [] if ids[-1:] == behind else behind
+        return before + ids + behind
 
     def decode(
         self, ids: Iterable[int], *, skip_special: bool = True, continues: bool = False
@@ -185,6 +191,10 @@ class Tokenizer:
         """Whether `decode` leaves this token out."""
         return token_id in self._control
 
+    def is_special(self, token_id: int) -> bool:
+        """Whether this token is found whole in a text, before anything is merged."""
+        return token_id in self._special
+
     def starts_text(self, token_id: int) -> bool:
         """Whether a text that follows this token begins with SentencePiece's extra space."""
         return self._encoder.starts_text(token_id)
@@ -236,6 +246,10 @@ def _encoder(
         from aboard.checkpoint.tokenizer_library import LibraryEncoder
 
         return LibraryEncoder(known, known.embedded)
+    if known.model == "bert":
+        from aboard.checkpoint.tokenizer_wordpiece import WordPieceEncoder
+
+        return SegmentEncoder(known, WordPieceEncoder(known, metadata), frozenset())
     if known.model == "gpt2":
         from aboard.checkpoint.tokenizer_bpe import ByteLevelEncoder
 

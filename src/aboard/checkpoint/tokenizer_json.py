@@ -52,8 +52,8 @@ class AddedToken:
 class TokenizerJson:
     """A checked tokenizer.json.
 
-    `model`: its object "model". `kind`: 'BPE' or 'Unigram'. `ids`: text -> id, without added
-    tokens. `merges`: pairs in order of rank. `scores`: log-probabilities of a Unigram model.
+    `model`: its object "model". `kind`: 'BPE', 'WordPiece' or 'Unigram'. `ids`: text -> id, without
+    added tokens. `merges`: pairs in order of rank. `scores`: log-probabilities of a Unigram model.
     """
 
     fields: Fields
@@ -125,12 +125,18 @@ def read_tokenizer_json(fields: Fields) -> TokenizerJson:
     kind = model.optional_text("type")
     if kind is None and "merges" in model:
         kind = "BPE"
-    if kind not in ("BPE", "Unigram"):
+    if kind not in ("BPE", "WordPiece", "Unigram"):
         raise TokenizerError(
-            f"{model.where}: type is {kind!r}, expected 'BPE' or 'Unigram'",
-            hint="Aboard reads byte-pair and Unigram tokenizers; report the model's name.",
+            f"{model.where}: type is {kind!r}, expected 'BPE', 'WordPiece' or 'Unigram'",
+            hint="The model needs a newer Aboard; report the model's name.",
         )
-    ids, scores = (_vocabulary(model), ()) if kind == "BPE" else _pieces(model)
+    if kind == "WordPiece":
+        _check_wordpiece(model)
+    else:
+        for key in ("continuing_subword_prefix", "end_of_word_suffix"):
+            if kind == "BPE" and model.optional_text(key):
+                raise _unsupported(model, key)
+    ids, scores = _pieces(model) if kind == "Unigram" else (_vocabulary(model), ())
     if not ids:
         raise model.wrong("vocab", "at least one token")
     found = TokenizerJson(
@@ -168,9 +174,6 @@ def read_added_token(fields: Fields, token_id: int | None = None) -> AddedToken:
 
 def _vocabulary(model: Fields) -> dict[str, int]:
     """Text -> id of a byte-pair model, whose other settings are checked too."""
-    for key in ("continuing_subword_prefix", "end_of_word_suffix"):
-        if model.optional_text(key):
-            raise _unsupported(model, key)
     if model.members.get("dropout"):
         raise _unsupported(model, "dropout")
     for key in ("fuse_unk", "byte_fallback", "ignore_merges"):
@@ -187,6 +190,15 @@ def _vocabulary(model: Fields) -> dict[str, int]:
     if unknown is not None and unknown not in vocab:
         raise model.wrong("unk_token", "a token of vocab")
     return vocab
+
+
+def _check_wordpiece(model: Fields) -> None:
+    """Refuse settings that GGUF has no entry for: they must be BERT's."""
+    model.text("unk_token")
+    if (model.optional_text("continuing_subword_prefix") or "##") != "##":
+        raise _unsupported(model, "continuing_subword_prefix")
+    if model.members.get("max_input_chars_per_word", 100) != 100:
+        raise _unsupported(model, "max_input_chars_per_word")
 
 
 def _merges(model: Fields, ids: Mapping[str, int]) -> tuple[tuple[str, str], ...]:

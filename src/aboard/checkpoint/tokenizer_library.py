@@ -118,6 +118,8 @@ def read_embedded(content: str) -> TokenizerJson:
     except UnicodeEncodeError:
         raise TokenizerError(f"{KEY} holds half a surrogate pair", hint=_DAMAGED) from None
     found = read_tokenizer_json(Fields(parse_object(octets, KEY), KEY))
+    if found.kind == "WordPiece":
+        raise TokenizerError(f"{KEY} is of kind WordPiece, which GGUF's own entries say")
     check_pipeline(found)
     return found
 
@@ -156,7 +158,10 @@ def _build(found: TokenizerJson, control: frozenset[int]) -> Any:
         "model": {**found.model.members, "type": found.kind},
     }
     content = json.dumps(members, ensure_ascii=False)
-    library = _call(Tokenizer.from_str, content)
+    try:
+        library = _call(Tokenizer.from_str, content)
+    except TokenizerError as error:
+        raise TokenizerError(f"{found.fields.where}: {error}", hint=error.hint) from None
     if library.get_vocab_size(with_added_tokens=True) != len(found.tokens):
         raise TokenizerError(f"{found.fields.where}: the library reads other tokens", hint=_DAMAGED)
     return library

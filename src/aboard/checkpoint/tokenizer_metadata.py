@@ -51,8 +51,12 @@ END_OF_TURN = (
 _END_IF_CONTROL = "</s>"
 
 MAX_SPECIAL_CHARS = 256
+_MODELS = ("gpt2", "llama", "gemma4", "bert")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>\Z")
-_UNDERSTOOD_BY_SCORES = ("remove_extra_whitespaces", "precompiled_charsmap")
+_UNDERSTOOD_BY = {
+    "llama": ("remove_extra_whitespaces", "precompiled_charsmap"),
+    "bert": ("add_sep_token", "normalizer.lowercase", "normalizer.strip_accents"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,21 +106,23 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     """
     fields = TokenizerFields(metadata)
     model, embedded = fields.text("model"), fields.other_text(EMBEDDED)
-    if model not in ("gpt2", "llama") and not (embedded and model == "t5"):
+    if model not in _MODELS and not (embedded and model == "t5"):
         raise TokenizerError(
-            f"tokenizer model {model!r} is not supported: expected 'gpt2' or 'llama'",
-            hint="Aboard reads byte-level BPE ('gpt2') and SentencePiece BPE ('llama').",
+            f"tokenizer model {model!r} is not supported: expected {', '.join(map(repr, _MODELS))}",
+            hint="Aboard reads byte-level BPE ('gpt2'), SentencePiece BPE ('llama'), BPE over "
+            "characters ('gemma4') and WordPiece ('bert').",
         )
     spaces = fields.other_text(SPACES) if model == "llama" and embedded is None else None
+    spaces = "never" if model == "gemma4" and embedded is None else spaces
     if spaces is not None and spaces not in SPACES_BEFORE:
         raise TokenizerError(
             f"{SPACES} is {spaces[:40]!r}, expected one of {', '.join(SPACES_BEFORE)}",
             hint="The model needs a newer Aboard.",
         )
     by_merges = embedded is None and (model == "gpt2" or spaces is not None)
-    by_scores = embedded is None and not by_merges
+    by_scores = embedded is None and model == "llama" and not by_merges
     if embedded is None:
-        fields.refuse_unknown_switches(_UNDERSTOOD_BY_SCORES if by_scores else ())
+        fields.refuse_unknown_switches(_UNDERSTOOD_BY.get(model, ()) if not by_merges else ())
     tokens = fields.strings("tokens")
     ids = _index(tokens)
     types = fields.array("token_type", "iu", len(tokens))
@@ -136,6 +142,8 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         name: fields.token_id(f"{name}_token_id", len(tokens))
         for name in ("bos", "eos", "eot", "eom", "unknown", "padding")
     }
+    if model == "bert":
+        roles |= _bert_roles(fields, ids, len(tokens))
     special = frozenset(np.flatnonzero((types == CONTROL) | (types == USER_DEFINED)).tolist())
     control = frozenset(np.flatnonzero((types == CONTROL) | (types == UNKNOWN)).tolist())
     stop_ids = _stop_ids(ids, special, roles)
@@ -171,8 +179,8 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         eos_id=roles["eos"],
         unknown_id=roles["unknown"],
         stop_ids=stop_ids,
-        add_bos=fields.flag("add_bos_token"),
-        add_eos=fields.flag("add_eos_token"),
+        add_bos=fields.flag("add_bos_token") or model == "bert",
+        add_eos=fields.flag("add_eos_token") or model == "bert",
         add_space_prefix=fields.flag("add_space_prefix"),
         removes_extra_spaces=bool(by_scores and fields.flag("remove_extra_whitespaces")),
         charsmap=fields.octets("precompiled_charsmap") if by_scores else b"",
@@ -229,6 +237,23 @@ def _index(tokens: StringArray) -> StringIndex:
             f"token {tokens[first]!r} has two ids, {first} and {last}", hint=CONVERT_AGAIN
         )
     return ids
+
+
+def _bert_roles(
+    fields: TokenizerFields, ids: StringIndex, n_vocabulary: int
+) -> dict[str, int | None]:
+    """The tokens that stand around every text, and the unknown one; BERT's own by default."""
+    found: dict[str, int | None] = {}
+    for role, keys, text in (
+        ("bos", ("bos_token_id", "cls_token_id"), "[CLS]"),
+        ("eos", ("seperator_token_id", "eos_token_id"), "[SEP]"),  # spelled so in GGUF
+        ("unknown", ("unknown_token_id",), "[UNK]"),
+    ):
+        stated = [fields.token_id(key, n_vocabulary) for key in keys]
+        found[role] = next((i for i in [*stated, ids.find(text)] if i is not None), None)
+        if found[role] is None:
+            raise fields.missing(keys[-1])
+    return found
 
 
 def _merges(merges: StringArray) -> StringIndex:

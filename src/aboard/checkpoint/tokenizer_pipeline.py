@@ -105,7 +105,7 @@ def spaces_before(fields: Fields) -> str | None:
     marks = {"pattern": {"String": " "}, "content": SPACE}
     if not normalizers and len(steps) == 1 and steps[0].members["type"] == "Metaspace":
         is_cut = steps[0].flag("split", default=True)
-        return None if is_cut else _prepend_scheme(steps[0])
+        return None if is_cut else prepend_scheme(steps[0])
     if any(step.members.get("pattern") != {"String": " "} for step in steps):
         return None  # to cut at spaces does nothing, as there are none left
     if normalizers == [{"prepend": SPACE}, marks]:
@@ -124,7 +124,7 @@ def read_decoder(fields: Fields) -> Decoder:
     if kinds == ["ByteLevel"]:
         return Decoder("bytes")
     if kinds == ["Metaspace"]:
-        return Decoder("metaspace", strips=_prepend_scheme(steps[0]) != "never")
+        return Decoder("metaspace", strips=prepend_scheme(steps[0]) != "never")
     strips = kinds[-1:] == ["Strip"]
     if kinds[: len(kinds) - strips] in (
         ["Replace", "ByteFallback", "Fuse"],
@@ -143,11 +143,12 @@ def read_template(fields: Fields) -> Template:
     """What "post_processor" puts around one text."""
     found = Template()
     for step in _flat(fields, "post_processor", "processors", _POST_PROCESSORS):
-        if step.members["type"] != "TemplateProcessing":
+        if step.members["type"] == "ByteLevel":
             continue
         if found != Template():
             raise step.wrong("type", "one template")
-        found = _template(step)
+        is_bert = step.members["type"] == "BertProcessing"
+        found = _bert_template(step) if is_bert else _template(step)
     return found
 
 
@@ -168,6 +169,15 @@ def _template(step: Fields) -> Template:
             hint=_REPORT,
         )
     return Template(first=named[0], last=named[-1] if len(named) > 1 else None)
+
+
+def _bert_template(step: Fields) -> Template:
+    """An older way to say the same: a token before and one behind, each with its id."""
+    for key in ("cls", "sep"):
+        pair = step.members.get(key)
+        if not isinstance(pair, list) or len(pair) != 2 or type(pair[1]) is not int or pair[1] < 0:
+            raise step.wrong(key, "a token and its id")
+    return Template(first=step.members["cls"][1], last=step.members["sep"][1])
 
 
 def _only_id(table: Fields, name: str) -> int:
@@ -245,11 +255,12 @@ def _prepend(step: Fields) -> None:
 def _metaspace(step: Fields) -> None:
     if step.text("replacement") != SPACE:
         raise step.wrong("replacement", f"{SPACE!r}")
-    _prepend_scheme(step)
+    prepend_scheme(step)
 
 
-def _prepend_scheme(step: Fields) -> str:
-    scheme = step.optional_text("prepend_scheme") or "always"
+def prepend_scheme(step: Fields) -> str:
+    """Where a Metaspace step puts a mark: 'always', 'first' or 'never'."""
+    scheme = step.text("prepend_scheme") if "prepend_scheme" in step else "always"
     # Older files have `add_prefix_space` instead; with both, the library wants them to agree.
     if not step.flag("add_prefix_space", default=True):
         scheme = "never"
@@ -271,12 +282,14 @@ def _strip(step: Fields) -> None:
 
 _NORMALIZERS: dict[str, Callable[[Fields], None]] = {
     **dict.fromkeys(("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip"), _nothing),
+    "BertNormalizer": _nothing,
     "Replace": _replace,
     "Prepend": _prepend,
 }
 _PRE_TOKENIZERS: dict[str, Callable[[Fields], None]] = {
     **dict.fromkeys(
-        ("ByteLevel", "Digits", "Whitespace", "WhitespaceSplit", "Punctuation"), _nothing
+        ("ByteLevel", "Digits", "Whitespace", "WhitespaceSplit", "Punctuation", "BertPreTokenizer"),
+        _nothing,
     ),
     "Split": _split,
     "Metaspace": _metaspace,
@@ -288,7 +301,7 @@ _DECODERS: dict[str, Callable[[Fields], None]] = {
     "Strip": _strip,
 }
 _POST_PROCESSORS: dict[str, Callable[[Fields], None]] = {
-    **dict.fromkeys(("ByteLevel", "TemplateProcessing"), _nothing)
+    **dict.fromkeys(("ByteLevel", "TemplateProcessing", "BertProcessing"), _nothing)
 }
 
 

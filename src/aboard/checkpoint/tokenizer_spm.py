@@ -76,7 +76,11 @@ class SentencePieceEncoder:
         ids: list[int] = []
         for word in self._cut.split(text):
             ids += self._words.ids(word)
-        return ids
+        if self._byte_ids or self._unknown_id not in ids:
+            return ids
+        # Of unknown characters in a row SentencePiece makes one token.
+        before = [None, *ids[:-1]]
+        return [i for i, j in zip(ids, before, strict=True) if i != self._unknown_id or i != j]
 
     def _normalized(self, text: str) -> str:
         assert self._normalizer is not None

@@ -38,6 +38,7 @@ class Conversation:
     def __init__(
         self, model: Model, system: str | None = None, *, state: str | None = None
     ) -> None:
+        self.session: Session = model.session()  # first: an encoder has none
         if model.chat_template is None:
             _ = model.tokenizer  # a model without it has more to lack than a template
             raise TemplateError(
@@ -45,7 +46,6 @@ class Conversation:
                 hint="Use `aboard run MODEL --raw PROMPT`.",
             )
         self._model = model
-        self.session: Session = model.session()
         self.messages: list[Message] = []
         self._state: str | None
         self.reset(system)

@@ -31,6 +31,13 @@ def import_(
             show_default="the checkpoint's own",
         ),
     ] = None,
+    text_only: Annotated[
+        bool,
+        typer.Option(
+            "--text-only",
+            help="Leave out the parts that see images or hear; otherwise such models are refused.",
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Make a GGUF file of the checkpoint SOURCE; the last line printed is its path.
@@ -43,7 +50,7 @@ def import_(
     from aboard.cli.progress import shown_on_stderr
 
     with shown_on_stderr(source.name or str(source)) as progress:
-        made = import_checkpoint(source, out, type=type, progress=progress)
+        made = import_checkpoint(source, out, type=type, text_only=text_only, progress=progress)
     for each in made.notes:
         note(f"aboard: {each}")
     if as_json:

@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 from aboard.engine.answer_state import Step, Timing
-from aboard.engine.model import Model, load
+from aboard.engine.embedding import EmbeddingModel
+from aboard.engine.loading import load
+from aboard.engine.model import Model
 from aboard.engine.sampling import Sampling
 from aboard.engine.scheduler import Scheduler
 from aboard.engine.scheduler_request import Request
@@ -18,6 +20,7 @@ from aboard.engine.speculation_lookup import PromptLookup
 
 __all__ = [
     "DraftModel",
+    "EmbeddingModel",
     "Model",
     "PromptLookup",
     "Request",

@@ -87,14 +87,14 @@ def _add_attention(
         key=matrices[block.key.weight.label],
         value=matrices[block.value.weight.label],
         output=matrices[block.output.weight.label],
-        query_bias=_vector(weights, block.query.bias),
-        key_bias=_vector(weights, block.key.bias),
-        value_bias=_vector(weights, block.value.bias),
-        output_bias=_vector(weights, block.output.bias),
-        norm=_vector(weights, block.norm),
-        post_norm=_vector(weights, block.post_norm),
-        query_norm=_vector(weights, block.query_norm),
-        key_norm=_vector(weights, block.key_norm),
+        query_bias=vector_of(weights, block.query.bias),
+        key_bias=vector_of(weights, block.key.bias),
+        value_bias=vector_of(weights, block.value.bias),
+        output_bias=vector_of(weights, block.output.bias),
+        norm=vector_of(weights, block.norm),
+        post_norm=vector_of(weights, block.post_norm),
+        query_norm=vector_of(weights, block.query_norm),
+        key_norm=vector_of(weights, block.key_norm),
         gated=block.gated,
         window=block.window,
         rope=None if block.rope is None else ropes[block.rope],
@@ -109,7 +109,7 @@ def _add_short_conv(decoder: Decoder, block: ShortConv, weights: Weights) -> Non
         input=matrices[block.input.label],
         taps=np.ascontiguousarray(weights.vectors[block.taps.name].T),
         output=matrices[block.output.label],
-        norm=_vector(weights, block.norm),
+        norm=vector_of(weights, block.norm),
     )
 
 
@@ -126,7 +126,7 @@ def _add_delta_net(decoder: Decoder, block: DeltaNet, weights: Weights) -> None:
         head_norm=vectors[block.head_norm.name],
         output=matrices[block.output.label],
         key_heads=block.n_key_heads,
-        norm=_vector(weights, block.norm),
+        norm=vector_of(weights, block.norm),
     )
 
 
@@ -136,14 +136,15 @@ def _add_feed_forward(decoder: Decoder, block: GatedFeedForward, weights: Weight
         gate=matrices[block.gate.weight.label],
         up=matrices[block.up.weight.label],
         down=matrices[block.down.weight.label],
-        gate_bias=_vector(weights, block.gate.bias),
-        up_bias=_vector(weights, block.up.bias),
-        down_bias=_vector(weights, block.down.bias),
-        norm=_vector(weights, block.norm),
-        post_norm=_vector(weights, block.post_norm),
+        gate_bias=vector_of(weights, block.gate.bias),
+        up_bias=vector_of(weights, block.up.bias),
+        down_bias=vector_of(weights, block.down.bias),
+        norm=vector_of(weights, block.norm),
+        post_norm=vector_of(weights, block.post_norm),
         function=block.function,
     )
 
 
-def _vector(weights: Weights, vector: Weight | None) -> Float32 | None:
+def vector_of(weights: Weights, vector: Weight | None) -> Float32 | None:
+    """The values of `vector`, None where there is none."""
     return None if vector is None else weights.vectors[vector.name]

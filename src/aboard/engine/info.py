@@ -108,6 +108,12 @@ class _Facts:
             raise self._wrong(key, value, "an integer")
         return value
 
+    def flag(self, key: str) -> bool | None:
+        value = self._metadata.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
+
     def integers(self, key: str, count: int) -> list[int] | None:
         """One integer per layer, whether the file gives one for all or a list."""
         value = self._metadata.get(key)
@@ -139,6 +145,8 @@ class _Facts:
 def _kv_bytes_per_token(facts: _Facts, architecture: str, kv: str) -> int | None:
     layers = facts.integer(f"{architecture}.block_count")
     width = facts.integer(f"{architecture}.embedding_length")
+    if facts.flag(f"{architecture}.attention.causal") is False:
+        return None  # an encoder keeps none
     if layers is None or width is None or not 0 < layers <= 10_000:
         return None
     heads = facts.integers(f"{architecture}.attention.head_count", layers)

@@ -3,120 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from aboard.checkpoint.gguf import open_gguf
 from aboard.engine.answer_state import Step
-from aboard.engine.arguments import (
-    ACTIVATIONS,
-    KV_FORMATS,
-    checked_choice,
-    checked_integer,
-    checked_tokens,
-)
+from aboard.engine.arguments import checked_tokens
 from aboard.engine.assembly import build_decoder
-from aboard.engine.device import checked_threads, use_isa_of_environment
+from aboard.engine.device import checked_threads
 from aboard.engine.options import checked_options
-from aboard.engine.prefix import PREFIX_CACHE_BYTES, PrefixCache
+from aboard.engine.prefix import PrefixCache
 from aboard.engine.rope import is_long
 from aboard.engine.scheduler import Scheduler
 from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE
 from aboard.engine.session import Session
-from aboard.engine.weights import Weights, load_weights
+from aboard.engine.weights import Weights
 from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageError
-from aboard.models import DecoderModel, describe_model
+from aboard.models import DecoderModel
 
 if TYPE_CHECKING:
     from aboard.checkpoint.chat_template import ChatTemplate
     from aboard.checkpoint.tokenizer import Tokenizer
 
 Message = Mapping[str, object]
-
-
-def load(
-    path: str | Path,
-    *,
-    threads: int | None = None,
-    context: int | None = None,
-    kv: str = "f16",
-    activations: str = "int8",
-    prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
-) -> Model:
-    """The model in the GGUF file at `path`, ready to run.
-
-    The file is read, hashed and packed in one pass and not needed afterwards.
-
-    Parameters
-    ----------
-    path : str or Path
-        A GGUF file; of a split one, the first part.
-    threads : int, optional
-        For loading and computing; by default one for each usable core. The answers don't depend
-        on it.
-    context : int, optional
-        Tokens a session may hold, up to what the model was made for, which is the default. Memory
-        is taken as tokens come.
-    kv : str
-        How keys and values are stored: "f16", or "int8", which takes half of the memory and is
-        faster in long contexts. The answers of the two differ slightly; each is the same on every
-        machine.
-    activations : str
-        What matrices are multiplied with: "int8", or "float32" with keys and values in float32,
-        which is slow, and as exact as the weights: to check a model, or an engine, against another.
-    prefix_cache_bytes : int
-        How much memory may keep beginnings of prompts that were computed, for prompts that begin
-        alike; it changes no answer. `generate`, `chat` and `batch` use it, sessions that ask for
-        it, too. 0 switches it off.
-
-    Raises
-    ------
-    CheckpointError
-        The file can't be understood.
-    ConfigError
-        Its hyper-parameters are unknown or contradict each other.
-    TokenizerError
-        Its tokenizer is unknown or contradictory.
-    UsageError
-        `threads`, `context` or `prefix_cache_bytes` is out of range, `kv` or `activations` is
-        unknown, they exclude each other, or `ABOARD_ISA` names what doesn't run here.
-    """
-    from aboard import _native
-
-    n_threads = checked_threads(threads)
-    kv = _checked_kv(kv, activations)
-    prefix_cache = PrefixCache(prefix_cache_bytes)
-    use_isa_of_environment()
-    # The tokenizer is built while the weights are read: it needs one thread, and it is made before
-    # the weights are all there, so that its scratch memory doesn't add to the peak.
-    with open_gguf(path) as file, ThreadPoolExecutor(1, "aboard-load") as beside:
-        config = describe_model(file.metadata, frozenset(file.tensors))
-        context_length = _checked_context(context, config.context_length)
-        reading = beside.submit(load_weights, file, config, n_threads)
-        # Imported here, while other threads read.
-        from aboard.checkpoint.chat_template import ChatTemplate
-        from aboard.checkpoint.tokenizer import Tokenizer
-
-        has_tokenizer = "tokenizer.ggml.model" in file.metadata
-        tokenizer = Tokenizer.from_gguf(file.metadata) if has_tokenizer else None
-        _native.release_free_memory()  # 6 of the 30 MiB that building a tokenizer takes
-        template = ChatTemplate.from_gguf(file.metadata)
-        weights = reading.result()
-    return Model(
-        Path(path),
-        config,
-        weights,
-        tokenizer,
-        template,
-        context_length,
-        n_threads,
-        prefix_cache,
-        kv,
-    )
 
 
 class Model:
@@ -397,6 +308,37 @@ class Model:
         with self.session() as session:
             return session.logits(tokens)
 
+    def embed(
+        self, texts: Iterable[str], *, normalize: bool | None = None, truncate: bool = False
+    ) -> npt.NDArray[np.float32]:
+        """The vectors of `texts`, of a model that is an encoder.
+
+        Parameters
+        ----------
+        texts : iterable of str
+            Any texts.
+        normalize : bool, optional
+            Divide each vector by its length; by default if the model's makers do.
+        truncate : bool
+            Leave out what is beyond `context_length` tokens instead of refusing it.
+
+        Returns
+        -------
+        (N, D) float32
+            Row i depends on text i alone, and is the same on every machine.
+
+        Raises
+        ------
+        ContextOverflow
+            A text has more tokens than `context_length`.
+        UsageError
+            The model is no encoder, or `texts` are no texts.
+        """
+        raise UsageError(
+            f"{self.path}: is a decoder ({self.config.architecture}), which makes no vectors",
+            hint="Load an encoder, such as all-MiniLM-L6-v2.",
+        )
+
     def decode_together(
         self, sessions: Sequence[Session], tokens: Sequence[int]
     ) -> npt.NDArray[np.float32]:
@@ -457,24 +399,3 @@ def _texts(session: Session, steps: Iterator[Step]) -> Iterator[str]:
         for step in steps:
             if step.text:
                 yield step.text
-
-
-def _checked_kv(kv: str, activations: str) -> str:
-    """How caches store: as `kv` says, or "f32" where activations stay float32."""
-    checked_choice("kv", kv, KV_FORMATS)
-    if checked_choice("activations", activations, ACTIVATIONS) == "int8":
-        return kv
-    if kv != "f16":
-        raise UsageError(
-            f"kv is {kv!r}, but with float32 activations keys and values are float32, too",
-            hint="Leave one of the two out.",
-        )
-    return "f32"
-
-
-def _checked_context(context: int | None, longest: int) -> int:
-    if context is None:
-        return longest
-    return checked_integer(
-        "context", context, 1, longest, f"1 to {longest} tokens, which is what this model takes"
-    )

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from aboard import formats
 from aboard.errors import CorruptTensor, MalformedFile, NotEnoughMemory, UnsupportedFile
-from aboard.models.decoder import DecoderModel, Weight
+from aboard.models import DecoderModel, EncoderModel
+from aboard.models.decoder import Weight
 
 if TYPE_CHECKING:
     from aboard._native import Matrix
@@ -48,7 +49,7 @@ class Weights:
         return packed + sum(vector.nbytes for vector in self.vectors.values())
 
 
-def load_weights(file: GgufFile, model: DecoderModel, threads: int) -> Weights:
+def load_weights(file: GgufFile, model: DecoderModel | EncoderModel, threads: int) -> Weights:
     """Read, hash and pack every tensor of `model` from `file`.
 
     Raises
@@ -107,7 +108,7 @@ class _Tensor:
     parts: list[Weight]
 
 
-def _tensors(file: GgufFile, model: DecoderModel) -> dict[str, _Tensor]:
+def _tensors(file: GgufFile, model: DecoderModel | EncoderModel) -> dict[str, _Tensor]:
     """The tensors that hold the model's matrices, by name."""
     tensors: dict[str, _Tensor] = {}
     for weight in model.matrices():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aboard.engine import Model, load
+from aboard.engine import EmbeddingModel, Model, load
 from aboard.errors import AboardError, NotEnoughMemory, NumericalError, UsageError
 from aboard.evaluate.perplexity import Rows, token_losses
 from aboard.evaluate.report import Finding, Outcome, finding
@@ -65,8 +65,12 @@ def check_loading(subject: Subject) -> Iterator[Finding]:
 def check_text(subject: Subject) -> Iterator[Finding]:
     """What the model writes, and how well it predicts."""
     assert subject.model is not None
-    if subject.model.context_length < _LEAST_CONTEXT:
+    told = ""
+    if isinstance(subject.model, EmbeddingModel):
+        told = "an encoder makes no text"
+    elif subject.model.context_length < _LEAST_CONTEXT:
         told = f"a context of {subject.model.context_length} tokens is too short"
+    if told:
         for name in TEXT:
             yield Finding(name=name, outcome=Outcome.SKIP, found=told)
         return

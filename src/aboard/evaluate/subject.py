@@ -10,7 +10,7 @@ from aboard.checkpoint.chat_template import ChatTemplate
 from aboard.checkpoint.gguf import GgufFile
 from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.engine import Model
-from aboard.models import DecoderModel
+from aboard.models import DecoderModel, EncoderModel
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Subject:
     file: GgufFile | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     n_parameters: int = 0
-    config: DecoderModel | None = None
+    config: DecoderModel | EncoderModel | None = None
     tokenizer: Tokenizer | None = None
     template: ChatTemplate | None = None
     model: Model | None = None

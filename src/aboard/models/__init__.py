@@ -1,7 +1,8 @@
 """Architectures: one file each, named as GGUF or config.json names them.
 
 `describe`, in a file with the name of a `general.architecture`, turns a GGUF file's metadata into
-a `DecoderModel`: hyper-parameters, and the names and shapes of the weights, block by block.
+a `DecoderModel` or an `EncoderModel`: hyper-parameters, and the names and shapes of the weights,
+block by block.
 `convert`, in a file with the name of a `model_type`, turns a Hugging Face config.json into a
 `Conversion`: the GGUF file that the checkpoint becomes. A file has one of the two or both; it holds
 no weights and runs nothing. To add an architecture is to add one file.
@@ -20,11 +21,13 @@ from aboard.errors import UnsupportedFile
 from aboard.models.config import Config
 from aboard.models.conversion import Conversion
 from aboard.models.decoder import DecoderModel
+from aboard.models.encoder import EncoderModel
 
 __all__ = [
     "Config",
     "Conversion",
     "DecoderModel",
+    "EncoderModel",
     "architectures",
     "convert_config",
     "describe_model",
@@ -38,8 +41,12 @@ _SUPPORT = {
     "decoder",
     "decoder_config",
     "decoder_file",
+    "encoder",
+    "full_attention",
     "hyperparameters",
+    "layer_kinds",
     "rope_config",
+    "text_part",
 }
 
 _FILES = frozenset(file.stem for file in Path(__file__).parent.glob("*.py")) - _SUPPORT
@@ -57,7 +64,9 @@ def model_types() -> tuple[str, ...]:
     return tuple(name for name in sorted(_FILES) if hasattr(_module(name), "convert"))
 
 
-def describe_model(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
+def describe_model(
+    metadata: Mapping[str, object], tensor_names: frozenset[str]
+) -> DecoderModel | EncoderModel:
     """The model that a GGUF file's `metadata` describes.
 
     Parameters
@@ -82,7 +91,7 @@ def describe_model(metadata: Mapping[str, object], tensor_names: frozenset[str])
             f"expected one of {', '.join(architectures())}",
             hint="`aboard info` shows what the file holds.",
         )
-    return cast(DecoderModel, describe(metadata, tensor_names))
+    return cast(DecoderModel | EncoderModel, describe(metadata, tensor_names))
 
 
 def convert_config(config: Config) -> Conversion:

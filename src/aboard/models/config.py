@@ -15,7 +15,8 @@ IGNORED = frozenset(
     """
     _attn_implementation_autoset _commit_hash _name_or_path architectures attention_dropout
     attn_implementation attribute_map bad_words_ids begin_suppress_tokens bos_token_id
-    chunk_size_feed_forward cross_attention_hidden_size decoder_start_token_id diversity_penalty
+    cache_implementation chunk_size_feed_forward cross_attention_hidden_size
+    decoder_start_token_id diversity_penalty
     do_sample dtype early_stopping embd_pdrop encoder_no_repeat_ngram_size eos_token_id
     exponential_decay_length_penalty finetuning_task forced_bos_token_id forced_eos_token_id
     hidden_dropout id2label initializer_range is_llama_config keys_to_ignore_at_inference
@@ -59,22 +60,15 @@ class Config(Entries):
         """
         return self.text("model_type", "")
 
+    def assume(self, **defaults: object) -> None:
+        """Take members that the file doesn't name, not even as null, for these."""
+        for name, value in defaults.items():
+            if name not in self._nulls:
+                self._values.setdefault(name, value)
+
     def is_null(self, name: str) -> bool:
         """Whether the file says null, which may mean something else than nothing at all."""
         return name in self._nulls
-
-    def flag(self, name: str, default: bool) -> bool:
-        """A boolean; `default` where the file has none.
-
-        Raises
-        ------
-        ConfigError
-            It is of another type.
-        """
-        value = self._take(name, default)
-        if not isinstance(value, bool):
-            raise self._wrong(name, value, "true or false")
-        return value
 
     def numbers(self, name: str, count: int) -> tuple[float, ...]:
         """A list of `count` finite numbers above 0.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -55,14 +55,18 @@ class AdjacentPairs:
 
 @dataclass(frozen=True, slots=True)
 class Plus:
-    """A number added to each weight: norms that multiply by 1 + weight are stored as the sum."""
+    """A number added to each weight: norms that multiply by 1 + weight are stored as the sum.
+
+    `times`: what the sum is multiplied by.
+    """
 
     number: float
+    times: float = 1.0
     rows_at_once: int = 1
 
     def __call__(self, rows: Float32) -> Float32:
         """`rows` and the number, in float32."""
-        return rows + np.float32(self.number)
+        return (rows + np.float32(self.number)) * np.float32(self.times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,14 @@ class Conversion:
         Tensors of the checkpoint that may be there and must equal another one.
     unused : frozenset of str
         Tensors of the checkpoint that may be there and say nothing.
+    towers : tuple of str
+        Beginnings of the names of tensors that see or hear. They change no answer to a text, and
+        are left out where that is asked for; otherwise they are refused.
+    rename : callable
+        What a tensor of the checkpoint is called in all of these, None where it says nothing: some
+        architectures are published under several sets of names.
+    embedding_width : int or None
+        Of the vectors that texts become, which files beside config.json say how; None: they don't.
     """
 
     architecture: str
@@ -116,3 +128,6 @@ class Conversion:
     made: Mapping[str, Float32] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
     unused: frozenset[str] = frozenset()
+    towers: tuple[str, ...] = ()
+    rename: Callable[[str], str | None] = str
+    embedding_width: int | None = None

@@ -29,6 +29,8 @@ class DecoderConfig:
         What GGUF calls it.
     config : Config
         Of the checkpoint. The common members are read here.
+    norms : Transform, optional
+        What is done to every norm.
     norm_eps : str
         The name of what is added to the mean square in a norm.
     ffn_width : int, optional
@@ -54,14 +56,16 @@ class DecoderConfig:
         norm_eps: str = "rms_norm_eps",
         ffn_width: int | None = None,
         tied: bool | None = None,
+        norms: Transform | None = None,
     ) -> None:
-        self.architecture, self.config = architecture, config
+        self.architecture, self.config, self.norms = architecture, config, norms
         self.width = config.integer("hidden_size")
         self.ffn_width = ffn_width or config.integer("intermediate_size")
         self.n_layers = config.integer("num_hidden_layers")
         self.n_query_heads = config.integer("num_attention_heads")
         self.n_kv_heads = config.integer("num_key_value_heads", self.n_query_heads)
         self.n_vocabulary = config.integer("vocab_size")
+        self.context = config.integer("max_position_embeddings")
         self.head_dim = self._head_dim()
         if self.n_layers > MAX_LAYERS:
             raise ConfigError(
@@ -74,7 +78,7 @@ class DecoderConfig:
         self.metadata: dict[str, object] = {}
         for key, value in {
             "vocab_size": self.n_vocabulary,
-            "context_length": config.integer("max_position_embeddings"),
+            "context_length": self.context,
             "embedding_length": self.width,
             "block_count": self.n_layers,
             "feed_forward_length": self.ffn_width,
@@ -90,63 +94,113 @@ class DecoderConfig:
         """Store a hyper-parameter, under GGUF's name without the architecture before it."""
         self.metadata[f"{self.architecture}.{key}"] = value
 
-    def rope(self, rope: RopeConfig, rotated_dims: int) -> None:
-        """Store rotary embedding of the kinds default, linear and llama3, and refuse others.
+    def rope(
+        self,
+        rope: RopeConfig,
+        rotated_dims: int,
+        kinds: tuple[str, ...] = ("default", "linear", "llama3", "yarn"),
+    ) -> None:
+        """Store rotary embedding of these kinds, and refuse others.
 
         Raises
         ------
         ConfigError
             It is of another kind, or a member is unknown.
         """
+        rope.require(*kinds)
         self.set("rope.dimension_count", rotated_dims)
         self.set("rope.freq_base", rope.base)
         if rope.kind == "linear":
             self.set("rope.scaling.type", "linear")
             self.set("rope.scaling.factor", rope.scaling.number("factor"))
         elif rope.kind == "llama3":
-            self.made["rope_freqs.weight"] = rope.llama3_divisors(rotated_dims)
-        elif rope.kind != "default":
-            raise ConfigError(
-                f"{rope.scaling.where}: rope_type is {rope.kind[:40]!r}, Aboard understands "
-                "'default', 'linear' and 'llama3'",
-                hint="The positions would be wrong, and with them the answers.",
-            )
+            self.made["rope_freqs.weight"] = rope.llama3_divisors(rotated_dims, self.context)
+        elif rope.kind == "yarn":
+            for key, value in rope.yarn(self.context).items():
+                self.set(key, value)
+        elif rope.kind == "longrope":
+            original = rope.original_context(self.context)
+            self.set("rope.scaling.attn_factor", rope.longrope_growth(self.context, original))
+            self.made |= rope.longrope_divisors(rotated_dims)
         rope.scaling.finish()
 
     def tensor(
         self, name: str, source: str, *shape: int, transform: Transform | None = None
     ) -> None:
         """Add a tensor that has one of the checkpoint's, both without ".weight"."""
-        sources = (Source(f"{source}.weight", shape),)
-        self.rules.append(TensorRule(f"{name}.weight", sources, shape, transform))
+        self._rule(f"{name}.weight", f"{source}.weight", shape, transform)
+
+    def matrix(
+        self,
+        name: str,
+        source: str,
+        rows: int,
+        columns: int,
+        *,
+        bias: bool = False,
+        transform: Transform | None = None,
+    ) -> None:
+        """Add a matrix and, with `bias`, what is added to its product; the same is done to both."""
+        self._rule(f"{name}.weight", f"{source}.weight", (rows, columns), transform)
+        if bias:
+            self._rule(f"{name}.bias", f"{source}.bias", (rows,), transform)
+
+    def norm(self, layer: int, name: str, source: str) -> None:
+        """Add a norm of a layer, (D,): by its name in GGUF and in the checkpoint."""
+        self.tensor(
+            f"blk.{layer}.{name}",
+            f"model.layers.{layer}.{source}",
+            self.width,
+            transform=self.norms,
+        )
 
     def embedding(self) -> None:
         """Add the embedding."""
         self.tensor("token_embd", "model.embed_tokens", self.n_vocabulary, self.width)
 
-    def attention(self, layer: int, *, adjacent_pairs: bool) -> None:
-        """Add the norm and the four matrices of a layer's attention."""
+    def attention(
+        self,
+        layer: int,
+        *,
+        adjacent_pairs: bool,
+        norm: bool = True,
+        bias: bool = False,
+        output_bias: bool = False,
+        head_norms: bool = False,
+    ) -> None:
+        """Add the four matrices of a layer's attention, and the norm before it.
+
+        `bias`: of queries, keys and values. `head_norms`: each head of queries and keys is normed.
+        """
         block, module = f"blk.{layer}.", f"model.layers.{layer}."
         rows, kv_rows = self.n_query_heads * self.head_dim, self.n_kv_heads * self.head_dim
         turned = AdjacentPairs(self.head_dim) if adjacent_pairs else None
-        self.tensor(f"{block}attn_norm", f"{module}input_layernorm", self.width)
+        if norm:
+            self.norm(layer, "attn_norm", "input_layernorm")
         attention = f"{module}self_attn."
-        self.tensor(f"{block}attn_q", f"{attention}q_proj", rows, self.width, transform=turned)
-        self.tensor(f"{block}attn_k", f"{attention}k_proj", kv_rows, self.width, transform=turned)
-        self.tensor(f"{block}attn_v", f"{attention}v_proj", kv_rows, self.width)
-        self.tensor(f"{block}attn_output", f"{attention}o_proj", self.width, rows)
+        for letter, n, done in (("q", rows, turned), ("k", kv_rows, turned), ("v", kv_rows, None)):
+            name, source = f"{block}attn_{letter}", f"{attention}{letter}_proj"
+            self.matrix(name, source, n, self.width, bias=bias, transform=done)
+        output = f"{block}attn_output"
+        self.matrix(output, f"{attention}o_proj", self.width, rows, bias=output_bias)
+        if head_norms:
+            self.tensor(f"{block}attn_q_norm", f"{attention}q_norm", self.head_dim)
+            self.tensor(f"{block}attn_k_norm", f"{attention}k_norm", self.head_dim)
 
-    def feed_forward(self, layer: int) -> None:
-        """Add the norm and the three matrices of a layer's gated feed-forward."""
-        block, module = f"blk.{layer}.", f"model.layers.{layer}."
-        self.tensor(f"{block}ffn_norm", f"{module}post_attention_layernorm", self.width)
-        self.tensor(f"{block}ffn_gate", f"{module}mlp.gate_proj", self.ffn_width, self.width)
-        self.tensor(f"{block}ffn_up", f"{module}mlp.up_proj", self.ffn_width, self.width)
-        self.tensor(f"{block}ffn_down", f"{module}mlp.down_proj", self.width, self.ffn_width)
+    def feed_forward(
+        self, layer: int, *, norm: str | None = "post_attention_layernorm", bias: bool = False
+    ) -> None:
+        """Add the three matrices of a layer's gated feed-forward, and the norm before it."""
+        block, mlp = f"blk.{layer}.", f"model.layers.{layer}.mlp."
+        if norm is not None:
+            self.norm(layer, "ffn_norm", norm)
+        self.matrix(f"{block}ffn_gate", f"{mlp}gate_proj", self.ffn_width, self.width, bias=bias)
+        self.matrix(f"{block}ffn_up", f"{mlp}up_proj", self.ffn_width, self.width, bias=bias)
+        self.matrix(f"{block}ffn_down", f"{mlp}down_proj", self.width, self.ffn_width, bias=bias)
 
     def head(self, norm: tuple[str, str] = ("output_norm", "model.norm")) -> None:
         """Add the last norm, `norm` in both files, and the head unless the embedding is it."""
-        self.tensor(*norm, self.width)
+        self.tensor(*norm, self.width, transform=self.norms)
         if not self.tied:
             self.tensor("output", "lm_head", self.n_vocabulary, self.width)
 
@@ -171,6 +225,11 @@ class DecoderConfig:
             copies=tied,
             unused=frozenset(unused),
         )
+
+    def _rule(
+        self, name: str, source: str, shape: tuple[int, ...], transform: Transform | None
+    ) -> None:
+        self.rules.append(TensorRule(name, (Source(source, shape),), shape, transform))
 
     def _head_dim(self) -> int:
         config = self.config

@@ -212,6 +212,10 @@ class DecoderFile:
         # They only document how the model was made; the kinds without them don't use them.
         given.ignore("rope.scaling.original_context_length", "rope.scaling.finetuned")
         base = given.number("rope.freq_base", base)
+        if scaling == "yarn" and base <= 1.0:
+            raise ConfigError(
+                f"{self.architecture}.rope.freq_base is {base}: YaRN needs more than 1"
+            )
         return Rope(base=base, rotated_dims=rotated, pairs=pairs, **own)
 
     def near_rope(self, rope: Rope, base: float) -> Rope:

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
+from aboard.errors import UnsupportedFile
+from aboard.models.config import Config
+from aboard.models.conversion import Conversion, Plus
 from aboard.models.decoder import DecoderModel, Layer
+from aboard.models.decoder_config import DecoderConfig
 from aboard.models.decoder_file import DecoderFile
+from aboard.models.layer_kinds import store_windows
+from aboard.models.rope_config import RopeConfig
+
+_LAYERS_OF_27B = 46
 
 
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
@@ -17,7 +26,7 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
     file = DecoderFile("gemma2", metadata, tensor_names)
     given = file.given
     rope = file.rope("halves")
-    near = file.near_rope(rope, rope.base)
+    near = replace(rope, base=given.number("rope.freq_base_swa", rope.base))
     return file.model(
         (
             Layer(
@@ -28,14 +37,89 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
             )
             for i, window in enumerate(file.windows(period=2, default=4096))
         ),
-        score_scale=score_scale(file, layers_of_27b=46),
+        score_scale=score_scale(file, layers_of_27b=_LAYERS_OF_27B),
         score_cap=given.number("attn_logit_softcapping", 50.0, zero=True),
         logit_cap=given.number("final_logit_softcapping", 30.0, zero=True),
-        embedding_scale=given.number("embedding_scale", math.sqrt(file.width)),
+        embedding_scale=embedding_scale(file),
     )
 
 
+def embedding_scale(file: DecoderFile) -> float:
+    """sqrt(width), as llama.cpp takes it; transformers rounds it as the checkpoint's weights are.
+
+    A file may say so in `embedding_scale`, which llama.cpp doesn't read.
+    """
+    return file.given.number("embedding_scale", math.sqrt(file.width))
+
+
+def convert(config: Config) -> Conversion:
+    """The GGUF file that such a checkpoint becomes; see `aboard.models.convert_config`.
+
+    Raises
+    ------
+    UnsupportedFile
+        Scores are scaled or capped as GGUF's `gemma2` has no word for.
+    """
+    config.assume(
+        vocab_size=256_000,
+        hidden_size=2304,
+        intermediate_size=9216,
+        num_hidden_layers=26,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=256,
+        max_position_embeddings=8192,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
+    )
+    decoder = gemma_config("gemma2", config)
+    of = scores_of(decoder, layers_of_27b=_LAYERS_OF_27B)
+    found = config.number("query_pre_attn_scalar", 256)
+    if found != of:
+        raise UnsupportedFile(
+            f"{config.where}: query_pre_attn_scalar is {found:g}; GGUF's gemma2 scales scores by "
+            f"the square root of {of}"
+        )
+    for name, default in (("attn_logit_softcapping", 50.0), ("final_logit_softcapping", 30.0)):
+        if config.is_null(name):
+            raise UnsupportedFile(f"{config.where}: {name} is null; GGUF's gemma2 always has a cap")
+        decoder.set(name, config.number(name, default))
+    decoder.rope(RopeConfig(config, 10_000.0), decoder.head_dim, ("default", "linear"))
+    store_windows(decoder, period=2, window=4096)
+    decoder.embedding()
+    for layer in range(decoder.n_layers):
+        gemma_layer(decoder, layer)
+    decoder.head()
+    return decoder.conversion()
+
+
+def gemma_config(architecture: str, config: Config) -> DecoderConfig:
+    """What all Gemmas have in common but for their layers; others are refused."""
+    config.must_be("hidden_activation", "gelu_pytorch_tanh")
+    config.must_be("hidden_act", "gelu_pytorch_tanh")
+    config.must_be("attention_bias", False)
+    config.must_be("use_bidirectional_attention", False)
+    return DecoderConfig(architecture, config, norms=Plus(1.0))
+
+
+def gemma_layer(decoder: DecoderConfig, layer: int) -> None:
+    """Add a layer, with norms before and after its blocks."""
+    decoder.attention(layer, adjacent_pairs=False)
+    decoder.norm(layer, "post_attention_norm", "post_attention_layernorm")
+    decoder.feed_forward(layer, norm="pre_feedforward_layernorm")
+    decoder.norm(layer, "post_ffw_norm", "post_feedforward_layernorm")
+
+
+def scores_of(shape: DecoderConfig | DecoderFile, *, layers_of_27b: int) -> int:
+    """What scores are divided by the square root of: the head size.
+
+    The largest Gemma takes width / heads instead, and no entry of a GGUF file says so.
+    """
+    is_largest = shape.n_layers == layers_of_27b
+    return shape.width // shape.n_query_heads if is_largest else shape.head_dim
+
+
 def score_scale(file: DecoderFile, *, layers_of_27b: int) -> float:
-    """1 / sqrt(head size); the largest Gemma takes width / heads instead, and no entry says so."""
-    of = file.width // file.n_query_heads if file.n_layers == layers_of_27b else file.head_dim
+    """What scores are multiplied by."""
+    of = scores_of(file, layers_of_27b=layers_of_27b)
     return file.given.number("attention.scale", 1.0 / math.sqrt(of))

@@ -5,12 +5,19 @@ Each head of queries and keys is normed. Converters to GGUF write norms with the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
+from aboard.models import gemma3_text
+from aboard.models.config import Config
+from aboard.models.conversion import Conversion
 from aboard.models.decoder import DecoderModel, Layer
 from aboard.models.decoder_file import DecoderFile
-from aboard.models.gemma2 import score_scale
+from aboard.models.gemma2 import embedding_scale, score_scale
+from aboard.models.gemma3_text import LAYERS_OF_27B
+from aboard.models.text_part import as_part, text_config
+
+# What a checkpoint with a vision tower has beside its text model.
+_OF_IMAGES = ("boi_token_index", "eoi_token_index", "image_token_index", "mm_tokens_per_image")
 
 
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
@@ -33,7 +40,19 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
             )
             for i, window in enumerate(file.windows(period=6))
         ),
-        score_scale=score_scale(file, layers_of_27b=62),
+        score_scale=score_scale(file, layers_of_27b=LAYERS_OF_27B),
         logit_cap=given.number("final_logit_softcapping", 0.0, zero=True),
-        embedding_scale=given.number("embedding_scale", math.sqrt(file.width)),
+        embedding_scale=embedding_scale(file),
     )
+
+
+def convert(config: Config) -> Conversion:
+    """The GGUF file of the text model in such a checkpoint; see `aboard.models.convert_config`.
+
+    Raises
+    ------
+    ConfigError
+        There is no `text_config`, or it contradicts what is around it.
+    """
+    text = text_config(config, "gemma3_text", of_images=_OF_IMAGES)
+    return as_part(gemma3_text.convert(text))

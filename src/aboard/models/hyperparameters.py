@@ -73,6 +73,19 @@ class Entries:
             raise self._wrong(name, value, "a text")
         return value
 
+    def flag(self, name: str, default: bool) -> bool:
+        """A boolean; `default` where the file has none.
+
+        Raises
+        ------
+        ConfigError
+            It is of another type.
+        """
+        value = self._take(name, default)
+        if not isinstance(value, bool):
+            raise self._wrong(name, value, "true or false")
+        return value
+
     def pattern(self, name: str, n_layers: int, default_period: int) -> tuple[bool, ...]:
         """Which layers are of a kind: a list of flags, or a period, whose last layer is not.
 

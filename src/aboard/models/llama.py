@@ -31,18 +31,21 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
 
 def convert(config: Config) -> Conversion:
     """The GGUF file that such a checkpoint becomes; see `aboard.models.convert_config`."""
-    decoder = DecoderConfig("llama", config)
+    config.assume(rms_norm_eps=1e-6, max_position_embeddings=2048)
+    return converted(DecoderConfig("llama", config))
+
+
+def converted(decoder: DecoderConfig) -> Conversion:
+    """The conversion of a config whose layers are those of Llama, under any name."""
+    config = decoder.config
     config.must_be("hidden_act", "silu", "swish")
-    config.must_be("attention_bias", False)
-    config.must_be("mlp_bias", False)
     config.must_be("rope_interleaved", False)
     rope = RopeConfig(config, 10_000.0)
-    for each in (config, rope.scaling):
-        each.must_be("partial_rotary_factor", 1.0)
-    decoder.rope(rope, decoder.head_dim)
+    decoder.rope(rope, rope.rotated_dims(decoder.head_dim))
+    biased, mlp_biased = config.flag("attention_bias", False), config.flag("mlp_bias", False)
     decoder.embedding()
     for layer in range(decoder.n_layers):
-        decoder.attention(layer, adjacent_pairs=True)
-        decoder.feed_forward(layer)
+        decoder.attention(layer, adjacent_pairs=True, bias=biased, output_bias=biased)
+        decoder.feed_forward(layer, bias=mlp_biased)
     decoder.head()
     return decoder.conversion()

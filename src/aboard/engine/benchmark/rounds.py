@@ -23,7 +23,8 @@ from aboard.engine.benchmark.report import (
 )
 from aboard.engine.benchmark.work import Contender, OwnEngine, Work, token_ids
 from aboard.engine.device import usable_cores
-from aboard.engine.model import Model, load
+from aboard.engine.loading import load
+from aboard.engine.model import Model
 from aboard.errors import ContextOverflow
 
 FIRST_PROMPT = 16

@@ -1,0 +1,57 @@
+"""Checkpoints of models that see: the text model in them, and what is beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aboard.models.config import Config
+from aboard.models.conversion import Conversion
+
+_TOWERS = ("vision_tower.", "multi_modal_projector.")
+
+
+def text_config(config: Config, *model_types: str, of_images: tuple[str, ...]) -> Config:
+    """The config of the text model; all that is around it is read.
+
+    Parameters
+    ----------
+    config : Config
+        Of the whole model.
+    model_types : str
+        What the text model may be.
+    of_images : tuple of str
+        Members that say nothing of texts.
+
+    Raises
+    ------
+    ConfigError
+        There is no `text_config`, it is of another kind, or contradicts what is around it.
+    """
+    text = config.nested("text_config")
+    if text is None:
+        raise config.contradiction("has no text_config")
+    text.must_be("model_type", *model_types)
+    tied = config.flag("tie_word_embeddings", True)
+    if text.flag("tie_word_embeddings", tied) != tied:
+        raise config.contradiction("tie_word_embeddings differs in text_config")
+    text.assume(tie_word_embeddings=tied)
+    config.ignore("vision_config", *of_images)
+    config.finish()
+    return text
+
+
+def as_part(conversion: Conversion) -> Conversion:
+    """The conversion of the text model, where its tensors are a part of the whole model's."""
+    return replace(
+        conversion,
+        rename=_inner_name,
+        towers=(*_TOWERS, *(f"model.{name}" for name in _TOWERS)),
+    )
+
+
+def _inner_name(name: str) -> str:
+    """The name that a tensor has where the text model is all there is."""
+    for beginning, instead in (("language_model.", ""), ("model.language_model.", "model.")):
+        if name.startswith(beginning):
+            return instead + name.removeprefix(beginning)
+    return name
