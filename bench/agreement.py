@@ -38,6 +38,7 @@ WINDOW, CONTEXT = 240, 256  # llama.cpp rounds contexts up to 256
 ALLOWED = 5e-3
 # What llama.cpp (of llama-cpp-python 0.3.36) does otherwise than transformers, by its sources.
 NO_BIASES, NO_WINDOW = "it has no such biases, and refuses the file", "it leaves out the window"
+NO_YARN_FACTORS = "it reads attention_factor, beta_fast and beta_slow in mistral3 and Grok alone"
 EXPECTED = {
     "gemma2_hard_caps": "its gemma2 has no head but the embedding, and refuses the file",
     "qwen3_biases": NO_BIASES,
@@ -45,7 +46,8 @@ EXPECTED = {
     "phi3": NO_WINDOW,
     "mistral_window": NO_WINDOW,
     "mistral3_odd": NO_WINDOW,
-    "llama_yarn": "it reads attention_factor, beta_fast and beta_slow in mistral3 and Grok alone",
+    "llama_yarn": NO_YARN_FACTORS,
+    "olmo3": NO_YARN_FACTORS,  # of published OLMos the factor is the one that YaRN has anyway
 }
 
 
