@@ -50,7 +50,7 @@ def nested(depth: int) -> dict[str, Any]:
     [
         (top("model", None), "model is missing, expected an object"),
         (top("model", [1]), "model is list, expected an object"),
-        (model("type", "WordPiece"), "type is 'WordPiece', expected 'BPE' or 'Unigram'"),
+        (model("type", "WordLevel"), "type is 'WordLevel', expected 'BPE', 'WordPiece' or"),
         (model("type", 5), "type is 5, expected a string"),
         (model("vocab", []), "vocab is list, expected an object"),
         (model("vocab", {}), "unk_token is .<unk>., expected a token of vocab"),
@@ -106,7 +106,10 @@ def nested(depth: int) -> dict[str, Any]:
             ),
             "q is missing, expected an object with one id",
         ),
-        (top("post_processor", step("BertProcessing")), "type is 'BertProcessing'"),
+        (
+            top("post_processor", step("BertProcessing")),
+            "cls is missing, expected a token and its id",
+        ),
     ],
 )
 @pytest.mark.parametrize("shape", ["llama2", METASPACE])

@@ -49,7 +49,7 @@ def converted(**changes: object) -> Conversion:
 
 def test_the_model_types_are_these() -> None:
     assert set(model_types()) == {
-        *("gemma2", "gemma3", "gemma3_text", "granite", "llama", "ministral3", "mistral"),
+        *("bert", "gemma2", "gemma3", "gemma3_text", "granite", "llama", "ministral3", "mistral"),
         *("mistral3", "olmo2", "olmo3", "phi3", "qwen2", "qwen3", "smollm3"),
     }
 
