@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-CONFIGS = Path(__file__).parents[1] / "tests" / "golden" / "import" / "configs.json"
+IMPORT = Path(__file__).parents[1] / "tests" / "golden" / "import"
 
 
 def seeds() -> Iterator[bytes]:
     """The configs that transformers saves, and one that it saved before version 5."""
-    for config in json.loads(CONFIGS.read_text()).values():
+    for file in ("families.json", "towers.json"):
+        for config in json.loads((IMPORT / file).read_text()).values():
+            yield json.dumps(config.get("config", config)).encode()
+    for config in json.loads((IMPORT / "configs.json").read_text()).values():
         yield json.dumps(config).encode()
         old = {key: value for key, value in config.items() if key != "rope_parameters"}
         rope = dict(config["rope_parameters"])

@@ -13,6 +13,17 @@ _LARGEST = 2**31 - 1
 _DAMAGED = "The file is damaged or was made by a faulty converter: get or convert it again."
 
 
+def finite(value: object) -> float | None:
+    """`value` as a finite number; None where it is none, or an integer beyond float64."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 class Entries:
     """Entries of a file that nobody vouches for, read by name; `finish` refuses what was not read.
 
@@ -54,10 +65,9 @@ class Entries:
             It is missing without a default, of another type, or out of range.
         """
         value = self._take(name, default)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            number = float(value)
-            if math.isfinite(number) and (number > 0 or (zero and number == 0)):
-                return number
+        number = finite(value)
+        if number is not None and (number > 0 or (zero and number == 0)):
+            return number
         raise self._wrong(name, value, f"a finite number {'from' if zero else 'above'} 0")
 
     def text(self, name: str, default: str) -> str:
