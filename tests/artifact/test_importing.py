@@ -120,6 +120,18 @@ def test_rows_that_are_no_blocks_are_f16_and_the_head_q8_0_and_both_are_told(
     )
 
 
+def test_configs_that_end_an_answer_otherwise_are_told(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "m")
+    (source / "generation_config.json").write_text(json.dumps({"eos_token_id": [65, 66]}))
+
+    made = import_checkpoint(source, tmp_path / "o.gguf")
+
+    assert made.notes == (
+        "the tokenizer ends a sequence with 258, generation_config.json an answer with [65, 66]",
+        "eos_token_id is 258 in config.json and [65, 66] in generation_config.json",
+    )
+
+
 def test_a_tied_embedding_counts_as_the_head(tmp_path: Path) -> None:
     source = golden_folder("tied", tmp_path)
 

@@ -103,6 +103,13 @@ def test_a_special_token_that_no_text_becomes_is_told(tmp_path: Path) -> None:
     assert "'<two words>'" in report["special-tokens"].found
 
 
+def test_an_end_of_text_that_is_plain_text_is_told(tmp_path: Path) -> None:
+    report = report_of(tmp_path, **{T + "eos_token_id": 97})
+
+    assert report["special-tokens"].outcome == Outcome.WARN
+    assert "EOS is 'a' (97), a token of plain text" in report["special-tokens"].found
+
+
 def test_no_token_that_ends_an_answer_is_told(tmp_path: Path) -> None:
     ordinary = np.ones(len(vocabulary()), np.int32)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from aboard.checkpoint.json_text import read_json
 from aboard.checkpoint.safetensors import SINGLE, SafetensorsFiles, open_safetensors
 from aboard.checkpoint.safetensors_types import WEIGHT_TYPES, decode
 from aboard.checkpoint.tensor_files import TensorFiles, TensorInfo
+from aboard.checkpoint.token_agreement import folder_disagreements
+from aboard.checkpoint.tokenizer_fields import PREFIX
 from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile
 from aboard.models import Config, Conversion, convert_config
 from aboard.models.conversion import Source, TensorRule
@@ -29,7 +32,6 @@ __all__ = ["SINGLE", "read"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _COMPARE_BYTES = 1 << 20
 
-Tokenizer = Callable[[Path, int], dict[str, object]]
 Tensors = Mapping[str, TensorInfo]
 Read = tuple[TensorFiles, Decode, dict[str, object], list[Stream], list[str]]
 
@@ -62,6 +64,9 @@ def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool
         **_embedding_entries(folder, conversion),
         **tokenizer_metadata(folder, conversion.n_vocabulary),
     }
+    if conversion.embedding_width is None:
+        eos_id = cast("int | None", metadata.get(f"{PREFIX}eos_token_id"))
+        notes += folder_disagreements(folder, eos_id, conversion.n_vocabulary)
     return files, decode, metadata, streams, notes
 
 

@@ -123,11 +123,16 @@ def _special_tokens(tokenizer: Tokenizer, known: TokenizerMetadata) -> Finding:
         if ids != [token_id]:
             problem = f"{text[:40]!r} ({token_id}) is read as {str(ids)[:40]}"
             (failures if token_id in vital else warnings).append(problem)
+    for role, role_id in (("BOS", tokenizer.bos_id), ("EOS", tokenizer.eos_id)):
+        if role_id is not None and not tokenizer.is_control(role_id):
+            text = tokenizer.piece(role_id).decode("utf-8", "replace")
+            warnings.append(f"{role} is {text[:40]!r} ({role_id}), a token of plain text")
     if not tokenizer.stop_ids:
         warnings.append("no token ends an answer")
     return finding(
         "special-tokens",
-        "the text of each special token is read as that token alone; some token ends an answer",
+        "the text of each special token is read as that token alone, none that begins or ends a "
+        "text is plain text, and some token ends an answer",
         f"{len(special)}, of which {len(tokenizer.stop_ids)} end an answer",
         failures=failures,
         warnings=warnings,
