@@ -52,12 +52,8 @@ class DecoderFile:
         self.n_kv_heads = self.given.integer("attention.head_count_kv", self.n_query_heads)
         self.head_dim = self._head_dim()
         self.ffn_width = self.given.integer("feed_forward_length")
-        self.n_vocabulary = self._n_vocabulary(metadata)
-        self.n_layers = self.given.integer("block_count")
-        if self.n_layers > 10_000:
-            raise ConfigError(
-                f"{architecture}.block_count is {self.n_layers}, expected at most 10000"
-            )
+        self.n_vocabulary = self.given.n_vocabulary()
+        self.n_layers = self.given.n_layers("block_count")
         self._names = tensor_names
 
     def attention(
@@ -245,16 +241,6 @@ class DecoderFile:
         if key != value or key > 4096:
             raise ConfigError(f"heads of {key} for keys and {value} for values, expected equal")
         return key
-
-    def _n_vocabulary(self, metadata: Mapping[str, object]) -> int:
-        tokens = metadata.get("tokenizer.ggml.tokens")
-        known = len(tokens) if hasattr(tokens, "__len__") else None
-        stated = self.given.integer("vocab_size", known)
-        if known is not None and known != stated:
-            raise ConfigError(
-                f"{self.architecture}.vocab_size is {stated}, but the tokenizer has {known} tokens"
-            )
-        return stated
 
     def _projections(
         self, layer: int, query_rows: int, kv_rows: int, needs_bias: bool
