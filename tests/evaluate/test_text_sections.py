@@ -62,6 +62,16 @@ def test_sentence_piece_with_bytes_gives_back_every_text(tmp_path: Path) -> None
     assert report["special-tokens"].outcome == Outcome.PASS
 
 
+def test_spaces_taken_together_are_told_and_no_failure(tmp_path: Path) -> None:
+    metadata = sentence_piece({"▁": -1.0, "▁the": -2.0})
+
+    report = spelled_with(tmp_path, metadata | {T + "remove_extra_whitespaces": True})
+
+    assert report["round-trip"].outcome == Outcome.WARN
+    assert "spaces: " in report["round-trip"].found
+    assert "English" not in report["round-trip"].found
+
+
 def test_sentence_piece_without_bytes_is_told_of_the_scripts_it_lacks(tmp_path: Path) -> None:
     metadata = sentence_piece({chr(code): -1.0 for code in [*range(9, 14), *range(33, 127)]})
     pieces = metadata[T + "tokens"]

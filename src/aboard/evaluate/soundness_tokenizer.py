@@ -3,7 +3,8 @@
 What must come back depends on its kind. Byte-level BPE: every text, or its normal form C where the
 family normalises. SentencePiece with a token for each byte: every text. Without one, texts in some
 scripts may hold characters it has no token for: a warning, except for `texts.PLAIN`. Where the file
-holds a whole tokenizer.json, that may change texts, which is told, but not plain English.
+holds a whole tokenizer.json, takes spaces together or replaces characters, that may change texts,
+which is told, but not plain English.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from aboard.evaluate.texts import PLAIN, SCRIPTS
 TOKENIZER = ("tokenizer", "vocabulary", "round-trip", "special-tokens", "token-texts")
 
 _EMBEDDING = "token_embd.weight"
-_WHOLE_FILE = "tokenizer.huggingface.json"
 
 
 def check_tokenizer(subject: Subject) -> Iterator[Finding]:
@@ -48,7 +48,7 @@ def check_tokenizer(subject: Subject) -> Iterator[Finding]:
         told = "WordPiece keeps no spaces, and often no case and no accents"
         yield Finding(name="round-trip", outcome=Outcome.SKIP, found=told)
     else:
-        yield _round_trip(tokenizer, known, is_free=_WHOLE_FILE in subject.metadata)
+        yield _round_trip(tokenizer, known)
     yield _special_tokens(tokenizer, known)
     yield _token_texts(tokenizer)
 
@@ -73,7 +73,8 @@ def _vocabulary(subject: Subject, n_tokens: int | None) -> Iterator[Finding]:
     )
 
 
-def _round_trip(tokenizer: Tokenizer, known: TokenizerMetadata, *, is_free: bool) -> Finding:
+def _round_trip(tokenizer: Tokenizer, known: TokenizerMetadata) -> Finding:
+    is_free = known.embedded is not None or known.removes_extra_spaces or bool(known.charsmap)
     failures: list[str] = []
     warnings: list[str] = []
     vital = {"English"} if is_free else {*PLAIN}
