@@ -3,9 +3,7 @@
 python fuzz/seeds_config.py FOLDER
 """
 
-import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,13 +24,7 @@ def seeds() -> Iterator[bytes]:
         yield json.dumps(old | {"model_type": "mistral", "sliding_window": None}).encode()
 
 
-def main() -> None:
-    """Write the seeds, named by their hashes as libFuzzer does."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds():
-        (folder / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-
-
 if __name__ == "__main__":
-    main()
+    from harness import write_seeds
+
+    write_seeds(seeds())
