@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from aboard.checkpoint.token_agreement import folder_disagreements
+from aboard.errors import TokenizerError
 
 
 def write(folder: Path, **files: dict[str, object]) -> Path:
@@ -40,6 +43,15 @@ def test_roles_that_differ_between_the_configs_are_told(tmp_path: Path) -> None:
     )
 
     assert folder_disagreements(tmp_path, 5, 700) == [
-        "eos_token_id is 7 in config.json and [5, 6] in generation_config.json",
-        "pad_token_id is 3 in config.json and 4 in generation_config.json",
+        "eos_token_id is [7] in config.json, [5, 6] in generation_config.json",
+        "pad_token_id is [3] in config.json, [4] in generation_config.json",
     ]
+
+
+@pytest.mark.parametrize("value", [700, -2, "5", True, 1.5, {}, [5, "6"]])
+@pytest.mark.parametrize("file", ["config", "generation_config"])
+def test_what_is_no_token_of_the_model_is_refused(tmp_path: Path, file: str, value: object) -> None:
+    write(tmp_path, **{file: {"bos_token_id": value}})
+
+    with pytest.raises(TokenizerError, match=rf"{file}\.json: bos_token_id is"):
+        folder_disagreements(tmp_path, 5, 700)

@@ -15,7 +15,8 @@ from aboard.artifact.model_card import card_entries
 from aboard.artifact.sentence_modules import embedding_entries
 from aboard.artifact.tensor_stream import Decode, Stream, as_matrix
 from aboard.artifact.types import EMBEDDING, HEAD, OWN_TYPES, type_of
-from aboard.checkpoint.file_bytes import shown
+from aboard.checkpoint.chat_template_turns import template_faults
+from aboard.checkpoint.file_bytes import is_there, shown
 from aboard.checkpoint.huggingface_tokenizer import tokenizer_metadata
 from aboard.checkpoint.json_text import read_json
 from aboard.checkpoint.safetensors import SINGLE, SafetensorsFiles, open_safetensors
@@ -67,12 +68,13 @@ def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool
     if conversion.embedding_width is None:
         eos_id = cast("int | None", metadata.get(f"{PREFIX}eos_token_id"))
         notes += folder_disagreements(folder, eos_id, conversion.n_vocabulary)
+    notes += template_faults(metadata)
     return files, decode, metadata, streams, notes
 
 
 def _config(folder: Path) -> Config:
     path = folder / "config.json"
-    if not path.exists():
+    if not is_there(path):
         gguf = sorted(folder.glob("*.gguf"))
         raise CheckpointError(
             f"{folder}: has no config.json",
@@ -93,7 +95,9 @@ def _name(folder: Path, config: Config) -> str:
 def _embedding_entries(folder: Path, conversion: Conversion) -> dict[str, object]:
     if conversion.embedding_width is None:
         return {}
-    return embedding_entries(folder, conversion.architecture, conversion.embedding_width)
+    architecture = conversion.architecture
+    positions = cast(int, conversion.metadata[f"{architecture}.context_length"])
+    return embedding_entries(folder, architecture, conversion.embedding_width, positions)
 
 
 def _renamed(files: SafetensorsFiles, conversion: Conversion) -> dict[str, TensorInfo]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aboard.checkpoint.file_bytes import read_whole
+from aboard.checkpoint.file_bytes import is_there, read_whole
 from aboard.checkpoint.json_text import parse_json
 from aboard.errors import CheckpointError, TokenizerError
 
@@ -29,7 +29,7 @@ class Folder:
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
-        return (self.path / name).is_file()
+        return is_there(self.path / name)
 
     def read(self, name: str, max_bytes: int = MAX_SMALL_BYTES) -> bytes:
         """The bytes of a file."""

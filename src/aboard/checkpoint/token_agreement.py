@@ -6,10 +6,9 @@ Nothing here is refused: transformers has a rule for each. A finding is a senten
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from aboard.checkpoint.huggingface_files import Folder
-from aboard.checkpoint.huggingface_roles import generation_stops
+from aboard.checkpoint.huggingface_roles import generation_stops, token_ids
 
 _ROLES = ("bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -41,13 +40,7 @@ def folder_disagreements(folder: Path, eos_id: int | None, n_vocabulary: int) ->
         )
     config, generation = files.json("config.json"), files.json("generation_config.json")
     for key in _ROLES:
-        if key not in config or key not in generation:
-            continue
-        one, other = config.members[key], generation.members[key]
-        if not _as_set(one) <= _as_set(other):
-            found.append(f"{key} is {one} in config.json and {other} in generation_config.json")
+        told = [token_ids(each, key, n_vocabulary) for each in (config, generation) if key in each]
+        if len(told) == 2 and not set(told[0]) <= set(told[1]):
+            found.append(f"{key} is {told[0]} in config.json, {told[1]} in generation_config.json")
     return found
-
-
-def _as_set(value: Any) -> set[str]:
-    return set(map(str, value if isinstance(value, list) else [value]))
