@@ -1,9 +1,11 @@
-"""What the Python targets share: limits of memory and time, and the start of atheris."""
+"""What the Python targets share: limits of memory and time, the start of atheris, and seeds."""
 
+import hashlib
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 
 def fuzz(examine: Callable[[bytes], object], *, max_cpu_s: float, max_address_space: int) -> None:
@@ -25,3 +27,11 @@ def fuzz(examine: Callable[[bytes], object], *, max_cpu_s: float, max_address_sp
     command = f"{sys.executable} {sys.argv[0]}"  # by which -merge and -minimize_crash start more
     atheris.Setup([command, *sys.argv[1:]], one_input)
     atheris.Fuzz()
+
+
+def write_seeds(seeds: Iterable[bytes]) -> None:
+    """Write the seeds to the folder that the command line names, each named by its hash."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        (folder / hashlib.sha1(seed).hexdigest()).write_bytes(seed)

@@ -3,18 +3,19 @@
 python fuzz/seeds_config.py FOLDER
 """
 
-import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-CONFIGS = Path(__file__).parents[1] / "tests" / "golden" / "import" / "configs.json"
+IMPORT = Path(__file__).parents[1] / "tests" / "golden" / "import"
 
 
 def seeds() -> Iterator[bytes]:
     """The configs that transformers saves, and one that it saved before version 5."""
-    for config in json.loads(CONFIGS.read_text()).values():
+    for file in ("families.json", "towers.json"):
+        for config in json.loads((IMPORT / file).read_text()).values():
+            yield json.dumps(config.get("config", config)).encode()
+    for config in json.loads((IMPORT / "configs.json").read_text()).values():
         yield json.dumps(config).encode()
         old = {key: value for key, value in config.items() if key != "rope_parameters"}
         rope = dict(config["rope_parameters"])
@@ -23,13 +24,7 @@ def seeds() -> Iterator[bytes]:
         yield json.dumps(old | {"model_type": "mistral", "sliding_window": None}).encode()
 
 
-def main() -> None:
-    """Write the seeds, named by their hashes as libFuzzer does."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds():
-        (folder / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-
-
 if __name__ == "__main__":
-    main()
+    from harness import write_seeds
+
+    write_seeds(seeds())

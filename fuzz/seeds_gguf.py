@@ -3,7 +3,6 @@
 python fuzz/seeds_gguf.py FOLDER
 """
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,13 +60,7 @@ def seeds() -> Iterator[bytes]:
     )
 
 
-def main() -> None:
-    """Write the seeds, named by their hashes as libFuzzer does."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds():
-        (folder / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-
-
 if __name__ == "__main__":
-    main()
+    from harness import write_seeds
+
+    write_seeds(seeds())

@@ -3,7 +3,6 @@
 python fuzz/seeds_safetensors.py FOLDER
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -40,13 +39,7 @@ def _files() -> Iterator[bytes]:
     yield safetensors({"b": entry("U8", [3], 2, 5), "a": entry("BF16", [1], 0, 2)}, bytes(5))
 
 
-def main() -> None:
-    """Write the seeds, named by their hashes as libFuzzer does."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds():
-        (folder / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-
-
 if __name__ == "__main__":
-    main()
+    from harness import write_seeds
+
+    write_seeds(seeds())

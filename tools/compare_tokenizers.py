@@ -150,6 +150,8 @@ def as_json(found: dict[str, Any], shape: str) -> dict[str, Any]:
 
         scores = found[f"{PREFIX}scores"]
         by_score = {token: float(scores[i]) for token, i in vocab.items()}
+        # Their models have user-defined pieces at 0, converters write them at -1000.
+        by_score |= {tokens[i]: 0.0 for i in special if types[i] == USER_DEFINED}
         skipped = {tokens[i] for i in special if types[i] != USER_DEFINED}
         merges = generate_merges(vocab, by_score, skip_tokens=skipped)
     strips = families.SHAPES[shape].get("strips", ())

@@ -56,7 +56,8 @@ def main() -> int:
             np.abs(kept - vectors).max() > TOLERANCE * np.abs(vectors).max()
         ):
             differences.append(f"golden: encoders: {name}: vectors are others")
-    text = json.dumps(described, indent=1) + "\n"
+    lines = [f" {json.dumps(name)}: {json.dumps(case)}" for name, case in described.items()]
+    text = "{\n" + ",\n".join(lines) + "\n}\n"
     if not check:
         (GOLDEN / "cases.json").write_text(text)
     elif json.loads((GOLDEN / "cases.json").read_text()) != json.loads(text):

@@ -259,6 +259,22 @@ _CASES = {
         ),
         rows=FEW,
     ),
+    "smollm3_yarn": Case(
+        27,
+        Tiny(
+            "smollm3",
+            layers=5,
+            width=72,
+            heads=3,
+            kv_heads=3,
+            head_dim=24,
+            ffn=100,
+            context=256,
+            own=YARN,
+        ),
+        n_tokens=120,
+        rows=[1, 31, 63, 119],
+    ),
     "granite": Case(
         15,
         Tiny(

@@ -21,9 +21,9 @@ class Encoder {
 
   const EncoderShape& shape() const { return shape_; }
 
-  // Writes the pooled vector of each text, (n, D), with `normalize` of length 1. `lengths`: tokens of each text, at least one and
-  // at most shape().positions; `tokens`: those of all texts, one after the other. One call at a time
-  // works; others wait.
+  // Writes the pooled vector of each text, (n, D), with `normalize` of length 1. `lengths`: tokens
+  // of each text, at least one and at most shape().positions; `tokens`: those of all texts, one
+  // after the other. One call at a time works; others wait.
   void Encode(std::span<const int32_t> tokens, std::span<const size_t> lengths, bool normalize,
               float* out);
 

@@ -43,12 +43,17 @@ def write_folder(
     dtype: str = "F32",
     n_shards: int = 1,
 ) -> Path:
-    """A folder with these weights in this type, a config and a tokenizer of one token per byte."""
+    """A folder with these weights in this type, a config and a tokenizer of one token per byte.
+
+    The config's roles, which transformers fills by a class's defaults, are those of the tokenizer.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weights = tiny_weights() if weights is None else weights
-    config = tiny_config() if config is None else config
+    config = dict(tiny_config() if config is None else config)
     if dtype != "F32":
         weights = {name: values.astype(DTYPES[dtype]) for name, values in weights.items()}
+    roles = {"bos_token_id": 256, "eos_token_id": 258}
+    config = config | {key: roles[key] for key in roles if key in config}
     (folder / "config.json").write_text(json.dumps(config))
     if n_shards == 1:
         save_file(dict(weights), folder / "model.safetensors", metadata={"format": "pt"})

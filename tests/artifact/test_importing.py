@@ -13,7 +13,7 @@ from aboard import formats
 from aboard.artifact.importing import import_checkpoint
 from aboard.artifact.types import OWN_TYPES
 from aboard.checkpoint.gguf import open_gguf
-from aboard.errors import AboardError, UnsupportedFile, UsageError
+from aboard.errors import AboardError, ArtifactError, UnsupportedFile, UsageError
 from artifact.folders import CONFIGS, DTYPES, GOLDEN, tiny_config, tiny_weights, write_folder
 from tiny import Llama, gguf_tensors, llama_from_json, llama_weights
 
@@ -118,6 +118,60 @@ def test_rows_that_are_no_blocks_are_f16_and_the_head_q8_0_and_both_are_told(
         "2 matrices are F16: their rows are no whole blocks of Q4_0",
         "output.weight is Q8_0: its errors would go straight into the logits",
     )
+
+
+def test_configs_that_end_an_answer_otherwise_are_told(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "m")
+    (source / "generation_config.json").write_text(json.dumps({"eos_token_id": [65, 66]}))
+
+    made = import_checkpoint(source, tmp_path / "o.gguf")
+
+    assert made.notes == (
+        "the tokenizer ends a sequence with 258, generation_config.json an answer with [65, 66]",
+        "eos_token_id is [258] in config.json, [65, 66] in generation_config.json",
+    )
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_no_file_of_the_checkpoint_is_replaced(tmp_path: Path, name: str) -> None:
+    source = write_folder(tmp_path / "m")
+    before = (source / name).read_bytes()
+    (tmp_path / "link").symlink_to(source / name)
+
+    for out in (source / name, tmp_path / "link"):
+        with pytest.raises(ArtifactError, match="is a file of the checkpoint itself"):
+            import_checkpoint(source, out)
+
+    assert (source / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("out", [".", "/", ""])
+def test_a_place_without_a_name_is_refused(tmp_path: Path, out: str) -> None:
+    with pytest.raises(ArtifactError, match="is no ordinary file"):
+        import_checkpoint(write_folder(tmp_path / "m"), out)
+
+
+def test_a_chat_template_that_is_of_no_use_is_told(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "m")
+    (source / "chat_template.jinja").write_text("{% if")
+
+    made = import_checkpoint(source, tmp_path / "o.gguf")
+
+    assert len(made.notes) == 1
+    assert made.notes[0].startswith("the chat template is of no use: chat template, line 1")
+
+
+@pytest.mark.parametrize(
+    "name", ["generation_config.json", "chat_template.jinja", "model.safetensors.index.json"]
+)
+def test_what_is_there_but_leads_nowhere_is_not_taken_for_missing(
+    tmp_path: Path, name: str
+) -> None:
+    source = write_folder(tmp_path / "m")
+    (source / name).symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(AboardError, match=r"can't be read|has both"):
+        import_checkpoint(source, tmp_path / "o.gguf")
 
 
 def test_a_tied_embedding_counts_as_the_head(tmp_path: Path) -> None:
@@ -289,7 +343,9 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "model")
     (source / "tokenizer.json").unlink()
 
-    with pytest.raises(AboardError, match=r"expected tokenizer\.json or tokenizer\.model"):
+    with pytest.raises(
+        AboardError, match=r"expected tokenizer\.json, tokenizer\.model or vocab\.txt"
+    ):
         imported(tmp_path, source)
 
 

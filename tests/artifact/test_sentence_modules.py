@@ -13,7 +13,7 @@ MEAN = {"word_embedding_dimension": 64, "pooling_mode_mean_tokens": True}
 
 
 def entries(folder: Path) -> dict[str, object]:
-    return embedding_entries(folder, "bert", 64)
+    return embedding_entries(folder, "bert", 64, 160)
 
 
 def written(folder: Path, name: str, content: object) -> Path:
@@ -52,6 +52,27 @@ def test_where_texts_are_cut_is_told(tmp_path: Path) -> None:
     assert found["aboard.embedding.max_tokens"] == 99
 
 
+@pytest.mark.parametrize(("told", "length"), [(20, 20), (1000, None), (10**30, None), (1e30, None)])
+def test_texts_are_cut_where_the_tokenizer_ends_if_nothing_else_says_it(
+    told: float, length: int | None, tmp_path: Path
+) -> None:
+    folder = bert_folder(tmp_path / "tiny")
+
+    written(folder, "tokenizer_config.json", {"model_max_length": told})
+
+    assert entries(folder).get("aboard.embedding.max_tokens") == length
+
+
+@pytest.mark.parametrize("name", ["modules.json", "sentence_bert_config.json"])
+def test_a_file_that_leads_nowhere_is_not_taken_for_missing(name: str, tmp_path: Path) -> None:
+    folder = bert_folder(tmp_path / "tiny")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(AboardError, match="can't be read"):
+        entries(folder)
+
+
 def test_the_newer_names_mean_the_same(tmp_path: Path) -> None:
     folder = bert_folder(tmp_path / "tiny")
     pooling = {"embedding_dimension": 64, "pooling_mode": "cls", "include_prompt": True}
@@ -75,6 +96,10 @@ def test_the_newer_names_mean_the_same(tmp_path: Path) -> None:
         ("1_Pooling/config.json", {"pooling_mode": "lasttoken"}, "lasttoken"),
         ("sentence_bert_config.json", {"do_lower_case": True}, "do_lower_case"),
         ("sentence_bert_config.json", {"max_seq_length": 0}, "max_seq_length"),
+        ("sentence_bert_config.json", {"max_seq_length": 9, "cut": "front"}, "cut"),
+        ("tokenizer_config.json", {"model_max_length": 0}, "model_max_length is 0"),
+        ("config_sentence_transformers.json", {"truncate_dim": 32}, "truncate_dim"),
+        ("modules.json", [{"idx": 0, "path": "", "type": "mine.Transformer"}], "mine.Transformer"),
         ("config_sentence_transformers.json", {"default_prompt_name": "query"}, "prompt"),
     ],
 )

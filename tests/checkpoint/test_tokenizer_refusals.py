@@ -30,7 +30,7 @@ def changed(name: str, index: int, value: object) -> Callable[[Found], object]:
     ("make", "change", "message"),
     [
         (BPE, without("model"), r"tokenizer\.ggml\.model is missing"),
-        (BPE, key("model", "bert"), "tokenizer model 'bert' is not supported"),
+        (BPE, key("model", "rwkv"), "tokenizer model 'rwkv' is not supported"),
         (BPE, key("model", 7), "model is int, expected a string"),
         (BPE, without("tokens"), "tokens is missing"),
         (BPE, key("tokens", []), "tokens is empty"),

@@ -40,6 +40,7 @@ def test_json_has_the_same_vectors(call, encoder: str) -> None:
     found = json.loads(outcome.stdout)
     wanted = aboard.load(encoder).embed(TEXTS, normalize=False)
     assert found["model"] == encoder
+    assert found["weights_sha256"] == aboard.load(encoder).weights_sha256
     assert np.array(found["embeddings"], np.float32).tobytes() == wanted.tobytes()
 
 

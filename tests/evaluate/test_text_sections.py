@@ -62,6 +62,16 @@ def test_sentence_piece_with_bytes_gives_back_every_text(tmp_path: Path) -> None
     assert report["special-tokens"].outcome == Outcome.PASS
 
 
+def test_spaces_taken_together_are_told_and_no_failure(tmp_path: Path) -> None:
+    metadata = sentence_piece({"▁": -1.0, "▁the": -2.0})
+
+    report = spelled_with(tmp_path, metadata | {T + "remove_extra_whitespaces": True})
+
+    assert report["round-trip"].outcome == Outcome.WARN
+    assert "spaces: " in report["round-trip"].found
+    assert "English" not in report["round-trip"].found
+
+
 def test_sentence_piece_without_bytes_is_told_of_the_scripts_it_lacks(tmp_path: Path) -> None:
     metadata = sentence_piece({chr(code): -1.0 for code in [*range(9, 14), *range(33, 127)]})
     pieces = metadata[T + "tokens"]
@@ -101,6 +111,13 @@ def test_a_special_token_that_no_text_becomes_is_told(tmp_path: Path) -> None:
 
     assert report["special-tokens"].outcome == Outcome.WARN
     assert "'<two words>'" in report["special-tokens"].found
+
+
+def test_an_end_of_text_that_is_plain_text_is_told(tmp_path: Path) -> None:
+    report = report_of(tmp_path, **{T + "eos_token_id": 97})
+
+    assert report["special-tokens"].outcome == Outcome.WARN
+    assert "EOS is 'a' (97), a token of plain text" in report["special-tokens"].found
 
 
 def test_no_token_that_ends_an_answer_is_told(tmp_path: Path) -> None:

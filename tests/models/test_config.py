@@ -49,8 +49,9 @@ def converted(**changes: object) -> Conversion:
 
 def test_the_model_types_are_these() -> None:
     assert set(model_types()) == {
-        *("gemma2", "gemma3", "gemma3_text", "granite", "lfm2", "llama", "ministral3", "mistral"),
-        *("mistral3", "olmo2", "olmo3", "phi3", "qwen2", "qwen3", "qwen3_5_text", "smollm3"),
+        *("bert", "gemma2", "gemma3", "gemma3_text", "granite", "lfm2", "llama", "ministral3"),
+        *("mistral", "mistral3", "olmo2", "olmo3", "phi3", "qwen2", "qwen3", "qwen3_5_text"),
+        "smollm3",
     }
 
 
@@ -135,6 +136,7 @@ def test_the_divisors_of_llama3_are_those_of_transformers_formula() -> None:
         ({"num_hidden_layers": 0}, "num_hidden_layers is '0', expected an integer from 1"),
         ({"num_hidden_layers": 10_001}, "num_hidden_layers is 10001, expected at most 10000"),
         ({"rms_norm_eps": -1e-5}, "rms_norm_eps is '-1e-05', expected a finite number above 0"),
+        ({"rms_norm_eps": 10**400}, "rms_norm_eps is '1000.*', expected a finite number above 0"),
         ({"tie_word_embeddings": 1}, "tie_word_embeddings is '1', expected true or false"),
         ({"head_dim": 7}, "head_dim is 7, expected an even number"),
         ({"head_dim": ..., "num_attention_heads": 7}, "a hidden_size of 64 can't be shared by 7"),
@@ -166,6 +168,10 @@ def test_the_divisors_of_llama3_are_those_of_transformers_formula() -> None:
         (
             {"rope_parameters": {**LLAMA3, "high_freq_factor": 1.0}},
             "low_freq_factor 1 isn't below high_freq_factor 1",
+        ),
+        (
+            {"rope_parameters": {**LLAMA3, "factor": 1e308, "low_freq_factor": 3.0}},
+            "divided by .*, beyond float32",
         ),
         ({"rope_parameters": {**LLAMA3, "factor": None}}, "rope_parameters: factor is missing"),
     ],

@@ -147,7 +147,11 @@ def test_windows_come_in_periods(types: str, entries: dict[str, int]) -> None:
     [
         ("gemma3", {"layer_types": [FAR, *[NEAR] * 6]}, "don't come in periods"),
         ("gemma3", {"layer_types": [NEAR] * 6}, "layer_types is .*, expected 7 texts"),
-        ("gemma3", {"layer_types": ["chunked_attention"] * 7}, "of the kind 'chunked_attention'"),
+        (
+            "gemma3",
+            {"layer_types": ["chunked_attention"] * 7},
+            "layer_types has 'chunked_attention'",
+        ),
         ("gemma3", {"sliding_window_pattern": 2}, "layer_types and sliding_window_pattern differ"),
         ("gemma3", {"sliding_window_pattern": 0}, "sliding_window_pattern is '0'"),
         ("gemma3", {"sliding_window": None}, "sliding_window is null"),

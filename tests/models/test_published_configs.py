@@ -301,6 +301,7 @@ def test_smollm3_without_the_list_of_ropes_has_the_same() -> None:
         (PHI4_MINI | {"sliding_window": 0}, "sliding_window is '0'"),
         (PHI4_MINI | {"partial_rotary_factor": 1.0}, "long_factor is .* expected 64 finite"),
         (PHI4_MINI | {"partial_rotary_factor": 1.5}, "partial_rotary_factor is 1.5"),
+        (PHI4_MINI | {"partial_rotary_factor": 1e308}, "partial_rotary_factor is 1e[+]308"),
         (PHI4_MINI | {"partial_rotary_factor": 0.01}, "rotates 1 of 128 values of a head"),
         (
             scaled(PHI4_MINI, partial_rotary_factor=0.5),
@@ -308,6 +309,7 @@ def test_smollm3_without_the_list_of_ropes_has_the_same() -> None:
         ),
         (scaled(PHI4_MINI, short_factor=[1.0] * 47), "short_factor is .* expected 48 finite"),
         (scaled(PHI4_MINI, long_factor=...), "long_factor is"),
+        (scaled(PHI4_MINI, long_factor=[1e-300] * 48), "divided by .*, beyond float32"),
         (scaled(PHI4_MINI, long_factor=[0.0] * 48), "long_factor is"),
         (scaled(PHI4_MINI, type="yarn"), "rope_type is 'yarn'"),
         (scaled(PHI4_MINI, type="linear", factor=2.0), "rope_type is 'linear'"),

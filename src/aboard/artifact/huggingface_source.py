@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -14,12 +15,15 @@ from aboard.artifact.model_card import card_entries
 from aboard.artifact.sentence_modules import embedding_entries
 from aboard.artifact.tensor_stream import Decode, Stream, as_matrix
 from aboard.artifact.types import EMBEDDING, HEAD, OWN_TYPES, type_of
-from aboard.checkpoint.file_bytes import shown
+from aboard.checkpoint.chat_template_turns import template_faults
+from aboard.checkpoint.file_bytes import is_there, shown
 from aboard.checkpoint.huggingface_tokenizer import tokenizer_metadata
 from aboard.checkpoint.json_text import read_json
 from aboard.checkpoint.safetensors import SINGLE, SafetensorsFiles, open_safetensors
 from aboard.checkpoint.safetensors_types import WEIGHT_TYPES, decode
 from aboard.checkpoint.tensor_files import TensorFiles, TensorInfo
+from aboard.checkpoint.token_agreement import folder_disagreements
+from aboard.checkpoint.tokenizer_fields import PREFIX
 from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile
 from aboard.models import Config, Conversion, convert_config
 from aboard.models.conversion import Source, TensorRule
@@ -29,7 +33,6 @@ __all__ = ["SINGLE", "read"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _COMPARE_BYTES = 1 << 20
 
-Tokenizer = Callable[[Path, int], dict[str, object]]
 Tensors = Mapping[str, TensorInfo]
 Read = tuple[TensorFiles, Decode, dict[str, object], list[Stream], list[str]]
 
@@ -62,12 +65,16 @@ def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool
         **_embedding_entries(folder, conversion),
         **tokenizer_metadata(folder, conversion.n_vocabulary),
     }
+    if conversion.embedding_width is None:
+        eos_id = cast("int | None", metadata.get(f"{PREFIX}eos_token_id"))
+        notes += folder_disagreements(folder, eos_id, conversion.n_vocabulary)
+    notes += template_faults(metadata)
     return files, decode, metadata, streams, notes
 
 
 def _config(folder: Path) -> Config:
     path = folder / "config.json"
-    if not path.exists():
+    if not is_there(path):
         gguf = sorted(folder.glob("*.gguf"))
         raise CheckpointError(
             f"{folder}: has no config.json",
@@ -88,7 +95,9 @@ def _name(folder: Path, config: Config) -> str:
 def _embedding_entries(folder: Path, conversion: Conversion) -> dict[str, object]:
     if conversion.embedding_width is None:
         return {}
-    return embedding_entries(folder, conversion.architecture, conversion.embedding_width)
+    architecture = conversion.architecture
+    positions = cast(int, conversion.metadata[f"{architecture}.context_length"])
+    return embedding_entries(folder, architecture, conversion.embedding_width, positions)
 
 
 def _renamed(files: SafetensorsFiles, conversion: Conversion) -> dict[str, TensorInfo]:

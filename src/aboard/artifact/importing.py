@@ -27,7 +27,7 @@ from aboard.artifact.types import TAPS, checked_type, size_label, type_entries
 from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.foreign import PICKLED_SUFFIXES, pickled
 from aboard.checkpoint.tensor_files import TensorFiles
-from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile
+from aboard.errors import ArtifactError, CheckpointError, MalformedFile, UnsupportedFile
 from aboard.models import describe_model
 from aboard.progress import Progress, silent
 
@@ -107,6 +107,7 @@ def import_checkpoint(
     """
     source, out = Path(source), Path(out)
     wanted = checked_type(type)
+    _require_other_place(source, out)
     with ExitStack() as opened:
         plan = _plan(source, wanted, opened, text_only)
         _require_model(plan, source)
@@ -130,6 +131,19 @@ def import_checkpoint(
             size_bytes=writer.size_bytes,
             tensors_by_format=dict(Counter(tensor.format for tensor in tensors).most_common()),
             notes=(*plan.notes, *_notes(plan, wanted)),
+        )
+
+
+def _require_other_place(source: Path, out: Path) -> None:
+    """Refuse to replace a file of a folder, which would be no checkpoint then.
+
+    A GGUF file may take its own place: it is read to its end before, and a model afterwards, too.
+    """
+    if not out.is_file() or not source.is_dir():
+        return
+    if any(each.exists() and each.samefile(out) for each in source.iterdir()):
+        raise ArtifactError(
+            f"{out}: is a file of the checkpoint itself", hint="Name another file for the result."
         )
 
 

@@ -43,10 +43,10 @@ class Replacement(Closing):
     def __init__(self, path: Path, size_bytes: int) -> None:
         self.path = path
         self.size_bytes = size_bytes
-        self._fresh = path.with_name(f".{path.name}.part")
         self._descriptor = -1
-        if path.exists() and not path.is_file():
+        if not path.name or (path.exists() and not path.is_file()):
             raise ArtifactError(f"{path}: is no ordinary file", hint="Name a new file.")
+        self._fresh = path.with_name(f".{path.name}.part")
         try:
             self._descriptor = _locked(self._fresh)
             self._require_room()

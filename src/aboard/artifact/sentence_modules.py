@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aboard.checkpoint.file_bytes import read_whole
+from aboard.checkpoint.file_bytes import is_there, read_whole
 from aboard.checkpoint.json_text import MAX_FILE_BYTES, parse_json, read_json
 from aboard.errors import ConfigError, MalformedFile, UnsupportedFile
 from aboard.models import Config
 from aboard.models.bert import NORMALIZES, TEXT_LENGTH
+from aboard.models.hyperparameters import finite
 
 MODULES = "modules.json"
+_LIBRARY = "sentence_transformers"
 _POOLING = {"mean": 1, "cls": 2}  # as GGUF numbers them
 # Older files have a flag for each kind.
 _FLAGS = {
@@ -27,7 +29,9 @@ _FLAGS = {
 }
 
 
-def embedding_entries(folder: Path, architecture: str, width: int) -> dict[str, object]:
+def embedding_entries(
+    folder: Path, architecture: str, width: int, positions: int
+) -> dict[str, object]:
     """The entries of a GGUF file that say what becomes of the tokens' vectors.
 
     Parameters
@@ -38,6 +42,8 @@ def embedding_entries(folder: Path, architecture: str, width: int) -> dict[str, 
         What GGUF calls it.
     width : int
         Of the vectors.
+    positions : int
+        The tokens that a text may have at most.
 
     Raises
     ------
@@ -51,7 +57,7 @@ def embedding_entries(folder: Path, architecture: str, width: int) -> dict[str, 
     steps = _steps(folder)
     key = f"{architecture}.pooling_type"
     if steps is None:
-        return {key: _POOLING["mean"], NORMALIZES: False}
+        return {key: _POOLING["mean"], NORMALIZES: False} | _text_length(folder, positions)
     kinds = [kind for kind, _ in steps]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise UnsupportedFile(
@@ -64,13 +70,13 @@ def embedding_entries(folder: Path, architecture: str, width: int) -> dict[str, 
         NORMALIZES: len(kinds) == 3,
     }
     _check_prompts(folder)
-    return entries | _text_length(_inside(folder, steps[0][1]))
+    return entries | _text_length(_inside(folder, steps[0][1]), positions)
 
 
 def _steps(folder: Path) -> list[tuple[str, str]] | None:
     """The kind of each step and its folder, None where there is no list of steps."""
     path = folder / MODULES
-    if not path.exists():
+    if not is_there(path):
         return None
     found = parse_json(read_whole(path, MAX_FILE_BYTES), f"{path}:")
     if not isinstance(found, list) or not all(isinstance(step, dict) for step in found):
@@ -79,7 +85,13 @@ def _steps(folder: Path) -> list[tuple[str, str]] | None:
     for i, step in enumerate(found):
         members = Config(step, f"{path}: step {i}")
         members.ignore("idx", "name")
-        kind = members.text("type", "").rpartition(".")[2]
+        package, _, kind = members.text("type", "").rpartition(".")
+        if package.partition(".")[0] != _LIBRARY:
+            raise UnsupportedFile(
+                f"{path}: step {i} is {members.text('type', '')[:80]!r}, expected one of "
+                f"{_LIBRARY}'s own",
+                hint="It needs a program from somewhere else, which Aboard never runs.",
+            )
         steps.append((kind, members.text("path", "")))
         if step.get("kwargs"):
             raise UnsupportedFile(f"{path}: step {i} has settings of its own")
@@ -117,20 +129,38 @@ def _pooling(path: Path, width: int) -> str:
 def _check_prompts(folder: Path) -> None:
     """Refuse a prompt that is put before every text; those to be asked for are the caller's."""
     path = folder / "config_sentence_transformers.json"
-    config = Config(read_json(path) if path.exists() else {}, str(path))
+    config = _optional(path)
     if config.has("default_prompt_name"):
         raise UnsupportedFile(
             f"{path}: puts a prompt before every text (default_prompt_name)",
             hint="Aboard would leave it out, and the vectors would be others.",
         )
+    # Versions, prompts to be asked for, and how vectors are compared.
+    config.ignore("__version__", "prompts", "similarity_fn_name")
+    config.finish()
 
 
-def _text_length(folder: Path) -> dict[str, object]:
-    """How many tokens a text is cut to."""
-    path = folder / "sentence_bert_config.json"
-    config = Config(read_json(path) if path.exists() else {}, str(path))
+def _text_length(folder: Path, positions: int) -> dict[str, object]:
+    """How many tokens a text is cut to: as the model says, else as its tokenizer does."""
+    config = _optional(folder / "sentence_bert_config.json")
     config.must_be("do_lower_case", False)  # before the tokenizer, which does it itself
-    found: dict[str, object] = {}
     if config.has("max_seq_length"):
-        found[TEXT_LENGTH] = config.integer("max_seq_length")
-    return found
+        found = config.integer("max_seq_length")
+    else:
+        found = _tokenizer_length(folder, positions)
+    config.finish()
+    return {} if found == positions else {TEXT_LENGTH: found}
+
+
+def _tokenizer_length(folder: Path, positions: int) -> int:
+    """The `model_max_length` of a tokenizer; one that has no limit tells an enormous number."""
+    path = folder / "tokenizer_config.json"
+    told = finite((read_json(path) if is_there(path) else {}).get("model_max_length", positions))
+    if told is None or told < 1:
+        raise ConfigError(f"{path}: model_max_length is {told}, expected a number of tokens")
+    return min(int(told), positions)
+
+
+def _optional(path: Path) -> Config:
+    """The config at `path`, an empty one where there is none."""
+    return Config(read_json(path) if is_there(path) else {}, str(path))

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +112,7 @@ def _makers(files: TensorFiles, decode: Decode, stream: Stream) -> Iterator[Call
     """What makes each piece of one tensor."""
     if isinstance(stream.sources, np.ndarray):
         values = stream.sources
-        yield lambda: _rounded(stream, values.reshape(1, -1))
+        yield partial(_rounded, stream, values.reshape(1, -1))
         return
     for source in stream.sources:
         n_rows, n_columns = _rows_of(stream, source)
@@ -119,7 +120,7 @@ def _makers(files: TensorFiles, decode: Decode, stream: Stream) -> Iterator[Call
         step = max(PIECE_WEIGHTS // n_columns // unit, 1) * unit
         for first in range(0, n_rows, step):
             piece = _Piece(stream, source, first, min(step, n_rows - first))
-            yield lambda piece=piece: _made(files, decode, piece)  # type: ignore[misc]
+            yield partial(_made, files, decode, piece)
 
 
 def as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -24,6 +24,17 @@ TURNS: Messages = (*USER_TURN, {"role": "assistant", "content": ANSWER})
 _MARKER = re.compile(r"<\|[^\s<>|]{1,60}\|>|<｜[^\s<>]{1,60}｜>|<(?:start|end)_of_turn>")
 
 
+def template_faults(metadata: Mapping[str, object]) -> list[str]:
+    """Why the chat template that GGUF `metadata` holds can't write a question down, if it can't."""
+    try:
+        template = ChatTemplate.from_gguf(metadata)
+        if template is not None:
+            template.render(USER_TURN, now=date(2026, 1, 1))
+    except TemplateError as error:
+        return [f"the chat template is of no use: {error}"]
+    return []
+
+
 def opens_answer(template: ChatTemplate, now: date | None = None) -> bool:
     """Whether a conversation that is to be answered ends where an answer begins.
 

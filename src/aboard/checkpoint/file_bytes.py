@@ -79,6 +79,11 @@ def read_whole(path: Path, max_bytes: int) -> bytes:
     return bytes(content)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a folder has such an entry, though it may lead nowhere: then reading it fails."""
+    return os.path.lexists(path)
+
+
 def shown(name: str) -> str:
     """`name` as messages show it: quoted, and short however long it is."""
     return repr(name if len(name) <= 80 else name[:77] + "...")

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aboard.errors import TokenizerError
+from aboard.checkpoint.file_bytes import is_there, read_whole
+from aboard.checkpoint.json_text import parse_json
+from aboard.errors import CheckpointError, TokenizerError
 
 # The largest tokenizer.json known is that of Gemma 3, 33 MB.
 MAX_JSON_BYTES = 128 << 20
@@ -27,21 +29,14 @@ class Folder:
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
-        return (self.path / name).is_file()
+        return is_there(self.path / name)
 
     def read(self, name: str, max_bytes: int = MAX_SMALL_BYTES) -> bytes:
         """The bytes of a file."""
-        path = self.path / name
         try:
-            with path.open("rb") as file:
-                content = file.read(max_bytes + 1)
-        except OSError as error:
-            raise TokenizerError(f"{path}: can't be read: {error.strerror}") from None
-        if len(content) > max_bytes:
-            raise TokenizerError(
-                f"{path}: has more than {max_bytes} bytes", hint="No model is known that needs it."
-            )
-        return content
+            return read_whole(self.path / name, max_bytes)
+        except CheckpointError as error:
+            raise TokenizerError(str(error), hint=error.hint) from None
 
     def text(self, name: str, max_bytes: int = MAX_SMALL_BYTES) -> str:
         """The text of a file, which must be UTF-8."""
@@ -134,7 +129,7 @@ class Fields:
 
 
 def parse_object(content: bytes, where: str) -> dict[str, Any]:
-    """The JSON object that `content` is, without NaN, infinity and half surrogate pairs.
+    """The JSON object that `content` is; no text in it holds half a surrogate pair.
 
     Raises
     ------
@@ -148,20 +143,25 @@ def parse_object(content: bytes, where: str) -> dict[str, Any]:
                 hint="No model is known that needs it.",
             )
     try:
-        text = content.decode()
-        found = json.loads(text, parse_constant=_refuse_constant)
-        if re.search(r"\\u[dD][89a-fA-F]", text):
-            json.dumps(found, ensure_ascii=False).encode()
-    except RecursionError:
-        raise TokenizerError(f"{where}: nests too deeply", hint=_DAMAGED) from None
-    except ValueError as error:  # of the parser, of UTF-8, and of numbers with too many digits
-        raise TokenizerError(f"{where}: is no JSON: {str(error)[:200]}", hint=_DAMAGED) from None
+        found = parse_json(
+            content,
+            f"{where}:",
+            max_values=sum(_MAX_COUNTS.values()),
+            max_rich_bytes=MAX_JSON_BYTES,
+        )
+    except CheckpointError as error:
+        raise TokenizerError(str(error), hint=_DAMAGED) from None
     if not isinstance(found, dict):
         raise TokenizerError(
             f"{where}: holds {type(found).__name__}, expected an object", hint=_DAMAGED
         )
+    if re.search(rb"\\u[dD][89a-fA-F]", content):
+        _refuse_half_pairs(found, where)
     return found
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+def _refuse_half_pairs(found: object, where: str) -> None:
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise TokenizerError(f"{where}: holds half a surrogate pair", hint=_DAMAGED) from None

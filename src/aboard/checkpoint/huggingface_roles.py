@@ -113,7 +113,7 @@ def role_entries(
     for role in ROLES:
         key = f"{role}_token_id"
         if role not in ids and key in config:
-            ids.update((role, i) for i in _ids(config, key, n_vocabulary)[:1])
+            ids.update((role, i) for i in token_ids(config, key, n_vocabulary)[:1])
     entries: dict[str, object] = {
         f"{PREFIX}{ROLES.get(role, role)}_token_id": i for role, i in ids.items()
     }
@@ -157,7 +157,7 @@ def generation_stops(folder: Folder, n_vocabulary: int) -> tuple[str, set[int]]:
     for name in ("generation_config.json", "config.json"):
         fields = folder.json(name)
         if "eos_token_id" in fields:
-            return fields.where, set(_ids(fields, "eos_token_id", n_vocabulary))
+            return fields.where, set(token_ids(fields, "eos_token_id", n_vocabulary))
     return str(folder.path), set()
 
 
@@ -216,13 +216,13 @@ def _text_of(value: Any, fields: Fields, key: str) -> str:
     return content
 
 
-def _ids(fields: Fields, key: str, n_vocabulary: int) -> list[int]:
+def token_ids(fields: Fields, key: str, n_vocabulary: int) -> list[int]:
     """One id or a list of them; -1 stands for none."""
     value = fields.members[key]
     items = value if isinstance(value, list) else [value]
     found = [item for item in items if item != -1]
     if len(found) > MAX_STOPS or not set(map(type, found)) <= {int}:
-        raise fields.wrong(key, f"at most {MAX_STOPS} ids")
+        raise fields.wrong(key, f"an id, or at most {MAX_STOPS} of them")
     if any(not 0 <= item < n_vocabulary for item in found):
         raise fields.wrong(key, f"ids below {n_vocabulary}")
     return found

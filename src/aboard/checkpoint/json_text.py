@@ -65,7 +65,14 @@ def repeated_key(pairs: Pairs) -> str:
     raise ValueError("no key stands there twice")
 
 
-def parse_json(data: bytes, where: str, *, mapping: Callable[[Pairs], object] = unique) -> object:
+def parse_json(
+    data: bytes,
+    where: str,
+    *,
+    mapping: Callable[[Pairs], object] = unique,
+    max_values: int = MAX_VALUES,
+    max_rich_bytes: int = MAX_RICH_BYTES,
+) -> object:
     """The value that `data`, JSON in UTF-8, holds.
 
     Parameters
@@ -76,6 +83,8 @@ def parse_json(data: bytes, where: str, *, mapping: Callable[[Pairs], object] = 
         What messages begin with.
     mapping : callable
         What an object becomes, from its keys and values.
+    max_values, max_rich_bytes : int
+        How many values, and how long a text with characters beyond ASCII, may be.
 
     Raises
     ------
@@ -84,12 +93,12 @@ def parse_json(data: bytes, where: str, *, mapping: Callable[[Pairs], object] = 
     UnsupportedFile
         It has more values, or a longer text, than Aboard reads.
     """
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
-        raise UnsupportedFile(f"{where} has more than {MAX_VALUES} values, the most Aboard reads")
-    if len(data) > MAX_RICH_BYTES and not (data.isascii() and b"\\" not in data):
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > max_values:
+        raise UnsupportedFile(f"{where} has more than {max_values} values, the most Aboard reads")
+    if len(data) > max_rich_bytes and not (data.isascii() and b"\\" not in data):
         raise UnsupportedFile(
             f"{where} has {len(data)} bytes with characters beyond ASCII; Aboard reads at most "
-            f"{MAX_RICH_BYTES} of such"
+            f"{max_rich_bytes} of such"
         )
     try:
         text = data.decode()

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 
-from aboard.checkpoint.file_bytes import FileBytes
+from aboard.checkpoint.file_bytes import FileBytes, is_there
 from aboard.checkpoint.foreign import PICKLED_SUFFIXES, pickled
 from aboard.checkpoint.safetensors_header import Header, read_header
 from aboard.checkpoint.safetensors_index import check_shards, read_index
@@ -81,7 +81,7 @@ def _open_part(path: Path, unless_sound: ExitStack) -> tuple[FileBytes, Header]:
 
 def _index(folder: Path) -> Path | None:
     """The index of a folder of shards; None where all is in one file."""
-    single, index = (folder / SINGLE).exists(), (folder / INDEX).exists()
+    single, index = is_there(folder / SINGLE), is_there(folder / INDEX)
     if single and index:
         raise UnsupportedFile(
             f"{folder}: has both {SINGLE} and {INDEX}, expected one of them",

@@ -56,7 +56,6 @@ class Tokenizer:
         self._encoder = _encoder(known, metadata)
         self._tokens = known.tokens
         self._control = known.control
-        self._special = known.control | known.user_defined
         self.n_vocabulary = len(known.tokens)
         self.bos_id = known.bos_id
         self.eos_id = known.eos_id
@@ -190,10 +189,6 @@ class Tokenizer:
     def is_control(self, token_id: int) -> bool:
         """Whether `decode` leaves this token out."""
         return token_id in self._control
-
-    def is_special(self, token_id: int) -> bool:
-        """Whether this token is found whole in a text, before anything is merged."""
-        return token_id in self._special
 
     def starts_text(self, token_id: int) -> bool:
         """Whether a text that follows this token begins with SentencePiece's extra space."""

@@ -179,8 +179,8 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
         eos_id=roles["eos"],
         unknown_id=roles["unknown"],
         stop_ids=stop_ids,
-        add_bos=fields.flag("add_bos_token") or model == "bert",
-        add_eos=fields.flag("add_eos_token") or model == "bert",
+        add_bos=_adds(fields, "add_bos_token", model),
+        add_eos=_adds(fields, "add_eos_token", model),
         add_space_prefix=fields.flag("add_space_prefix"),
         removes_extra_spaces=bool(by_scores and fields.flag("remove_extra_whitespaces")),
         charsmap=fields.octets("precompiled_charsmap") if by_scores else b"",
@@ -237,6 +237,12 @@ def _index(tokens: StringArray) -> StringIndex:
             f"token {tokens[first]!r} has two ids, {first} and {last}", hint=CONVERT_AGAIN
         )
     return ids
+
+
+def _adds(fields: TokenizerFields, key: str, model: str) -> bool | None:
+    """Whether a token stands around every text; None where the file is silent."""
+    stated = fields.flag(key)
+    return True if model == "bert" else stated
 
 
 def _bert_roles(

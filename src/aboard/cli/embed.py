@@ -59,7 +59,8 @@ def embed(
     loaded = aboard.load(resolve(model), threads=threads, context=context)
     vectors = loaded.embed(chosen, normalize=normalize, truncate=truncate)
     if as_json:
-        json_result({"model": model, "embeddings": vectors.tolist()}, indent=None)
+        told = {"model": model, "weights_sha256": loaded.weights_sha256}
+        json_result({**told, "embeddings": vectors.tolist()}, indent=None)
         return
     for vector in vectors:
         result(" ".join(f"{value:.9g}" for value in vector))

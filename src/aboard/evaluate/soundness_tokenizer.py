@@ -3,7 +3,8 @@
 What must come back depends on its kind. Byte-level BPE: every text, or its normal form C where the
 family normalises. SentencePiece with a token for each byte: every text. Without one, texts in some
 scripts may hold characters it has no token for: a warning, except for `texts.PLAIN`. Where the file
-holds a whole tokenizer.json, that may change texts, which is told, but not plain English.
+holds a whole tokenizer.json, takes spaces together or replaces characters, that may change texts,
+which is told, but not plain English.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from aboard.evaluate.texts import PLAIN, SCRIPTS
 TOKENIZER = ("tokenizer", "vocabulary", "round-trip", "special-tokens", "token-texts")
 
 _EMBEDDING = "token_embd.weight"
-_WHOLE_FILE = "tokenizer.huggingface.json"
 
 
 def check_tokenizer(subject: Subject) -> Iterator[Finding]:
@@ -48,7 +48,7 @@ def check_tokenizer(subject: Subject) -> Iterator[Finding]:
         told = "WordPiece keeps no spaces, and often no case and no accents"
         yield Finding(name="round-trip", outcome=Outcome.SKIP, found=told)
     else:
-        yield _round_trip(tokenizer, known, is_free=_WHOLE_FILE in subject.metadata)
+        yield _round_trip(tokenizer, known)
     yield _special_tokens(tokenizer, known)
     yield _token_texts(tokenizer)
 
@@ -73,7 +73,8 @@ def _vocabulary(subject: Subject, n_tokens: int | None) -> Iterator[Finding]:
     )
 
 
-def _round_trip(tokenizer: Tokenizer, known: TokenizerMetadata, *, is_free: bool) -> Finding:
+def _round_trip(tokenizer: Tokenizer, known: TokenizerMetadata) -> Finding:
+    is_free = known.embedded is not None or known.removes_extra_spaces or bool(known.charsmap)
     failures: list[str] = []
     warnings: list[str] = []
     vital = {"English"} if is_free else {*PLAIN}
@@ -123,11 +124,16 @@ def _special_tokens(tokenizer: Tokenizer, known: TokenizerMetadata) -> Finding:
         if ids != [token_id]:
             problem = f"{text[:40]!r} ({token_id}) is read as {str(ids)[:40]}"
             (failures if token_id in vital else warnings).append(problem)
+    for role, role_id in (("BOS", tokenizer.bos_id), ("EOS", tokenizer.eos_id)):
+        if role_id is not None and not tokenizer.is_control(role_id):
+            text = tokenizer.piece(role_id).decode("utf-8", "replace")
+            warnings.append(f"{role} is {text[:40]!r} ({role_id}), a token of plain text")
     if not tokenizer.stop_ids:
         warnings.append("no token ends an answer")
     return finding(
         "special-tokens",
-        "the text of each special token is read as that token alone; some token ends an answer",
+        "the text of each special token is read as that token alone, none that begins or ends a "
+        "text is plain text, and some token ends an answer",
         f"{len(special)}, of which {len(tokenizer.stop_ids)} end an answer",
         failures=failures,
         warnings=warnings,

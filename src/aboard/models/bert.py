@@ -7,7 +7,7 @@ pooling there is, and how long texts may be, stands in files beside config.json.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, cast
+from typing import Literal
 
 from aboard.errors import ConfigError
 from aboard.models.config import Config
@@ -21,7 +21,6 @@ POOLING: Mapping[int, Literal["mean", "first"]] = {1: "mean", 2: "first"}
 N_TOKEN_TYPES = "tokenizer.ggml.token_type_count"
 # Keys of ours: GGUF has none for what sentence-transformers keeps in these two.
 NORMALIZES, TEXT_LENGTH = "aboard.embedding.normalize", "aboard.embedding.max_tokens"
-MAX_LAYERS = 10_000
 
 _LAYER = {
     "attn_q": "attention.self.query",
@@ -41,11 +40,9 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> En
     """The model that `metadata` describes; see `aboard.models.describe_model`."""
     given = Hyperparameters(metadata, "bert")
     width, ffn_width = given.integer("embedding_length"), given.integer("feed_forward_length")
-    n_heads, n_layers = given.integer("attention.head_count"), given.integer("block_count")
+    n_heads, n_layers = given.integer("attention.head_count"), given.n_layers("block_count")
     positions = given.integer("context_length")
-    n_vocabulary = _n_vocabulary(metadata, given)
-    if n_layers > MAX_LAYERS:
-        raise ConfigError(f"bert.block_count is {n_layers}, expected at most {MAX_LAYERS}")
+    n_vocabulary = given.n_vocabulary()
     given.must_be("attention.causal", False)
     given.must_be("attention.head_count_kv", n_heads)
     for key in ("attention.key_length", "attention.value_length"):
@@ -96,13 +93,9 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> En
 def convert(config: Config) -> Conversion:
     """The GGUF file that such a checkpoint becomes; see `aboard.models.convert_config`."""
     width, ffn_width = config.integer("hidden_size"), config.integer("intermediate_size")
-    n_layers, n_heads = config.integer("num_hidden_layers"), config.integer("num_attention_heads")
+    n_layers, n_heads = config.n_layers("num_hidden_layers"), config.integer("num_attention_heads")
     n_vocabulary, n_types = config.integer("vocab_size"), config.integer("type_vocab_size", 2)
     positions = config.integer("max_position_embeddings")
-    if n_layers > MAX_LAYERS:
-        raise ConfigError(
-            f"{config.where}: num_hidden_layers is {n_layers}, expected at most {MAX_LAYERS}"
-        )
     config.must_be("hidden_act", "gelu")
     config.must_be("position_embedding_type", "absolute")
     config.flag("tie_word_embeddings", True)  # of a head that is left out
@@ -176,15 +169,6 @@ def _pooling(given: Hyperparameters) -> Literal["mean", "first"]:
             hint="The model is made for another task than embeddings.",
         )
     return POOLING[found]
-
-
-def _n_vocabulary(metadata: Mapping[str, object], given: Hyperparameters) -> int:
-    tokens = metadata.get("tokenizer.ggml.tokens")
-    known = len(cast("list[str]", tokens)) if hasattr(tokens, "__len__") else None
-    stated = given.integer("vocab_size", known)
-    if known is not None and known != stated:
-        raise ConfigError(f"bert.vocab_size is {stated}, but the tokenizer has {known} tokens")
-    return stated
 
 
 def _token_types(

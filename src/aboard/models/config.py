@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from aboard.errors import ConfigError, UnsupportedFile
-from aboard.models.hyperparameters import Entries
+from aboard.models.hyperparameters import Entries, finite
 
 _HINT = "The checkpoint's config.json is damaged or incomplete: get it again."
 # What never changes the logits of a prompt. Ids of special tokens and settings of generation are
@@ -79,13 +78,9 @@ class Config(Entries):
             It is missing or something else.
         """
         value = self._take(name, None)
-        if (
-            isinstance(value, list)
-            and len(value) == count
-            and {int, float} >= set(map(type, value))
-        ):
-            found = tuple(float(each) for each in value)
-            if all(math.isfinite(each) and each > 0 for each in found):
+        if isinstance(value, list) and len(value) == count:
+            found = tuple(number for number in map(finite, value) if number and number > 0)
+            if len(found) == count:
                 return found
         raise self._wrong(name, value, f"{count} finite numbers above 0")
 

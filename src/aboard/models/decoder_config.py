@@ -17,8 +17,6 @@ from aboard.models.conversion import (
 )
 from aboard.models.rope_config import RopeConfig
 
-MAX_LAYERS = 10_000
-
 
 class DecoderConfig:
     """Collects the metadata and the tensors of a decoder.
@@ -61,17 +59,12 @@ class DecoderConfig:
         self.architecture, self.config, self.norms = architecture, config, norms
         self.width = config.integer("hidden_size")
         self.ffn_width = ffn_width or config.integer("intermediate_size")
-        self.n_layers = config.integer("num_hidden_layers")
+        self.n_layers = config.n_layers("num_hidden_layers")
         self.n_query_heads = config.integer("num_attention_heads")
         self.n_kv_heads = config.integer("num_key_value_heads", self.n_query_heads)
         self.n_vocabulary = config.integer("vocab_size")
         self.context = config.integer("max_position_embeddings")
         self.head_dim = self._head_dim()
-        if self.n_layers > MAX_LAYERS:
-            raise ConfigError(
-                f"{config.where}: num_hidden_layers is {self.n_layers}, "
-                f"expected at most {MAX_LAYERS}"
-            )
         self.tied = config.flag("tie_word_embeddings", False) if tied is None else tied
         self.rules: list[TensorRule] = []
         self.made: dict[str, Float32] = {}

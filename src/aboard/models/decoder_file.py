@@ -59,11 +59,11 @@ class DecoderFile:
         self.given = Hyperparameters(metadata, architecture)
         self.width = self.given.integer("embedding_length")
         self.n_query_heads = self.given.integer("attention.head_count")
-        self.n_layers = self._n_layers()
+        self.n_layers = self.given.n_layers("block_count")
         self.n_kv_heads, self.with_attention = self._kv_heads(hybrid)
         self.head_dim = self._head_dim()
         self.ffn_width = self.given.integer("feed_forward_length")
-        self.n_vocabulary = self._n_vocabulary(metadata)
+        self.n_vocabulary = self.given.n_vocabulary()
         self._names = tensor_names
 
     def attention(
@@ -278,12 +278,6 @@ class DecoderFile:
             raise ConfigError(f"{self.architecture}.{name} is {taps}, expected at most {MAX_TAPS}")
         return taps
 
-    def _n_layers(self) -> int:
-        found = self.given.integer("block_count")
-        if found > 10_000:
-            raise ConfigError(f"{self.architecture}.block_count is {found}, expected at most 10000")
-        return found
-
     def _kv_heads(self, hybrid: bool) -> tuple[int, tuple[bool, ...]]:
         """KV heads of a layer with attention, and which layers have it."""
         name = "attention.head_count_kv"
@@ -335,16 +329,6 @@ class DecoderFile:
         if key != value or key > 4096:
             raise ConfigError(f"heads of {key} for keys and {value} for values, expected equal")
         return key
-
-    def _n_vocabulary(self, metadata: Mapping[str, object]) -> int:
-        tokens = metadata.get("tokenizer.ggml.tokens")
-        known = len(tokens) if hasattr(tokens, "__len__") else None
-        stated = self.given.integer("vocab_size", known)
-        if known is not None and known != stated:
-            raise ConfigError(
-                f"{self.architecture}.vocab_size is {stated}, but the tokenizer has {known} tokens"
-            )
-        return stated
 
     def _projections(
         self, layer: int, query_rows: int, kv_rows: int, needs_bias: bool

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aboard.errors import ConfigError, UnsupportedFile
+from aboard.errors import UnsupportedFile
 from aboard.models.config import Config
+from aboard.models.layer_kinds import near_by_kinds
 
 
 def refuse_windows(config: Config, *, default: Iterable[bool], window: int | None) -> None:
@@ -35,15 +36,9 @@ def refuse_windows(config: Config, *, default: Iterable[bool], window: int | Non
         config.assume(sliding_window=window)
     used_by_default = used and config.has("sliding_window")
     near = [used_by_default and each for each in default]
-    types = config.texts("layer_types", len(near))
-    if types is not None:
-        unknown = sorted(set(types) - {"full_attention", "sliding_attention"})
-        if unknown:
-            raise ConfigError(
-                f"{config.where}: layer_types has {unknown[0][:40]!r}, Aboard understands "
-                "'full_attention' and 'sliding_attention'"
-            )
-        near = [each == "sliding_attention" for each in types]
+    by_kinds = near_by_kinds(config, len(near))
+    if by_kinds is not None:
+        near = [*by_kinds]
     if not any(near):
         config.ignore("sliding_window")
         return

@@ -60,18 +60,7 @@ def convert(config: Config) -> Conversion:
     UnsupportedFile
         Scores are scaled or capped as GGUF's `gemma2` has no word for.
     """
-    config.assume(
-        vocab_size=256_000,
-        hidden_size=2304,
-        intermediate_size=9216,
-        num_hidden_layers=26,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        head_dim=256,
-        max_position_embeddings=8192,
-        rms_norm_eps=1e-6,
-        tie_word_embeddings=True,
-    )
+    config.assume(vocab_size=256_000, max_position_embeddings=8192)
     decoder = gemma_config("gemma2", config)
     of = scores_of(decoder, layers_of_27b=_LAYERS_OF_27B)
     found = config.number("query_pre_attn_scalar", 256)
@@ -94,7 +83,20 @@ def convert(config: Config) -> Conversion:
 
 
 def gemma_config(architecture: str, config: Config) -> DecoderConfig:
-    """What all Gemmas have in common but for their layers; others are refused."""
+    """What all Gemmas have in common but for their layers; others are refused.
+
+    What a config doesn't say is what transformers takes for it.
+    """
+    config.assume(
+        hidden_size=2304,
+        intermediate_size=9216,
+        num_hidden_layers=26,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=256,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
+    )
     config.must_be("hidden_activation", "gelu_pytorch_tanh")
     config.must_be("hidden_act", "gelu_pytorch_tanh")
     config.must_be("attention_bias", False)

@@ -15,18 +15,7 @@ LAYERS_OF_27B = 62
 
 def convert(config: Config) -> Conversion:
     """The GGUF file that such a checkpoint becomes; see `aboard.models.convert_config`."""
-    config.assume(
-        vocab_size=262_208,
-        hidden_size=2304,
-        intermediate_size=9216,
-        num_hidden_layers=26,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        head_dim=256,
-        max_position_embeddings=131_072,
-        rms_norm_eps=1e-6,
-        tie_word_embeddings=True,
-    )
+    config.assume(vocab_size=262_208, max_position_embeddings=131_072)
     decoder = gemma_config("gemma3", config)
     _store_ropes(decoder)
     store_windows(decoder, period=6, window=4096)

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 import numpy as np
 
 from aboard.errors import ConfigError
 
 _LARGEST = 2**31 - 1
+MAX_LAYERS = 10_000
 _DAMAGED = "The file is damaged or was made by a faulty converter: get or convert it again."
+
+
+def finite(value: object) -> float | None:
+    """`value` as a finite number; None where it is none, or an integer beyond float64."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def of_period(period: int, n_layers: int) -> tuple[bool, ...]:
+    """Which layers are of a kind where of `period` layers all but the last are; 0: all."""
+    return tuple(period == 0 or i % period < period - 1 for i in range(n_layers))
 
 
 class Entries:
@@ -45,6 +62,19 @@ class Entries:
             raise self._wrong(name, value, f"an integer from {low}")
         return value
 
+    def n_layers(self, name: str) -> int:
+        """A number of layers, from 1 to 10,000.
+
+        Raises
+        ------
+        ConfigError
+            It is missing, of another type, or out of range.
+        """
+        found = self.integer(name)
+        if found > MAX_LAYERS:
+            raise ConfigError(f"{self._prefix}{name} is {found}, expected at most {MAX_LAYERS}")
+        return found
+
     def number(self, name: str, default: float | None = None, *, zero: bool = False) -> float:
         """A finite number above 0, or with `zero` from 0; `default` where the file has none.
 
@@ -54,10 +84,9 @@ class Entries:
             It is missing without a default, of another type, or out of range.
         """
         value = self._take(name, default)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            number = float(value)
-            if math.isfinite(number) and (number > 0 or (zero and number == 0)):
-                return number
+        number = finite(value)
+        if number is not None and (number > 0 or (zero and number == 0)):
+            return number
         raise self._wrong(name, value, f"a finite number {'from' if zero else 'above'} 0")
 
     def text(self, name: str, default: str) -> str:
@@ -96,7 +125,7 @@ class Entries:
         """
         value = self._take(name, default_period)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
-            return tuple(value == 0 or i % value < value - 1 for i in range(n_layers))
+            return of_period(value, n_layers)
         if isinstance(value, Sequence | np.ndarray) and len(value) == n_layers:
             flags = [int(flag) for flag in value if isinstance(flag, int | np.integer | np.bool_)]
             if len(flags) == n_layers and set(flags) <= {0, 1}:
@@ -193,3 +222,21 @@ class Hyperparameters(Entries):
             if key.startswith(prefix)
         }
         super().__init__(values, prefix)
+        self._tokens = metadata.get("tokenizer.ggml.tokens")
+
+    def n_vocabulary(self) -> int:
+        """The tokens of the model: as the file says, or those of its tokenizer.
+
+        Raises
+        ------
+        ConfigError
+            Nothing says it, or the two differ.
+        """
+        tokens = self._tokens
+        known = len(tokens) if isinstance(tokens, Sized) else None
+        stated = self.integer("vocab_size", known)
+        if known is not None and known != stated:
+            raise ConfigError(
+                f"{self._prefix}vocab_size is {stated}, but the tokenizer has {known} tokens"
+            )
+        return stated

@@ -9,6 +9,7 @@ from __future__ import annotations
 from aboard.errors import UnsupportedFile
 from aboard.models.config import Config
 from aboard.models.decoder_config import DecoderConfig
+from aboard.models.hyperparameters import of_period
 from aboard.models.rope_config import RopeConfig
 
 NEAR, FAR = "sliding_attention", "full_attention"
@@ -44,7 +45,7 @@ def store_windows(decoder: DecoderConfig, *, period: int, window: int) -> None:
         return
     decoder.set("attention.sliding_window", size)
     periods = [period, 0, *range(2, decoder.n_layers + 1)]
-    found = next((each for each in periods if near == _of_period(each, len(near))), None)
+    found = next((each for each in periods if near == of_period(each, len(near))), None)
     if found is None:
         raise UnsupportedFile(
             f"{config.where}: the layers with a window don't come in periods, and GGUF's "
@@ -78,23 +79,34 @@ def ropes_of_kinds(
     )
 
 
-def _near_layers(config: Config, n_layers: int, period: int) -> tuple[bool, ...]:
-    pattern = _of_period(config.integer("sliding_window_pattern", period), n_layers)
-    config.ignore("_sliding_window_pattern")  # what transformers saves whatever the layers are
+def near_by_kinds(config: Config, n_layers: int) -> tuple[bool, ...] | None:
+    """Which layers have a window by `layer_types`; None where the config has no such list.
+
+    Raises
+    ------
+    UnsupportedFile
+        A layer is of another kind.
+    ConfigError
+        It is no list of a text for each layer.
+    """
     kinds = config.texts("layer_types", n_layers)
     if kinds is None:
-        return pattern
+        return None
     unknown = sorted(set(kinds) - {NEAR, FAR})
     if unknown:
         raise UnsupportedFile(
-            f"{config.where}: a layer is of the kind {unknown[0][:40]!r}, "
+            f"{config.where}: layer_types has {unknown[0][:40]!r}, "
             f"Aboard understands {NEAR!r} and {FAR!r}"
         )
-    near = tuple(kind == NEAR for kind in kinds)
+    return tuple(kind == NEAR for kind in kinds)
+
+
+def _near_layers(config: Config, n_layers: int, period: int) -> tuple[bool, ...]:
+    pattern = of_period(config.integer("sliding_window_pattern", period), n_layers)
+    config.ignore("_sliding_window_pattern")  # what transformers saves whatever the layers are
+    near = near_by_kinds(config, n_layers)
+    if near is None:
+        return pattern
     if config.has("sliding_window_pattern") and near != pattern:
         raise config.contradiction("layer_types and sliding_window_pattern differ")
     return near
-
-
-def _of_period(period: int, n_layers: int) -> tuple[bool, ...]:
-    return tuple(period == 0 or i % period < period - 1 for i in range(n_layers))

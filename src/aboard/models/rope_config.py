@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from aboard.errors import ConfigError
 from aboard.models.config import Config
@@ -92,7 +93,7 @@ class RopeConfig:
                 each.must_be("partial_rotary_factor", 1.0)
             return head_dim
         factor = self._either("partial_rotary_factor", 1.0)
-        dims = int(head_dim * factor)
+        dims = int(head_dim * min(factor, 1.0))
         if factor > 1 or dims < 2 or dims % 2:
             raise ConfigError(
                 f"{self._config.where}: partial_rotary_factor is {factor:g}, which rotates {dims} "
@@ -155,8 +156,8 @@ class RopeConfig:
     def longrope_divisors(self, rotated_dims: int) -> dict[str, Float32]:
         """What LongRoPE divides frequencies by, in short contexts and in long ones, by tensor."""
         return {
-            f"rope_factors_{length}.weight": np.array(
-                self.scaling.numbers(f"{length}_factor", rotated_dims // 2), np.float32
+            f"rope_factors_{length}.weight": self._stored(
+                np.array(self.scaling.numbers(f"{length}_factor", rotated_dims // 2))
             )
             for length in ("long", "short")
         }
@@ -179,7 +180,19 @@ class RopeConfig:
         exponents = np.arange(0, rotated_dims, 2) / rotated_dims
         turns = context / (2 * math.pi * self.base**exponents)
         smooth = np.clip((turns - low) / (high - low), 0.0, 1.0)
-        return (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
+        with np.errstate(divide="ignore", over="ignore"):
+            return self._stored(1 / ((1 - smooth) / factor + smooth))
+
+    def _stored(self, divisors: npt.NDArray[np.float64]) -> Float32:
+        """The divisors in float32, in which they must still be numbers above 0."""
+        with np.errstate(over="ignore", under="ignore"):
+            found = divisors.astype(np.float32)
+        if not (np.isfinite(found) & (found > 0)).all():
+            raise ConfigError(
+                f"{self.scaling.where}: frequencies would be divided by {divisors.max():g} and "
+                f"{divisors.min():g}, beyond float32"
+            )
+        return found
 
     def _yarn_betas(self) -> dict[str, object]:
         """Where fast turns end and slow ones begin, if it is told; 0 tells nothing."""

@@ -32,7 +32,10 @@ def resolve(model: str, store: Store | None = None) -> Path:
         return _pulled(model, store)
     path = Path(model)
     if path.is_dir():
-        raise StoreError(f"{model}: a folder, expected a GGUF file", hint=_which(model, store))
+        hint = _which(model, store)
+        if (path / "config.json").exists():
+            hint = f"Make one of it: `aboard import {model} -o model.gguf`."
+        raise StoreError(f"{model}: a folder, expected a GGUF file", hint=hint)
     if path.exists():
         return path
     looks_like_path = model.endswith(".gguf") or os.sep in model

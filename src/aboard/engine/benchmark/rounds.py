@@ -70,13 +70,13 @@ def benchmark(
     began = time.perf_counter()
     model = load(path, threads=min(max(plan.threads), cores), kv=plan.kv)
     load_s = time.perf_counter() - began
-    if plan.longest > model.context_length:
-        raise ContextOverflow(
-            f"{plan.longest} tokens, the model's context holds {model.context_length}",
-            hint="Ask for fewer: --context, --prompt, --tokens.",
-        )
     with ExitStack() as held:
-        own = held.enter_context(OwnEngine(model))
+        own = held.enter_context(OwnEngine(model))  # first: an encoder has no sessions
+        if plan.longest > model.context_length:
+            raise ContextOverflow(
+                f"{plan.longest} tokens, the model's context holds {model.context_length}",
+                hint="Ask for fewer: --context, --prompt, --tokens.",
+            )
         first = min(FIRST_PROMPT, model.context_length)
         own.session.prefill(token_ids(0, first, model.config.n_vocabulary))
         first_token_s = time.perf_counter() - began
