@@ -23,6 +23,8 @@ from transformers import (
     Mistral3Config,
     Mistral3ForConditionalGeneration,
     PreTrainedModel,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
 )
 
 import golden
@@ -97,10 +99,19 @@ def _mistral3(text: dict[str, Any], tied: bool) -> PreTrainedModel:
     return Mistral3ForConditionalGeneration(config)
 
 
+def _qwen3_5(text: dict[str, Any], tied: bool) -> PreTrainedModel:
+    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2}
+    vision |= {"patch_size": 4, "out_hidden_size": text["hidden_size"]}
+    config = Qwen3_5Config(text_config=text, vision_config=vision, tie_word_embeddings=tied)
+    return Qwen3_5ForConditionalGeneration(config)
+
+
 _TOWERS: dict[str, Callable[[dict[str, Any], bool], PreTrainedModel]] = {
     "gemma3": _gemma3,
     "mistral3": _mistral3,
     "mistral": _mistral3,
+    "qwen35": _qwen3_5,
+    "qwen35_odd": _qwen3_5,
 }
 
 
@@ -123,9 +134,15 @@ def _with_tower(
     if not error <= golden.TOLERANCE:
         raise SystemExit(f"with the tower, logits of a text are off by {error:.1e}")
     described, saved = _saved(model)
-    own = {f"language_model.{name}" for name in weights}
-    if not own <= saved.keys():
-        raise SystemExit(f"transformers saves {sorted(saved)}, expected {sorted(own)} among them")
+    layouts = [
+        {f"language_model.{name}" for name in weights},
+        {name.replace("model.", "model.language_model.", 1) for name in weights},
+    ]
+    own = next((names for names in layouts if names <= saved.keys()), None)
+    if own is None:
+        raise SystemExit(
+            f"transformers saves {sorted(saved)}, expected {sorted(weights)} among them"
+        )
     shapes = {name: list(saved[name].shape) for name in sorted(saved.keys() - own)}
     return {"config": described, "shapes": shapes}
 

@@ -11,6 +11,7 @@ import aboard
 from aboard.artifact.importing import import_checkpoint
 from aboard.errors import AboardError, UnsupportedFile
 from aboard.models import Config, Conversion, convert_config, describe_model
+from aboard.models.decoder import DecoderModel
 from artifact.folders import write_folder
 from tiny_families import gguf_tensors, random_weights, tiny_from_json
 
@@ -99,7 +100,6 @@ def test_hyper_parameters_have_the_names_of_gguf() -> None:
     [
         ({"attention_bias": True}, "attention_bias is 'True'"),
         ({"attn_output_gate": False}, "attn_output_gate is 'False'"),
-        ({"mtp_num_hidden_layers": 1}, "mtp_num_hidden_layers is '1'"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"linear_key_head_dim": 8}, "linear_key_head_dim is not linear_value_head_dim"),
         ({"linear_num_value_heads": 3}, "3 linear value heads can't share 2 key heads"),
@@ -117,7 +117,20 @@ def test_a_config_that_is_not_understood_is_refused(
         converted(**changes)
 
 
-@pytest.mark.parametrize("model_type", ["qwen3_5_moe_text", "qwen3_5", "qwen3_next"])
+def test_what_guesses_ahead_in_a_folder_is_left_out(tmp_path: Path) -> None:
+    weights = random_weights(tiny_from_json(CASES["qwen35"]["shape"]), CASES["qwen35"]["seed"])
+    ahead = {"mtp.fc.weight": np.ones((64, 128), np.float32)}
+    config = CONFIGS["qwen35"] | {"mtp_num_hidden_layers": 1, "mtp_use_dedicated_embeddings": False}
+    plain = write_folder(tmp_path / "plain" / "model", weights, CONFIGS["qwen35"])
+    whole = write_folder(tmp_path / "whole" / "model", weights | ahead, config)
+
+    for source in (plain, whole):
+        import_checkpoint(source, source.with_suffix(".gguf"))
+
+    assert plain.with_suffix(".gguf").read_bytes() == whole.with_suffix(".gguf").read_bytes()
+
+
+@pytest.mark.parametrize("model_type", ["qwen3_5_moe_text", "qwen3_5_moe", "qwen3_next"])
 def test_others_of_the_family_are_refused_by_name(model_type: str) -> None:
     with pytest.raises(UnsupportedFile, match=f"the model_type '{model_type}' is not supported"):
         converted(model_type=model_type)
@@ -148,13 +161,27 @@ def test_every_fourth_layer_of_a_file_has_attention() -> None:
     assert [layer.attention is None for layer in model.layers] == [True, True, True, False]
 
 
+def test_layers_that_guess_ahead_are_none_of_the_model() -> None:
+    changed = {**FILE, "block_count": 6, "nextn_predict_layers": 2}
+    entries = {f"qwen35.{key}": value for key, value in changed.items()}
+    ahead = {"blk.4.nextn.eh_proj.weight", "blk.5.attn_q.weight"}
+    names = frozenset(ahead | {"blk.3.attn_q.weight"})
+
+    model = describe_model({"general.architecture": "qwen35", **entries}, names)
+
+    assert isinstance(model, DecoderModel)
+    assert len(model.layers) == 4
+    assert model.unused == ahead
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"ssm.inner_size": 32}, "don't make an ssm.inner_size of 32"),
         ({"ssm.group_count": 3}, "4 heads of 16 for 3 heads of keys"),
         ({"ssm.conv_kernel": 18}, "ssm.conv_kernel is 18, expected at most 17"),
-        ({"nextn_predict_layers": 1}, "nextn_predict_layers is '1'"),
+        ({"nextn_predict_layers": 4}, "4 of 4 layers of a qwen35 are beside the model"),
+        ({"nextn_predict_layers": -1}, "nextn_predict_layers is '-1'"),
         ({"expert_count": 4}, "qwen35.expert_count is '4'"),
     ],
 )

@@ -184,6 +184,8 @@ def _check_others(files: SafetensorsFiles, tensors: Tensors, conversion: Convers
     """Refuse tensors that nothing becomes of, unless they are known to say nothing."""
     used = {source.name for rule in conversion.tensors for source in rule.sources}
     for name in tensors.keys() - used - conversion.unused:
+        if name.startswith(conversion.unused_parts):
+            continue
         twin = conversion.copies.get(name)
         if twin is None:
             raise UnsupportedFile(

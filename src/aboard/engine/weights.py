@@ -64,7 +64,8 @@ def load_weights(file: GgufFile, model: DecoderModel | EncoderModel, threads: in
 
     tensors = _tensors(file, model)
     vectors = {weight.name: _found(file, weight) for weight in model.vectors()}
-    _refuse_unknown(file, [*tensors, *vectors])
+    unused = model.unused if isinstance(model, DecoderModel) else ()
+    _refuse_unknown(file, [*tensors, *vectors, *unused])
     parts = {
         part.label: (tensor.info, part) for tensor in tensors.values() for part in tensor.parts
     }

@@ -111,6 +111,8 @@ class Conversion:
         Tensors of the checkpoint that may be there and must equal another one.
     unused : frozenset of str
         Tensors of the checkpoint that may be there and say nothing.
+    unused_parts : tuple of str
+        Beginnings of the names of such tensors.
     towers : tuple of str
         Beginnings of the names of tensors that see or hear. They change no answer to a text, and
         are left out where that is asked for; otherwise they are refused.
@@ -128,6 +130,7 @@ class Conversion:
     made: Mapping[str, Float32] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
     unused: frozenset[str] = frozenset()
+    unused_parts: tuple[str, ...] = ()
     towers: tuple[str, ...] = ()
     rename: Callable[[str], str | None] = str
     embedding_width: int | None = None

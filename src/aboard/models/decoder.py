@@ -216,6 +216,7 @@ class DecoderModel:
     logit_scale: float = 1.0  # multiplies logits
     logit_cap: float = 0.0  # logits become cap * tanh(logit / cap), after that; 0: they don't
     temperature: Temperature | None = None
+    unused: frozenset[str] = frozenset()  # tensors that change no answer
 
     def __post_init__(self) -> None:
         if self.n_query_heads % self.n_kv_heads:

@@ -233,6 +233,22 @@ class DecoderFile:
         near = self.given.pattern("attention.sliding_window_pattern", self.n_layers, period)
         return [window if each else 0 for each in near]
 
+    def leave_out_last_layers(self, n: int) -> frozenset[str]:
+        """The tensors of the last `n` layers, which are none of the model's from now on.
+
+        Raises
+        ------
+        ConfigError
+            There are no more.
+        """
+        if n >= self.n_layers:
+            raise ConfigError(
+                f"{n} of {self.n_layers} layers of a {self.architecture} are beside the model"
+            )
+        self.n_layers -= n
+        left_out = tuple(f"blk.{self.n_layers + i}." for i in range(n))
+        return frozenset(name for name in self._names if name.startswith(left_out))
+
     def has(self, tensor: str) -> bool:
         """Whether the file has this tensor."""
         return tensor in self._names

@@ -11,7 +11,8 @@ from aboard.models.decoder_file import DecoderFile
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
     """The model that `metadata` describes; see `aboard.models.describe_model`."""
     file = DecoderFile("qwen35", metadata, tensor_names)
-    file.given.must_be("nextn_predict_layers", 0)
+    # Layers that guess several tokens ahead: nothing comes of them without speculation.
+    ahead = file.leave_out_last_layers(file.given.integer("nextn_predict_layers", 0, low=0))
     # Of images' positions; those of a text are the same in every section.
     file.given.ignore("rope.dimension_sections")
     rope = file.rope("halves")
@@ -24,4 +25,4 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
             layers.append(Layer(attention=attention, feed_forward=feed_forward))
         else:
             layers.append(Layer(delta_net=file.delta_net(i), feed_forward=feed_forward))
-    return file.model(layers)
+    return file.model(layers, unused=ahead)

@@ -6,7 +6,7 @@ round: head i belongs to head i mod G of the keys.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from aboard.models.rope_config import RopeConfig
 
 _ATTENTION, _DELTA_NET = "full_attention", "linear_attention"
 _PLUS_ONE = Plus(1.0)
+# Of the layers that guess several tokens ahead, which change no answer.
+_AHEAD = ("mtp_num_hidden_layers", "mtp_use_dedicated_embeddings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,7 @@ def convert(config: Config) -> Conversion:
     config.must_be("hidden_act", "silu")
     config.must_be("attention_bias", False)
     config.must_be("attn_output_gate", True)
-    config.must_be("mtp_num_hidden_layers", 0)
-    config.ignore("mamba_ssm_dtype", "mtp_use_dedicated_embeddings")
+    config.ignore("mamba_ssm_dtype", *_AHEAD)
     _rope(config, decoder)
     period = _period(config, decoder.n_layers)
     decoder.set("full_attention_interval", period)
@@ -96,7 +97,7 @@ def convert(config: Config) -> Conversion:
     _norm(decoder, "output_norm", "model.norm")
     if not decoder.tied:
         decoder.tensor("output", "lm_head", decoder.n_vocabulary, decoder.width)
-    return decoder.conversion()
+    return replace(decoder.conversion(), unused_parts=("mtp.",))
 
 
 class _Delta:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from aboard.models.config import Config
 from aboard.models.conversion import Conversion
 
-_TOWERS = ("vision_tower.", "multi_modal_projector.")
+_TOWERS = ("vision_tower.", "multi_modal_projector.", "visual.")
 
 
-def text_config(config: Config, *model_types: str, of_images: tuple[str, ...]) -> Config:
+def text_config(
+    config: Config, *model_types: str, of_images: tuple[str, ...], tied: bool = True
+) -> Config:
     """The config of the text model; all that is around it is read.
 
     Parameters
@@ -21,6 +23,8 @@ def text_config(config: Config, *model_types: str, of_images: tuple[str, ...]) -
         What the text model may be.
     of_images : tuple of str
         Members that say nothing of texts.
+    tied : bool
+        Whether the head is the embedding where `config` doesn't say it.
 
     Raises
     ------
@@ -31,7 +35,7 @@ def text_config(config: Config, *model_types: str, of_images: tuple[str, ...]) -
     if text is None:
         raise config.contradiction("has no text_config")
     text.must_be("model_type", *model_types)
-    tied = config.flag("tie_word_embeddings", True)
+    tied = config.flag("tie_word_embeddings", tied)
     if text.flag("tie_word_embeddings", tied) != tied:
         raise config.contradiction("tie_word_embeddings differs in text_config")
     text.assume(tie_word_embeddings=tied)
