@@ -65,12 +65,17 @@ class FakeTokenizer:
         return list(text.encode())
 
 
+class FakeTemplate:
+    may_tell_date = True
+
+
 class FakeModel:
     def __init__(self) -> None:
         self.answer = ANSWER
         self.interrupt_after: int | None = None
         self.context_length = 1000
-        self.chat_template: object | None = object()
+        self.chat_template: object | None = FakeTemplate()
+        self.days: list[object] = []
         self.has_tokenizer = True
         self.loaded_with: dict[str, object] = {}
         self.calls: list[dict[str, object]] = []
@@ -86,6 +91,7 @@ class FakeModel:
     def session(self) -> FakeSession:
         return FakeSession(self)
 
-    def chat_tokens(self, messages) -> list[int]:
+    def chat_tokens(self, messages, *, now=None) -> list[int]:
+        self.days.append(now)
         turns = "".join(f"<{each['role']}>{each['content']}" for each in messages)
         return self.tokenizer.encode(turns + "<assistant>")

@@ -77,13 +77,14 @@ def test_every_option_reaches_the_engine(
 
 
 def test_json_holds_text_tokens_timing_and_reason(call, model: FakeModel, model_file: str) -> None:
-    outcome = call("run", model_file, "Why?", "--json", "--seed", "3")
+    outcome = call("run", model_file, "Why?", "--json", "--seed", "3", "--date", "2026-01-31")
 
     answer = json.loads(outcome.stdout)
     assert answer.pop("tokens")[0] == {"id": 66, "text": "B", "logprob": -0.5}
     assert answer == {
         "model": model_file,
         "seed": 3,
+        "date": "2026-01-31",
         "text": ANSWER,
         "finish_reason": "stop",
         "prompt_tokens": 21,

@@ -40,6 +40,7 @@ def test_json_says_it_too(call, tiny: str) -> None:
 
     assert json.loads(outcome.stdout) == {
         "file": "brief.state",
+        "date": None,
         "tokens": 34,
         "size_bytes": Path("brief.state").stat().st_size,
     }

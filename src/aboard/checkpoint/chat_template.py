@@ -91,6 +91,11 @@ class ChatTemplate:
         return tuple(sorted(self._sources))
 
     @property
+    def may_tell_date(self) -> bool:
+        """Whether what `render` writes may depend on `now`: a template speaks of `strftime_now`."""
+        return any("strftime_now" in source for source in self._sources.values())
+
+    @property
     def sha256(self) -> str:
         """The hash of the template, as 64 hexadecimal digits.
 
@@ -135,7 +140,7 @@ class ChatTemplate:
         TemplateError
             The template refuses the conversation, is faulty, or ran past its limits.
         UsageError
-            A value has no form in JSON.
+            A value has no form in JSON, or `now` is no date.
         """
         given = {"messages": list(messages), "tools": tools, "documents": None} | extra
         frozen = {name: freeze(value, name) for name, value in given.items()}
@@ -200,7 +205,7 @@ def _message(error: Exception) -> str:
 
 def _hint(error: Exception) -> str | None:
     if "strftime_now" in str(error):
-        return "The template writes today's date: give a date with `now`."
+        return "The template tells the model a date: give one with `now`."
     return None
 
 

@@ -222,7 +222,15 @@ def raise_exception(message: object = "") -> NoReturn:
 
 
 def strftime_at(now: date) -> Callable[[str], str]:
-    """`strftime_now` for a fixed time: English names whatever the locale, and no padding flags."""
+    """`strftime_now` for a fixed time: English names whatever the locale, and no padding flags.
+
+    Raises
+    ------
+    UsageError
+        `now` is no date.
+    """
+    if not isinstance(now, date):
+        raise UsageError(f"now is {type(now).__name__}, expected a datetime.date")
     at = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day)
     month, day = _MONTHS[at.month - 1], _DAYS[at.weekday()]
     texts = {

@@ -23,6 +23,7 @@ def chat(
     seed: options.Seed = 0,
     stop: options.Stop = None,
     system: options.System = None,
+    date: options.Date = None,
     state: options.State = None,
     speculate: options.Speculate = "off",
     draft: options.Draft = None,
@@ -50,14 +51,15 @@ def chat(
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
     guesses = options.drafter(speculate, draft, threads)
+    now = options.day(date)
     loaded = aboard.load(resolve(model), threads=threads, context=context, kv=kv)
     dialogue = Dialogue(
-        Conversation(loaded, system, state=state),
+        Conversation(loaded, system, state=state, now=now),
         context_length=loaded.context_length,
         sampling=sampling,
         max_tokens=max_tokens,
         stop=stops,
         speculate=guesses,
-        as_json=as_json,
+        facts={"date": options.told_day(loaded, now)} if as_json else None,
     )
     dialogue.hold(lines(keep_history=history))

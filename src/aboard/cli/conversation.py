@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 from aboard.errors import TemplateError
@@ -26,6 +27,8 @@ class Conversation:
         Instructions that precede the conversation.
     state : str, optional
         A file that holds the state of its first tokens, until `reset`.
+    now : date, optional
+        The day that the template may tell; the same for all turns, even past midnight.
 
     Raises
     ------
@@ -36,7 +39,12 @@ class Conversation:
     """
 
     def __init__(
-        self, model: Model, system: str | None = None, *, state: str | None = None
+        self,
+        model: Model,
+        system: str | None = None,
+        *,
+        state: str | None = None,
+        now: date | None = None,
     ) -> None:
         self.session: Session = model.session()  # first: an encoder has none
         if model.chat_template is None:
@@ -46,6 +54,7 @@ class Conversation:
                 hint="Use `aboard run MODEL --raw PROMPT`.",
             )
         self._model = model
+        self._now = now
         self.messages: list[Message] = []
         self._state: str | None
         self.reset(system)
@@ -88,7 +97,7 @@ class Conversation:
         from aboard.engine.snapshot import require_prefix
 
         messages = [*self.messages, {"role": "user", "content": text}]
-        tokens = self._model.chat_tokens(messages)
+        tokens = self._model.chat_tokens(messages, now=self._now)
         if self._state is not None:
             if not self.session.n_tokens:  # a turn was refused
                 self.session.restore(self._state)

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aboard.cli.answer import answer_facts, cut_note, speed_text
@@ -31,7 +31,10 @@ _LIKE_A_COMMAND = re.compile("/[A-Za-z]+")
 
 
 class Dialogue:
-    """One user, one conversation."""
+    """One user, one conversation.
+
+    `facts`: what the JSON of each answer begins with; None: print the text as it comes instead.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class Dialogue:
         max_tokens: int,
         stop: Sequence[str],
         speculate: Drafter | None,
-        as_json: bool,
+        facts: Mapping[str, object] | None,
     ) -> None:
         self._conversation = conversation
         self._context_length = context_length
@@ -50,7 +53,7 @@ class Dialogue:
         self._max_tokens = max_tokens
         self._stop = stop
         self._speculate = speculate
-        self._as_json = as_json
+        self._facts = facts
         self._commands: dict[str, Callable[[str], None]] = {
             "/help": self._help,
             "/reset": self._reset,
@@ -99,13 +102,13 @@ class Dialogue:
             sampling=self._sampling,
             max_tokens=self._max_tokens,
             stop=self._stop,
-            logprobs=self._as_json,
+            logprobs=self._facts is not None,
             speculate=self._speculate,
         )
         try:
             for step in answer:
                 steps.append(step)
-                if not self._as_json:
+                if self._facts is None:
                     stream(step.text)
         except ContextOverflow as error:
             self._end_line(steps)
@@ -121,8 +124,8 @@ class Dialogue:
             note("aboard: stopped")
             return
         session = self._conversation.session
-        if self._as_json:
-            json_result(answer_facts(session, steps), indent=None)
+        if self._facts is not None:
+            json_result({**self._facts, **answer_facts(session, steps)}, indent=None)
         else:
             result("")
         limits = {"max_tokens": self._max_tokens, "context": self._context_length}
@@ -130,7 +133,7 @@ class Dialogue:
             note(f"aboard: {cut}")
 
     def _end_line(self, steps: Sequence[Step]) -> None:
-        if steps and not self._as_json:
+        if steps and self._facts is None:
             result("")
 
     def _help(self, _: str) -> None:

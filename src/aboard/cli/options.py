@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import date as Day  # noqa: N812
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from aboard.engine import Model as LoadedModel
     from aboard.engine.sampling import Sampling
     from aboard.engine.speculation import Drafter
 
@@ -86,6 +89,15 @@ Stop = Annotated[
 System = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Instructions that precede the conversation.")
 ]
+Date = Annotated[
+    datetime | None,
+    typer.Option(
+        metavar="YYYY-MM-DD",
+        formats=["%Y-%m-%d"],
+        help="The day that the chat template tells the model, where it tells one.",
+        show_default="today",
+    ),
+]
 Speculate = Annotated[
     Literal["off", "prompt"],
     typer.Option(
@@ -127,6 +139,17 @@ def drafter(speculate: str, draft: str | None, threads: int | None) -> Drafter |
     if speculate != "off":
         raise UsageError("--speculate and --draft exclude each other")
     return aboard.DraftModel(aboard.load(resolve(draft), threads=threads))
+
+
+def day(date: datetime | None) -> Day:
+    """The day that --date gives, or today."""
+    return Day.today() if date is None else date.date()
+
+
+def told_day(model: LoadedModel, now: Day) -> str | None:
+    """The day for `--json`: None where nothing that the template writes depends on it."""
+    template = model.chat_template
+    return now.isoformat() if template is not None and template.may_tell_date else None
 
 
 def sampling(given: Mapping[str, Any]) -> Sampling:

@@ -32,6 +32,7 @@ def run(
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the prompt as it stands: no chat template.")
     ] = False,
+    date: options.Date = None,
     state: options.State = None,
     speculate: options.Speculate = "off",
     draft: options.Draft = None,
@@ -51,6 +52,9 @@ def run(
 
     if raw and system is not None:
         raise UsageError("--system needs the chat template that --raw leaves out")
+    if raw and date is not None:
+        raise UsageError("--date needs the chat template that --raw leaves out")
+    now = options.day(date)
     text = read_prompt(prompt)
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
@@ -70,7 +74,7 @@ def run(
             speculate=guesses,
         )
     else:
-        conversation = Conversation(loaded, system, state=state)
+        conversation = Conversation(loaded, system, state=state, now=now)
         session = conversation.session
         answer = conversation.ask(
             text,
@@ -86,7 +90,8 @@ def run(
         if not as_json:
             stream(step.text)
     if as_json:
-        json_result({"model": model, "seed": seed, **answer_facts(session, steps)})
+        told = None if raw else options.told_day(loaded, now)
+        json_result({"model": model, "seed": seed, "date": told, **answer_facts(session, steps)})
     else:
         result("")
     limits = {"max_tokens": max_tokens, "context": loaded.context_length}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -162,7 +163,7 @@ class EmbeddingModel(Model):
             )
         return vectors
 
-    def chat_tokens(self, messages: Sequence[Message]) -> NoReturn:
+    def chat_tokens(self, messages: Sequence[Message], *, now: date | None = None) -> NoReturn:
         """It has no conversations: a UsageError."""
         raise self._makes_no_text()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -232,14 +233,29 @@ class Model:
 
     @overload
     def chat(
-        self, messages: Sequence[Message], *, stream: Literal[False] = False, **options: Any
+        self,
+        messages: Sequence[Message],
+        *,
+        stream: Literal[False] = False,
+        now: date | None = None,
+        **options: Any,
     ) -> str: ...
     @overload
     def chat(
-        self, messages: Sequence[Message], *, stream: Literal[True], **options: Any
+        self,
+        messages: Sequence[Message],
+        *,
+        stream: Literal[True],
+        now: date | None = None,
+        **options: Any,
     ) -> Iterator[str]: ...
     def chat(
-        self, messages: Sequence[Message], *, stream: bool = False, **options: Any
+        self,
+        messages: Sequence[Message],
+        *,
+        stream: bool = False,
+        now: date | None = None,
+        **options: Any,
     ) -> str | Iterator[str]:
         """Answer a conversation.
 
@@ -247,6 +263,8 @@ class Model:
         ----------
         messages : sequence of mappings
             Each with `role` ("system", "user", "assistant") and `content`.
+        now : date or datetime, optional
+            As for `chat_tokens`.
         stream, **options
             As for `generate`.
 
@@ -257,24 +275,33 @@ class Model:
         ContextOverflow, SessionMismatch, UsageError
             As for `generate`.
         """
-        return self._answer(self.chat_tokens(messages), stream, options)
+        return self._answer(self.chat_tokens(messages, now=now), stream, options)
 
-    def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
+    def chat_tokens(self, messages: Sequence[Message], *, now: date | None = None) -> list[int]:
         """The token ids of a conversation, up to where the assistant's answer begins.
+
+        Parameters
+        ----------
+        messages : sequence of mappings
+            As for `chat`.
+        now : date or datetime, optional
+            The day that the chat template may tell the model (`strftime_now`); the same day, the
+            same tokens, whenever that is asked for. Without it a template has no date to tell.
 
         Raises
         ------
         TemplateError
             The model has no chat template, or it refuses the conversation.
         UsageError
-            A message spells out a control token: it could pass for another speaker's turn.
+            A message spells out a control token: it could pass for another speaker's turn. Or
+            `now` is no date.
         """
         tokenizer = self.tokenizer
         if self.chat_template is None:
             raise TemplateError(
                 f"{self.path}: has no chat template", hint="Write the prompt out: `generate`."
             )
-        text = self.chat_template.render(messages)
+        text = self.chat_template.render(messages, now=now)
         for number, message in enumerate(messages, start=1):
             content = message.get("content")
             forged = tokenizer.control_in(content) if isinstance(content, str) else None

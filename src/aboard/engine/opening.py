@@ -8,6 +8,7 @@ saved is refused for it, not misused.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,10 @@ _CONTINUATIONS = (
 )
 
 
-def chat_opening(model: Model, system: str) -> list[int]:
+def chat_opening(model: Model, system: str, now: date | None = None) -> list[int]:
     """The tokens with which every conversation under the instructions `system` begins.
+
+    `now` is the day that the template may tell.
 
     Raises
     ------
@@ -40,7 +43,8 @@ def chat_opening(model: Model, system: str) -> list[int]:
     """
     return common_opening(
         model.chat_tokens(
-            [{"role": "system", "content": system}, {"role": "user", "content": continuation}]
+            [{"role": "system", "content": system}, {"role": "user", "content": continuation}],
+            now=now,
         )
         for continuation in _CONTINUATIONS
     )

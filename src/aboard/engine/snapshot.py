@@ -163,7 +163,8 @@ def require_prefix(session: Session, prompt: Sequence[int], path: str | Path) ->
         raise SessionMismatch(
             f"{path}: holds the state of {len(held)} tokens, but the prompt {found} after {same} "
             "of them",
-            hint="It belongs to another prompt: give the text it was made of, or make it anew.",
+            hint="It belongs to another prompt, or to that of another day: give the text and the "
+            "date it was made of, or make it anew.",
         )
 
 
