@@ -18,18 +18,24 @@ from checkpoint.random_texts import random_texts
 from checkpoint.vocabularies import golden
 
 TEXTS = [*golden("texts")["texts"], *random_texts(300, seed=5)]
+IDENTITY = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False}
+NO_SPACES = {**IDENTITY, "add_dummy_prefix": False}
 SHAPES: dict[str, dict[str, object]] = {
-    "llama2": {"normalization_rule_name": "identity", "remove_extra_whitespaces": False},
+    "llama2": IDENTITY,
     "default": {},
     "case-folded": {"normalization_rule_name": "nmt_nfkc_cf", "byte_fallback": False},
-    "gemma": {
-        "normalization_rule_name": "identity",
-        "remove_extra_whitespaces": False,
-        "add_dummy_prefix": False,
-        "user_defined_symbols": ["▁▁", "▁▁▁", "<h1>", "é日"],
-    },
+    "gemma": {**NO_SPACES, "user_defined_symbols": ["▁▁", "▁▁▁", "<h1>", "é日"]},
     "charsmap": {"normalization_rule_name": "nfkc", "remove_extra_whitespaces": False},
     "single-spaces": {"normalization_rule_name": "identity", "add_dummy_prefix": False},
+    "unigram": {"model_type": "unigram"},
+    "unigram-unknown": {"model_type": "unigram", "byte_fallback": False},
+    "unigram-llama2": {"model_type": "unigram", **IDENTITY},
+    "unigram-spaces": {
+        "model_type": "unigram",
+        **NO_SPACES,
+        "allow_whitespace_only_pieces": True,
+        "max_sentencepiece_length": 24,
+    },
 }
 
 
@@ -46,6 +52,7 @@ def trained(**options: object) -> bytes:
             "character_coverage": 0.98,
             "num_threads": 1,
             "minloglevel": 2,
+            "hard_vocab_limit": False,
             **options,
         }
     )
@@ -87,6 +94,62 @@ def test_texts_are_those_of_the_library(shape: str, tmp_path: Path) -> None:
         stream = ours.stream(skip_special=False)
         pieces = [stream.push(token_id) for token_id in ids] + [stream.finish()]
         assert "".join(pieces) == theirs.decode(ids), text
+
+
+def test_of_cuts_that_are_as_likely_the_librarys_is_taken(tmp_path: Path) -> None:
+    content = model_of("unigram-spaces")
+    theirs = sentencepiece.SentencePieceProcessor(model_proto=content)
+    ours = Tokenizer.from_gguf(tokenizer_metadata(folder_of(tmp_path, content), 700))
+
+    for text in (c * n for c in ("\n", " ", "e", "es", " the", "a ") for n in range(1, 120)):
+        assert ours.encode(text, add_special=False) == theirs.encode(text), text
+
+
+def test_unigram_entries_are_those_of_llama_cpps_converter(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, model_of("unigram"), eos_token="</s>")
+
+    found = tokenizer_metadata(folder, 700)
+
+    names = ("model", "pre", "add_space_prefix", "remove_extra_whitespaces", "unknown_token_id")
+    assert [found[f"tokenizer.ggml.{name}"] for name in names] == ["t5", "default", True, True, 0]
+    assert found["tokenizer.ggml.precompiled_charsmap"].size > 100_000  # type: ignore[attr-defined]
+
+
+def test_a_unigram_model_of_a_class_with_ids_of_its_own_is_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, model_of("unigram"), tokenizer_class="XLMRobertaTokenizer")
+
+    with pytest.raises(TokenizerError, match="tokenizer_class is 'XLMRobertaTokenizer', expected"):
+        tokenizer_metadata(folder, 700)
+
+
+def test_no_text_becomes_an_unused_piece(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, model_of("unigram-llama2"))
+    found = tokenizer_metadata(folder, 800)
+    found["tokenizer.ggml.tokens"][-1] = "zqx"  # type: ignore[index]
+
+    ours = Tokenizer.from_gguf(found)
+
+    assert 799 not in ours.encode("zqx")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unknown_token_id": None}, "unknown_token_id is missing, which a Unigram model needs"),
+        ({"scores": None}, "scores is missing"),
+        ({"tokens": ["a" * 300], "token_type": [1], "scores": [0.0]}, "has 300 characters"),
+        ({"tokens": ["a"], "token_type": [3], "scores": [0.0]}, "has no ordinary piece"),
+        ({"normalizer.x": 1}, "doesn't know what it does"),
+    ],
+)
+def test_a_file_with_a_faulty_unigram_model_is_refused(
+    changes: dict[str, object], message: str
+) -> None:
+    entries = {"model": "t5", "tokens": ["<unk>", "a"], "token_type": [2, 1], "scores": [0.0, -1.0]}
+    entries |= {"unknown_token_id": 0, "add_eos_token": False} | changes
+
+    with pytest.raises(TokenizerError, match=message):
+        Tokenizer.from_gguf({f"tokenizer.ggml.{k}": v for k, v in entries.items() if v is not None})
 
 
 def test_the_pieces_are_those_of_the_library() -> None:
@@ -131,16 +194,19 @@ def test_the_config_says_what_goes_around_a_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model_type": "unigram"}, "is a Unigram model, expected BPE"),
-        ({"model_type": "char"}, "is a character model, expected BPE"),
+        ({"model_type": "char"}, "is a character model, expected BPE or Unigram"),
         ({"treat_whitespace_as_suffix": True}, "has treat_whitespace_as_suffix"),
         ({"user_defined_symbols": ["<b>"]}, "has user-defined pieces besides add_dummy_prefix"),
+        (
+            {"model_type": "unigram", "user_defined_symbols": ["<b>"], **NO_SPACES},
+            "has user-defined pieces in a Unigram model",
+        ),
     ],
 )
 def test_what_gguf_cannot_say_exactly_is_refused(
     tmp_path: Path, options: dict[str, object], message: str
 ) -> None:
-    folder = folder_of(tmp_path, trained(**options, hard_vocab_limit=False))
+    folder = folder_of(tmp_path, trained(**options))
 
     with pytest.raises(TokenizerError, match=rf"tokenizer\.model: {message}"):
         tokenizer_metadata(folder, 800)

@@ -27,6 +27,11 @@ from aboard.errors import TokenizerError
 
 _log = logging.getLogger(__name__)
 
+# With these a tokenizer.model's own ids hold; XLMRobertaTokenizer, say, shifts them by one.
+_PLAIN_CLASSES = (
+    *("LlamaTokenizer", "LlamaTokenizerFast", "GemmaTokenizer", "GemmaTokenizerFast"),
+    *("PreTrainedTokenizerFast", "TokenizersBackend"),
+)
 _OTHERS = ("tekken.json", "vocab.json", "tiktoken.model", "spiece.model")
 
 
@@ -86,17 +91,30 @@ def _of_sentencepiece(files: Folder, n_vocabulary: int) -> dict[str, object]:
     where = str(files.path / "tokenizer.model")
     model = read_sentencepiece(files.read("tokenizer.model", MAX_MODEL_BYTES), where)
     added = list(added_elsewhere(files))
+    config = files.json("tokenizer_config.json")
+    if model.kind == "Unigram":
+        _check_class(config)
     entries = sentencepiece_entries(model, added, n_vocabulary, where)
     ids = {piece.text: i for i, piece in enumerate(model.pieces)}
     ids |= {token.content: token.token_id for token in added if token.token_id < n_vocabulary}
     bos_id, eos_id = model.roles.get("bos"), model.roles.get("eos")
     texts = role_texts(files)
-    config = files.json("tokenizer_config.json")
     template = Template(
         first=ids.get(texts.get("bos", ""), bos_id) if config.flag("add_bos_token", True) else None,
         last=ids.get(texts.get("eos", ""), eos_id) if config.flag("add_eos_token") else None,
     )
     return entries | role_entries(files, ids.get, template, n_vocabulary, model.roles)
+
+
+def _check_class(config: Fields) -> None:
+    """Refuse the classes of transformers that number or frame the pieces in ways of their own."""
+    kind = config.optional_text("tokenizer_class")
+    if kind is not None and kind not in _PLAIN_CLASSES:
+        raise TokenizerError(
+            f"{config.where}: tokenizer_class is {kind[:40]!r}, expected {_PLAIN_CLASSES[0]} beside "
+            "a Unigram tokenizer.model",
+            hint="Save the tokenizer as tokenizer.json with transformers and import that.",
+        )
 
 
 def _scores(files: Folder, found: TokenizerJson) -> dict[int, float] | None:

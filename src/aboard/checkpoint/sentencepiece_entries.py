@@ -51,7 +51,7 @@ def sentencepiece_entries(
         kind = added_kind(token)
         text = token.content.replace(SPACE, " ") if kind == USER_DEFINED else token.content
         tokens.put(token.token_id, text, kind, ADDED_SCORE)
-    entries = tokens.entries("llama", with_scores=True)
+    entries = tokens.entries("t5" if model.kind == "Unigram" else "llama", with_scores=True)
     entries |= {f"{PREFIX}pre": "default", f"{PREFIX}add_space_prefix": model.adds_space}
     if model.removes_extra_spaces:
         entries[f"{PREFIX}remove_extra_whitespaces"] = True

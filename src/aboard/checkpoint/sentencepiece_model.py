@@ -19,6 +19,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _KINDS = {1: "NORMAL", 2: "UNKNOWN", 3: "CONTROL", 4: "USER_DEFINED", 5: "UNUSED", 6: "BYTE"}
 _MODELS = {1: "Unigram", 2: "BPE", 3: "word", 4: "character"}
 _DAMAGED = "The file is damaged: get it again."
+_SAVE = "Save the tokenizer as tokenizer.json with transformers and import that."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,11 @@ class Piece:
 class SentencePieceModel:
     """What a tokenizer.model says.
 
-    `charsmap`: SentencePiece's table of replaced characters, empty where it replaces none.
-    `roles`: 'bos', 'eos', 'unk' and 'pad' -> id, of those there are.
+    `kind`: 'BPE' or 'Unigram'. `charsmap`: SentencePiece's table of replaced characters, empty
+    where it replaces none. `roles`: 'bos', 'eos', 'unk' and 'pad' -> id, of those there are.
     """
 
+    kind: str
     pieces: tuple[Piece, ...]
     adds_space: bool
     removes_extra_spaces: bool
@@ -54,7 +56,7 @@ def read_sentencepiece(content: bytes, where: str) -> SentencePieceModel:
         It is damaged, or of a kind that Aboard can't encode by exactly.
     """
     pieces: list[Piece] = []
-    trainer: dict[int, Any] = {}
+    trainer: dict[int, Any] | None = None
     normalizer: dict[int, Any] = {}
     for number, value in _fields(content, where):
         if number == 1:
@@ -62,25 +64,28 @@ def read_sentencepiece(content: bytes, where: str) -> SentencePieceModel:
                 raise TokenizerError(f"{where}: has more than {MAX_PIECES} pieces")
             name = f"{where}: piece {len(pieces)}"
             pieces.append(_piece(dict(_fields(_as_bytes(value, name), name)), name))
-        elif number in (2, 3):
-            target = trainer if number == 2 else normalizer
-            target.update(_fields(_as_bytes(value, where), where))
+        elif number == 2:
+            trainer = {**(trainer or {}), **dict(_fields(_as_bytes(value, where), where))}
+        elif number == 3:
+            normalizer.update(_fields(_as_bytes(value, where), where))
+    if trainer is None:
+        raise TokenizerError(f"{where}: ends behind {len(pieces)} pieces", hint=_DAMAGED)
     model = _number(trainer, 3, 1, where)
-    if model != 2:
-        raise TokenizerError(
-            f"{where}: is a {_MODELS.get(model, model)} model, expected BPE",
-            hint="Save the tokenizer as tokenizer.json with transformers and import that.",
-        )
+    kind = _MODELS.get(model, str(model))
+    if kind not in ("BPE", "Unigram"):
+        raise TokenizerError(f"{where}: is a {kind} model, expected BPE or Unigram", hint=_SAVE)
     if _number(trainer, 24, 0, where):
         raise _unsupported(where, "treat_whitespace_as_suffix")
     if not _number(normalizer, 5, 1, where):
         raise _unsupported(where, "escape_whitespaces = false")
     adds_space = bool(_number(normalizer, 3, 1, where))
     removes = bool(_number(normalizer, 4, 1, where))
-    _check_pieces(pieces, where, whole_text=adds_space or removes)
     roles = {"unk": (40, 0), "bos": (41, 1), "eos": (42, 2), "pad": (43, -1)}
     ids = {name: _number(trainer, *place, where) for name, place in roles.items()}
+    _check_pieces(pieces, ids["unk"], where)
+    _check_kinds(pieces, kind, where, whole_text=adds_space or removes)
     return SentencePieceModel(
+        kind=kind,
         pieces=tuple(pieces),
         adds_space=adds_space,
         removes_extra_spaces=removes,
@@ -89,15 +94,37 @@ def read_sentencepiece(content: bytes, where: str) -> SentencePieceModel:
     )
 
 
-def _check_pieces(pieces: list[Piece], where: str, *, whole_text: bool) -> None:
-    """`whole_text`: spaces are treated otherwise at the start of a text than within."""
+def _check_pieces(pieces: list[Piece], unknown_id: int, where: str) -> None:
+    """Refuse a piece that is there twice, and another unknown one than the one there must be."""
     if not pieces:
         raise TokenizerError(f"{where}: has no pieces", hint=_DAMAGED)
-    kinds = {piece.kind for piece in pieces}
-    if 5 in kinds:  # SentencePiece merges up to such a piece and then takes it apart again
+    ids: dict[str, int] = {}
+    for i, piece in enumerate(pieces):
+        first = ids.setdefault(piece.text, i)
+        if first != i:
+            raise TokenizerError(
+                f"{where}: pieces {first} and {i} are both {piece.text[:40]!r}", hint=_DAMAGED
+            )
+    unknown = [i for i, piece in enumerate(pieces) if _KINDS[piece.kind] == "UNKNOWN"]
+    if unknown != [unknown_id]:
+        raise TokenizerError(
+            f"{where}: the unknown pieces are {str(unknown[:4])[1:-1] or 'none'}, expected "
+            f"{unknown_id} alone, which unk_id names",
+            hint=_DAMAGED,
+        )
+
+
+def _check_kinds(pieces: list[Piece], kind: str, where: str, *, whole_text: bool) -> None:
+    """`whole_text`: spaces are treated otherwise at the start of a text than within."""
+    kinds = {_KINDS[piece.kind] for piece in pieces}
+    if kind == "BPE" and "UNUSED" in kinds:  # it merges up to such a piece, then takes it apart
         raise _unsupported(where, "unused pieces")
-    if 4 in kinds and whole_text:  # to us each stretch between special tokens is a text
+    if "USER_DEFINED" not in kinds:
+        return
+    if whole_text:  # to us each stretch between special tokens is a text
         raise _unsupported(where, "user-defined pieces besides add_dummy_prefix or the like")
+    if kind == "Unigram":  # to us special tokens come first, to it they are likely pieces
+        raise _unsupported(where, "user-defined pieces in a Unigram model")
 
 
 def _piece(fields: dict[int, Any], where: str) -> Piece:
@@ -179,5 +206,5 @@ def _cut(where: str, at: int) -> TokenizerError:
 def _unsupported(where: str, what: str) -> TokenizerError:
     return TokenizerError(
         f"{where}: has {what}, and a GGUF file can't say that exactly",
-        hint="Save the tokenizer as tokenizer.json with transformers and import that.",
+        hint=_SAVE,
     )

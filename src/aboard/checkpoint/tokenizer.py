@@ -1,8 +1,8 @@
 """Text to token ids and back, as a GGUF file's `tokenizer.ggml.*` metadata says.
 
-Three models of tokens are known: byte-level BPE ('gpt2', words cut by the `tokenizers` library),
-SentencePiece BPE ('llama') and WordPiece ('bert'). A file that holds a whole tokenizer.json is
-encoded as that says. What the metadata says and Aboard doesn't know is refused.
+Four models of tokens are known: byte-level BPE ('gpt2', words cut by the `tokenizers` library),
+SentencePiece's BPE ('llama') and Unigram ('t5'), and WordPiece ('bert'). A file that holds a whole
+tokenizer.json is encoded as that says. What the metadata says and Aboard doesn't know is refused.
 """
 
 from __future__ import annotations
@@ -253,6 +253,10 @@ def _encoder(
         from aboard.checkpoint.tokenizer_characters import CharacterEncoder
 
         return SegmentEncoder(known, CharacterEncoder(known), known.strips_right or frozenset())
+    if known.model == "t5":
+        from aboard.checkpoint.tokenizer_unigram import UnigramEncoder
+
+        return SegmentEncoder(known, UnigramEncoder(known), frozenset())
     from aboard.checkpoint.tokenizer_spm import SentencePieceEncoder
 
     return SegmentEncoder(known, SentencePieceEncoder(known), _strip_after(known, metadata))

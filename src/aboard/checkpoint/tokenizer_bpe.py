@@ -88,7 +88,7 @@ class ByteLevelEncoder:
             )
         ids: list[int] = []
         for word, _ in self._pre_tokenizer.pre_tokenize_str(text):
-            ids += self._words.ids(word)
+            ids += self._words.found(word)
         return ids
 
     def _find(self, text: str) -> int | None:

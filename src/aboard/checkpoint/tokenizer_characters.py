@@ -64,7 +64,7 @@ class CharacterEncoder:
             text = SPACE + text
         ids: list[int] = []
         for word in self._cut.split(text):
-            ids += self._words.ids(word)
+            ids += self._words.found(word)
         return ids
 
     def _find(self, text: str) -> int | None:

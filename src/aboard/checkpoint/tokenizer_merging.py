@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from typing import Generic, TypeVar
+
+Found = TypeVar("Found")
 
 
 def merge(word: str, priority: Callable[[str, str], float | None]) -> list[str]:
@@ -56,22 +59,23 @@ def merge(word: str, priority: Callable[[str, str], float | None]) -> list[str]:
     return symbols
 
 
-class WordCache:
-    """The ids of words that came before; bounded, so that no text can fill the memory."""
+class WordCache(Generic[Found]):
+    """What was found for words that came before; bounded, so that no text can fill the memory."""
 
     MAX_WORDS, MAX_CHARS = 16_384, 48
 
-    def __init__(self, encode: Callable[[str], list[int]]) -> None:
+    def __init__(self, encode: Callable[[str], Found], max_words: int = MAX_WORDS) -> None:
         self._encode = encode
-        self._found: dict[str, list[int]] = {}
+        self._max_words = max_words
+        self._found: dict[str, Found] = {}
 
-    def ids(self, word: str) -> list[int]:
+    def found(self, word: str) -> Found:
         """What `encode` gives for `word`."""
         found = self._found.get(word)
         if found is None:
             found = self._encode(word)
             if len(word) <= self.MAX_CHARS:
-                if len(self._found) >= self.MAX_WORDS:
+                if len(self._found) >= self._max_words:
                     self._found.clear()
                 self._found[word] = found
         return found

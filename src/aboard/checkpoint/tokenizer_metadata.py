@@ -51,10 +51,11 @@ END_OF_TURN = (
 _END_IF_CONTROL = "</s>"
 
 MAX_SPECIAL_CHARS = 256
-_MODELS = ("gpt2", "llama", "gemma4", "bert")
+_MODELS = ("gpt2", "llama", "t5", "gemma4", "bert")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>\Z")
 _UNDERSTOOD_BY = {
     "llama": ("remove_extra_whitespaces", "precompiled_charsmap"),
+    "t5": ("remove_extra_whitespaces", "precompiled_charsmap"),
     "bert": ("add_sep_token", "normalizer.lowercase", "normalizer.strip_accents"),
 }
 
@@ -106,11 +107,11 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     """
     fields = TokenizerFields(metadata)
     model, embedded = fields.text("model"), fields.other_text(EMBEDDED)
-    if model not in _MODELS and not (embedded and model == "t5"):
+    if model not in _MODELS:
         raise TokenizerError(
             f"tokenizer model {model!r} is not supported: expected {', '.join(map(repr, _MODELS))}",
-            hint="Aboard reads byte-level BPE ('gpt2'), SentencePiece BPE ('llama'), BPE over "
-            "characters ('gemma4') and WordPiece ('bert').",
+            hint="Aboard reads byte-level BPE ('gpt2'), SentencePiece's BPE ('llama') "
+            "and Unigram ('t5'), BPE over characters ('gemma4') and WordPiece ('bert').",
         )
     spaces = fields.other_text(SPACES) if model == "llama" and embedded is None else None
     spaces = "never" if model == "gemma4" and embedded is None else spaces
@@ -120,7 +121,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
             hint="The model needs a newer Aboard.",
         )
     by_merges = embedded is None and (model == "gpt2" or spaces is not None)
-    by_scores = embedded is None and model == "llama" and not by_merges
+    by_scores = embedded is None and model in ("llama", "t5") and not by_merges
     if embedded is None:
         fields.refuse_unknown_switches(_UNDERSTOOD_BY.get(model, ()) if not by_merges else ())
     tokens = fields.strings("tokens")
@@ -136,7 +137,7 @@ def read_tokenizer_metadata(metadata: Mapping[str, object]) -> TokenizerMetadata
     scores = fields.array("scores", "fiu", len(tokens))
     if scores is not None and not np.isfinite(scores).all():
         raise TokenizerError(f"{PREFIX}scores holds NaN or infinity", hint=CONVERT_AGAIN)
-    if model == "llama" and scores is None:
+    if (model == "llama" or by_scores) and scores is None:
         raise fields.missing("scores")
     roles = {
         name: fields.token_id(f"{name}_token_id", len(tokens))
@@ -242,6 +243,8 @@ def _index(tokens: StringArray) -> StringIndex:
 def _adds(fields: TokenizerFields, key: str, model: str) -> bool | None:
     """Whether a token stands around every text; None where the file is silent."""
     stated = fields.flag(key)
+    if model == "t5" and stated is None:  # as llama.cpp takes it
+        return key == "add_eos_token"
     return True if model == "bert" else stated
 
 

@@ -28,6 +28,7 @@ class SentencePieceEncoder:
 
     adds_bos = True
     spaces_after_special = True
+    space_by_default = True  # before a text, where the file is silent
 
     def __init__(self, meta: TokenizerMetadata) -> None:
         if meta.pre not in (None, "default"):
@@ -43,7 +44,9 @@ class SentencePieceEncoder:
         self._byte_ids = meta.byte_ids
         self._byte_of = {token_id: byte for byte, token_id in meta.byte_ids.items()}
         self._unknown_id = meta.unknown_id
-        self.adds_space = meta.add_space_prefix is not False
+        self.adds_space = (
+            self.space_by_default if meta.add_space_prefix is None else meta.add_space_prefix
+        )
         self._removes = meta.removes_extra_spaces
         self._normalizer = None
         if meta.charsmap or self._removes:
@@ -73,14 +76,16 @@ class SentencePieceEncoder:
                 return []
         if self.adds_space:
             text = SPACE + text
-        ids: list[int] = []
-        for word in self._cut.split(text):
-            ids += self._words.ids(word)
+        ids = self._ids(self._cut.split(text))
         if self._byte_ids or self._unknown_id not in ids:
             return ids
         # Of unknown characters in a row SentencePiece makes one token.
         before = [None, *ids[:-1]]
         return [i for i, j in zip(ids, before, strict=True) if i != self._unknown_id or i != j]
+
+    def _ids(self, words: list[str]) -> list[int]:
+        """The ids of a text that was cut where no token lies across."""
+        return [token_id for word in words for token_id in self._words.found(word)]
 
     def _normalized(self, text: str) -> str:
         assert self._normalizer is not None
