@@ -193,9 +193,9 @@ def test_an_added_token_with_an_id_that_it_does_not_get_is_refused(tmp_path: Pat
 
 
 def test_a_folder_without_a_tokenizer_says_what_it_has(tmp_path: Path) -> None:
-    (tmp_path / "tekken.json").write_text("{}")
+    (tmp_path / "spiece.model").write_text("{}")
 
-    with pytest.raises(TokenizerError, match=r"has only tekken\.json, expected tokenizer\.json"):
+    with pytest.raises(TokenizerError, match=r"has only spiece\.model, expected tokenizer\.json"):
         tokenizer_metadata(tmp_path, 10)
 
 
