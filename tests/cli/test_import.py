@@ -124,3 +124,16 @@ def test_the_python_of_the_page_runs(shell: dict[str, str], tmp_path: Path) -> N
 
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout == "llama 138048 {'F16': 23, 'F32': 7}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["", "-o", "out.gguf"], "the source has an empty name"), ([".", "-o", ""], "the output has")],
+)
+def test_an_empty_name_is_not_the_folder_one_is_in(
+    call, arguments: list[str], message: str
+) -> None:
+    outcome = call("import", *arguments)
+
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr

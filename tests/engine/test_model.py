@@ -10,6 +10,7 @@ from aboard.engine import Model, Sampling, load
 from aboard.errors import (
     AboardError,
     CheckpointError,
+    ConfigError,
     ContextOverflow,
     TemplateError,
     TokenizerError,
@@ -371,3 +372,20 @@ def test_the_longest_context_that_a_file_may_state_costs_nothing_until_used(
 
     with loaded.session() as session:
         assert session.prefill([1, 2, 3]).shape == (259,)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error"),
+    [
+        ({"tokenizer.ggml.tokens": ["a"] * 259}, TokenizerError),
+        ({"tokenizer.chat_template": 5}, TemplateError),
+        ({"llama.block_count": 0}, ConfigError),
+    ],
+)
+def test_what_is_wrong_with_metadata_is_told_with_the_name_of_the_file(
+    metadata: dict[str, object], error: type[AboardError], tmp_path: Path
+) -> None:
+    file = made(tmp_path / "tiny.gguf", metadata=metadata)
+
+    with pytest.raises(error, match=rf"^{file}: "):
+        load(file, threads=1)

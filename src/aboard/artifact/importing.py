@@ -27,7 +27,13 @@ from aboard.artifact.types import TAPS, checked_type, size_label, type_entries
 from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.foreign import PICKLED_SUFFIXES, pickled
 from aboard.checkpoint.tensor_files import TensorFiles
-from aboard.errors import ArtifactError, CheckpointError, MalformedFile, UnsupportedFile
+from aboard.errors import (
+    ArtifactError,
+    CheckpointError,
+    MalformedFile,
+    UnsupportedFile,
+    UsageError,
+)
 from aboard.models import describe_model
 from aboard.progress import Progress, silent
 
@@ -105,6 +111,8 @@ def import_checkpoint(
     UsageError
         The type is unknown.
     """
+    if not str(source) or not str(out):  # as a Path it would be the folder one is in
+        raise UsageError(f"the {'output' if str(source) else 'source'} has an empty name")
     source, out = Path(source), Path(out)
     wanted = checked_type(type)
     _require_other_place(source, out)

@@ -22,6 +22,8 @@ MAX_VALUES = 1 << 20
 # One character beyond ASCII makes a text take up to four bytes for each of its characters.
 MAX_RICH_BYTES = 8 << 20
 
+MAX_DIGITS = 640  # to read a number takes time by the square of its length
+
 
 class RepeatedKey(ValueError):
     """A key stands twice in one object."""
@@ -106,7 +108,11 @@ def parse_json(
         raise MalformedFile(f"{where} is not UTF-8 text, at byte {error.start}") from None
     try:
         return json.loads(
-            text, object_pairs_hook=mapping, parse_constant=_constant, parse_float=_number
+            text,
+            object_pairs_hook=mapping,
+            parse_constant=_constant,
+            parse_float=_number,
+            parse_int=_integer,
         )
     except RecursionError:
         raise MalformedFile(f"{where} nests values too deeply") from None
@@ -119,6 +125,12 @@ def parse_json(
 
 def _constant(name: str) -> object:
     raise ValueError(f"holds {name}, which is no JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:  # Python's own limit can be set by the environment
+        raise ValueError(f"holds a number of {len(digits)} digits, expected at most {MAX_DIGITS}")
+    return int(digits)
 
 
 def _number(digits: str) -> float:

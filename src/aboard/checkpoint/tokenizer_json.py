@@ -183,9 +183,20 @@ def _vocabulary(model: Fields) -> dict[str, int]:
         raise model.wrong("vocab", "an object")
     if not set(map(type, vocab.values())) <= {int}:
         raise model.wrong("vocab", "an object of ids")
-    ids = set(vocab.values())
-    if len(ids) != len(vocab) or min(ids, default=0) < 0 or max(ids, default=0) >= 1 << 31:
-        raise model.wrong("vocab", "an object of ids from 0 to 2147483647, each given once")
+    texts = {token_id: text for text, token_id in vocab.items()}
+    if min(texts, default=0) < 0 or max(texts, default=0) >= 1 << 31:
+        text = next(text for text, i in vocab.items() if not 0 <= i < 1 << 31)
+        raise TokenizerError(
+            f"{model.where}: vocab gives {text[:40]!r} the id {vocab[text]}, expected 0 to "
+            "2147483647",
+            hint=_DAMAGED,
+        )
+    if len(texts) < len(vocab):
+        text, i = next((text, i) for text, i in vocab.items() if texts[i] != text)
+        raise TokenizerError(
+            f"{model.where}: vocab gives {text[:40]!r} and {texts[i][:40]!r} the same id, {i}",
+            hint=_DAMAGED,
+        )
     unknown = model.optional_text("unk_token")
     if unknown is not None and unknown not in vocab:
         raise model.wrong("unk_token", "a token of vocab")

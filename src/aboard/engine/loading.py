@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from aboard.checkpoint.gguf import open_gguf
@@ -12,7 +14,7 @@ from aboard.engine.embedding import EmbeddingModel
 from aboard.engine.model import Model
 from aboard.engine.prefix import PREFIX_CACHE_BYTES, PrefixCache
 from aboard.engine.weights import load_weights
-from aboard.errors import UsageError
+from aboard.errors import ConfigError, TemplateError, TokenizerError, UsageError
 from aboard.models import DecoderModel, EncoderModel, describe_model
 
 
@@ -73,7 +75,11 @@ def load(
     use_isa_of_environment()
     # The tokenizer is built while the weights are read: it needs one thread, and it is made before
     # the weights are all there, so that its scratch memory doesn't add to the peak.
-    with open_gguf(path) as file, ThreadPoolExecutor(1, "aboard-load") as beside:
+    with (
+        open_gguf(path) as file,
+        _errors_named(path),
+        ThreadPoolExecutor(1, "aboard-load") as beside,
+    ):
         config = describe_model(file.metadata, frozenset(file.tensors))
         context_length = _checked_context(context, config)
         reading = beside.submit(load_weights, file, config, n_threads)
@@ -102,6 +108,15 @@ def load(
         prefix_cache,
         kv,
     )
+
+
+@contextmanager
+def _errors_named(path: str | Path) -> Iterator[None]:
+    """Name the file where what reads its metadata finds fault with it."""
+    try:
+        yield
+    except (ConfigError, TemplateError, TokenizerError) as error:
+        raise type(error)(f"{path}: {error}", hint=error.hint) from None
 
 
 def _checked_kv(kv: str, activations: str) -> str:
