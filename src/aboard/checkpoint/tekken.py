@@ -54,6 +54,8 @@ def tekken_json(folder: Folder) -> tuple[Fields, dict[str, int]]:
     special = _special_tokens(found, config)
     n_ranked = config.number("default_vocab_size") - len(special)
     ranks = _ranks(found, n_ranked)
+    found = Fields({}, found.where)  # its objects take ten times the room of what is needed of them
+    del config
     letters = letter_of_byte()
     spelled = ["".join(letters[ord(byte)] for byte in token) for token in ranks]
     if both := sorted(set(special) & set(spelled)):
@@ -61,8 +63,10 @@ def tekken_json(folder: Folder) -> tuple[Fields, dict[str, int]]:
             f"{found.where}: {both[0][:40]!r} is a special token and an ordinary one", hint=_DAMAGED
         )
     ids = {text: token_id for token_id, text in enumerate((*special, *spelled))}
+    own = {text: text for text in ids}  # one string for all that spell the same
     merges = [
-        ["".join(letters[ord(byte)] for byte in half) for half in pair] for pair in _merges(ranks)
+        tuple(own["".join(letters[ord(byte)] for byte in half)] for half in pair)
+        for pair in _merges(ranks)
     ]
     roles = {role: ids[text] for role, text in _ROLES.items() if text in special}
     return Fields(_document(ids, merges, special), found.where), roles
@@ -151,7 +155,9 @@ def _merges(ranks: dict[str, int]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _document(ids: dict[str, int], merges: list[list[str]], special: list[str]) -> dict[str, Any]:
+def _document(
+    ids: dict[str, int], merges: list[tuple[str, ...]], special: list[str]
+) -> dict[str, Any]:
     return {
         "added_tokens": [
             {"id": i, "content": text, "special": True, "normalized": False}
