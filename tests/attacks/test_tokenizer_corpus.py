@@ -9,11 +9,11 @@ from attacks.fuzz_targets import FUZZ, load
 
 EXAMINE = {
     name: load(f"fuzz_{name}").examine
-    for name in ("tokenizer", "template", "tokenizer_json", "sentencepiece")
+    for name in ("tokenizer", "template", "tokenizer_json", "sentencepiece", "vocabulary")
 }
 REFUSALS = (
     r"sound$|tokenizer|token |special token|the (?:model|chat template)|chat template|text is"
-    r"|pre-tokenizer|character |BOS|EOS|tojson|format:|strftime|/tokenizer\.|: |the table of"
+    r"|pre-tokenizer|character |BOS|EOS|tojson|format:|strftime|/(?:tokenizer|tekken|vocab|merges)|: |the table of"
 )
 INPUTS = sorted(
     path
