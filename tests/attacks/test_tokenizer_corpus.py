@@ -13,7 +13,8 @@ EXAMINE = {
 }
 REFUSALS = (
     r"sound$|tokenizer|token |special token|the (?:model|chat template)|chat template|text is"
-    r"|pre-tokenizer|character |BOS|EOS|tojson|format:|strftime|/(?:tokenizer|tekken|vocab|merges)|: |the table of"
+    r"|pre-tokenizer|character |BOS|EOS|tojson|format:|strftime|: |the table of"
+    r"|/(?:tokenizer|tekken|vocab|merges)"
 )
 INPUTS = sorted(
     path
