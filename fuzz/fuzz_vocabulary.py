@@ -1,6 +1,6 @@
 """Does any tekken.json, or vocab.json with merges.txt, do else than give a tokenizer or be refused?
 
-A finding is any exception but TokenizerError and UsageError, a text that isn't that of its ids again,
+A finding is any exception but TokenizerError and UsageError, a text that is not that of its ids,
 more than two seconds of CPU time for one input, or memory beyond the limits. The input is choices
 that change sound files here and there. See README.md; the command is that of the GGUF reader with
 `vocabulary` for `gguf`, and no seeds or dictionary.
