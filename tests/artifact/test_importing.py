@@ -344,7 +344,7 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     (source / "tokenizer.json").unlink()
 
     with pytest.raises(
-        AboardError, match=r"expected tokenizer\.json, tokenizer\.model or vocab\.txt"
+        AboardError, match=r"expected tokenizer\.json, tokenizer\.model, tekken"
     ):
         imported(tmp_path, source)
 

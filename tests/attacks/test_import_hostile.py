@@ -118,7 +118,7 @@ def test_memory_stays_far_below_the_largest_tensor(tmp_path: Path, form: str) ->
         (b'{"model_type": "llama", "model_type": "llama"}', "'model_type' stands there twice"),
         (b'{"model_type": NaN}', "holds NaN"),
         (b'{"model_type": "\xff"}', "is not UTF-8"),
-        (b'{"model_type": 1' + b"0" * 5000 + b"}", "Exceeds the limit"),
+        (b'{"model_type": 1' + b"0" * 5000 + b"}", "holds a number of 500[01] digits"),
         (b'{"x": [' + b"1," * 1_200_000 + b"1]}", "more than 1048576 values"),
     ],
 )
