@@ -343,9 +343,7 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "model")
     (source / "tokenizer.json").unlink()
 
-    with pytest.raises(
-        AboardError, match=r"expected tokenizer\.json, tokenizer\.model, tekken"
-    ):
+    with pytest.raises(AboardError, match=r"expected tokenizer\.json, tokenizer\.model, tekken"):
         imported(tmp_path, source)
 
 
