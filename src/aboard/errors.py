@@ -23,6 +23,10 @@ A message says what was found, what was expected and where; `hint` says what to 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class AboardError(Exception):
     """Base of all errors that Aboard raises on purpose.
@@ -102,3 +106,14 @@ class PeerError(AboardError):
 
 class StoreError(AboardError):
     """A model can't be brought, found or verified."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Meanwhile, what is wrong with a file is told with `path`, unless its own message has that."""
+    try:
+        yield
+    except (CheckpointError, ConfigError, TokenizerError, TemplateError) as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}", hint=error.hint) from None

@@ -67,6 +67,7 @@ class DecoderConfig:
         self.head_dim = self._head_dim()
         self.tied = config.flag("tie_word_embeddings", False) if tied is None else tied
         self.rules: list[TensorRule] = []
+        self.heads: tuple[TensorRule, ...] = ()
         self.made: dict[str, Float32] = {}
         self.metadata: dict[str, object] = {}
         for key, value in {
@@ -196,6 +197,10 @@ class DecoderConfig:
         self.tensor(*norm, self.width, transform=self.norms)
         if not self.tied:
             self.tensor("output", "lm_head", self.n_vocabulary, self.width)
+        elif self.config.has("tie_word_embeddings") and not self.config.says("tie_word_embeddings"):
+            shape = (self.n_vocabulary, self.width)
+            source = Source("lm_head.weight", shape)
+            self.heads = (TensorRule("output.weight", (source,), shape),)
 
     def conversion(self) -> Conversion:
         """All that was collected; whatever the config has beside it is refused.
@@ -216,6 +221,7 @@ class DecoderConfig:
             tensors=tuple(self.rules),
             made=self.made,
             copies=tied,
+            heads=self.heads,
             unused=frozenset(unused),
         )
 
