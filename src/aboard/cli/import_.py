@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 def import_(
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="SOURCE",
             help="A Hugging Face folder (config.json, safetensors, tokenizer), or a GGUF file.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The new GGUF file.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="The new GGUF file.")],
     type: Annotated[
         str | None,
         typer.Option(
@@ -49,7 +49,7 @@ def import_(
     from aboard.cli.output import json_result, note, result
     from aboard.cli.progress import shown_on_stderr
 
-    with shown_on_stderr(source.name or str(source)) as progress:
+    with shown_on_stderr(Path(source).name or source) as progress:
         made = import_checkpoint(source, out, type=type, text_only=text_only, progress=progress)
     for each in made.notes:
         note(f"aboard: {each}")

@@ -12,7 +12,7 @@ from aboard.engine.embedding import EmbeddingModel
 from aboard.engine.model import Model
 from aboard.engine.prefix import PREFIX_CACHE_BYTES, PrefixCache
 from aboard.engine.weights import load_weights
-from aboard.errors import UsageError
+from aboard.errors import UsageError, naming
 from aboard.models import DecoderModel, EncoderModel, describe_model
 
 
@@ -74,7 +74,8 @@ def load(
     # The tokenizer is built while the weights are read: it needs one thread, and it is made before
     # the weights are all there, so that its scratch memory doesn't add to the peak.
     with open_gguf(path) as file, ThreadPoolExecutor(1, "aboard-load") as beside:
-        config = describe_model(file.metadata, frozenset(file.tensors))
+        with naming(file.path):
+            config = describe_model(file.metadata, frozenset(file.tensors))
         context_length = _checked_context(context, config)
         reading = beside.submit(load_weights, file, config, n_threads)
         # Imported here, while other threads read.
@@ -82,9 +83,10 @@ def load(
         from aboard.checkpoint.tokenizer import Tokenizer
 
         has_tokenizer = "tokenizer.ggml.model" in file.metadata
-        tokenizer = Tokenizer.from_gguf(file.metadata) if has_tokenizer else None
-        _native.release_free_memory()  # 6 of the 30 MiB that building a tokenizer takes
-        template = ChatTemplate.from_gguf(file.metadata)
+        with naming(file.path):
+            tokenizer = Tokenizer.from_gguf(file.metadata) if has_tokenizer else None
+            _native.release_free_memory()  # 6 of the 30 MiB that building a tokenizer takes
+            template = ChatTemplate.from_gguf(file.metadata)
         weights = reading.result()
     if isinstance(config, EncoderModel):
         floats = activations == "float32"
