@@ -1,4 +1,4 @@
-"""A guess in a loop of one's own changes no logits; what is none, or guesses nothing, is refused."""
+"""A guess in a loop of one's own changes no logits; what is none or guesses nothing is refused."""
 
 from pathlib import Path
 
