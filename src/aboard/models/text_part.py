@@ -44,6 +44,9 @@ def text_config(
         text.inherit("tie_word_embeddings", tied)
     else:
         text.assume(tie_word_embeddings=tied)
+    for name in ("dtype", "torch_dtype"):  # in which the whole model is computed
+        if config.says(name):
+            text.inherit(name, config.text(name, ""))
     config.ignore("vision_config", *of_images)
     config.finish()
     return text
