@@ -108,12 +108,18 @@ class StoreError(AboardError):
     """A model can't be brought, found or verified."""
 
 
+_ANOTHER = "Get the file again, or another version of it: Aboard doesn't run what it must guess at."
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Meanwhile, what is wrong with a file is told with `path`, unless its own message has that."""
+    """Meanwhile, what is wrong with a file is told with `path` and a hint, if it doesn't have them.
+
+    Where a model is described by its hyper-parameters alone, nobody knows the file's name.
+    """
     try:
         yield
     except (CheckpointError, ConfigError, TokenizerError, TemplateError) as error:
-        if str(path) in str(error):
-            raise
-        raise type(error)(f"{path}: {error}", hint=error.hint) from None
+        message = str(error)
+        named = message if str(path) in message else f"{path}: {message}"
+        raise type(error)(named, hint=error.hint or _ANOTHER) from None

@@ -5,7 +5,6 @@ An architecture's `convert` reads what is its own, then asks for the parts, laye
 
 from __future__ import annotations
 
-from aboard.errors import ConfigError
 from aboard.models.config import Config
 from aboard.models.conversion import (
     AdjacentPairs,
@@ -233,13 +232,11 @@ class DecoderConfig:
     def _head_dim(self) -> int:
         config = self.config
         if not config.has("head_dim") and self.width % self.n_query_heads:
-            raise ConfigError(
-                f"{config.where}: a hidden_size of {self.width} can't be shared by "
-                f"{self.n_query_heads} heads, and head_dim is missing"
+            raise config.contradiction(
+                f"a hidden_size of {self.width} can't be shared by {self.n_query_heads} heads, and "
+                "head_dim is missing"
             )
         found = config.integer("head_dim", self.width // self.n_query_heads)
         if found % 2 or found > 4096:
-            raise ConfigError(
-                f"{config.where}: head_dim is {found}, expected an even number up to 4096"
-            )
+            raise config.contradiction(f"head_dim is {found}, expected an even number up to 4096")
         return found
