@@ -63,7 +63,7 @@ def store_embedding_scale(decoder: DecoderConfig) -> None:
     dtype = config.text("dtype", config.text("torch_dtype", "float32"))
     scale = np.sqrt(np.array([[decoder.width]], np.float32))
     if dtype in _ROUNDED:
-        form = formats.by_name(_ROUNDED[dtype])
+        form = formats.encoder(_ROUNDED[dtype])
         rounded = form.decode(form.encode(scale).reshape(1, 1, form.BLOCK_BYTES))
         if rounded != scale:
             decoder.set("embedding_scale", float(rounded.item()))
