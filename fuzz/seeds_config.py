@@ -1,13 +1,18 @@
-"""Writes the configs from which fuzzing the reader of config.json starts.
+"""Writes the configs from which fuzzing the reader of config.json starts, of every model_type.
 
 python fuzz/seeds_config.py FOLDER
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-IMPORT = Path(__file__).parents[1] / "tests" / "golden" / "import"
+TESTS = Path(__file__).parents[1] / "tests"
+IMPORT = TESTS / "golden" / "import"
+sys.path.insert(0, str(TESTS))
+
+from tiny_encoders import TinyBert, bert_config  # noqa: E402
 
 
 def seeds() -> Iterator[bytes]:
@@ -15,6 +20,7 @@ def seeds() -> Iterator[bytes]:
     for file in ("families.json", "towers.json"):
         for config in json.loads((IMPORT / file).read_text()).values():
             yield json.dumps(config.get("config", config)).encode()
+    yield json.dumps(bert_config(TinyBert())).encode()
     for config in json.loads((IMPORT / "configs.json").read_text()).values():
         yield json.dumps(config).encode()
         old = {key: value for key, value in config.items() if key != "rope_parameters"}

@@ -4,8 +4,8 @@
 
 Builds the engine without Python for AArch64 (cross compiler, run by qemu-user), for AVX-512 and
 VNNI (their intrinsics in plain C++), for AVX-VNNI in its AVX-512 encoding where the CPU has that,
-with clang, and with sanitizers; replays tiny random models of every format and, if given, the demo
-model; compares every logit with this machine's.
+with clang, and with sanitizers; replays tiny random models of every format, encoders and, if given,
+the demo model; compares every logit, and every vector, with this machine's.
 Fails where a compiler or the emulator is missing.
 """
 
@@ -21,14 +21,18 @@ from pathlib import Path
 import numpy as np
 
 import aboard
+from aboard import EmbeddingModel
+from aboard.artifact.importing import import_checkpoint
 from aboard.engine.device import supported_isas
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from replay import write_flat  # noqa: E402
+from replay_encoder import write_flat_encoder  # noqa: E402
 
 from tiny import FORMATS, tiny_llama  # noqa: E402
+from tiny_encoders import PIECES, TinyBert, bert_folder  # noqa: E402
 from tiny_families import Tiny, tiny_model  # noqa: E402
 
 AARCH64_RUNNER = ("qemu-aarch64-static",)
@@ -85,6 +89,14 @@ QUIRKS = (
         },
     ),
 )
+# Widths that are no whole blocks, heads of 12 to 40, and both ways to make a vector of a text.
+ENCODERS = {
+    "bert": (TinyBert(), "q8_0", False),
+    "bert in 4 bits": (TinyBert(width=128, heads=4, ffn=192), "q4_0", False),
+    "ragged bert": (TinyBert(width=60, heads=5, ffn=100, pooling="cls"), None, False),
+    "bert with float32 activations": (TinyBert(width=80, heads=2), None, True),
+}
+TEXT_LENGTHS = (1, 2, 15, 16, 17, 64, 65, 128, 150)  # around the 16 queries and 64 keys of a tile
 DEMO_TEXT = "The same tokens on every CPU, provable by hash: that is what"
 
 
@@ -165,8 +177,28 @@ def replay(
     return np.frombuffer(done.stdout, "<f4")
 
 
+def encoders(folder: Path) -> list[tuple[str, Path, np.ndarray]]:
+    """(name, flat file, expected vectors) of every encoder."""
+    found = []
+    ends = np.cumsum(TEXT_LENGTHS)
+    texts = [
+        [(7 * i) % len(PIECES) for i in range(end - n, end)]
+        for n, end in zip(TEXT_LENGTHS, ends, strict=True)
+    ]
+    for number, (name, (shape, fmt, floats)) in enumerate(ENCODERS.items()):
+        path, flat = folder / f"encoder{number}.gguf", folder / f"encoder{number}.flat"
+        import_checkpoint(
+            bert_folder(folder / f"encoder{number}", shape, seed=number), path, type=fmt
+        )
+        write_flat_encoder(path, texts, flat, floats=floats)
+        model = aboard.load(path, activations="float32" if floats else "int8")
+        assert isinstance(model, EmbeddingModel)
+        found.append((name, flat, model.embed_tokens(texts, normalize=True).reshape(-1)))
+    return found
+
+
 def models(folder: Path, demo: Path | None) -> list[tuple[str, Path, np.ndarray]]:
-    """(name, flat file, expected logits) of everything that is replayed."""
+    """(name, flat file, expected logits) of everything else that is replayed."""
     made = []
     for fmt in FORMATS:
         path = tiny_llama(
@@ -198,7 +230,7 @@ def main() -> None:
     demo = parser.parse_args().demo
     with tempfile.TemporaryDirectory(prefix="aboard-platforms-") as name:
         folder = Path(name)
-        expected = models(folder, demo)
+        expected = models(folder, demo) + encoders(folder)
         for platform in platforms():
             program = build(platform, folder / platform.name.replace(" ", "-"))
             for isa in platform.isas or supported_isas():
@@ -208,12 +240,13 @@ def main() -> None:
                         if model == "demo model" and (threads > 1 or not platform.demo):
                             continue
                         options = ["together"] if threads > 1 and model in TOGETHER else []
+                        options = ["encoder"] if model in ENCODERS else options
                         got = replay(platform, program, flat, threads, isa, *options)
                         if got.tobytes() != logits.tobytes():
                             differing = int(np.argmax(got != logits)) if got.size else 0
                             sys.exit(
                                 f"{platform.name}, {isa}, {threads} threads: {model} differs from "
-                                f"logit {differing} on"
+                                f"value {differing} on"
                             )
                         checked += 1
                     print(f"{platform.name}, {isa}, {threads} threads: {checked} models, same bits")

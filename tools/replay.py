@@ -1,7 +1,4 @@
-"""Writes a model as the flat file that native/replay reads: raw tensors, hyper-parameters, tokens.
-
-Numbers are 64-bit little-endian; texts and arrays are preceded by their length.
-"""
+"""Writes a decoder as the flat file that native/replay reads: raw tensors, shapes, tokens."""
 
 import math
 import struct
@@ -10,9 +7,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from flat import read_values as _values
+from flat import write_array as _array
+from flat import write_matrices
+from flat import write_sizes as _sizes
+from flat import write_text as _text
 
-from aboard import formats
-from aboard.checkpoint.gguf import GgufFile, open_gguf
+from aboard.checkpoint.gguf import open_gguf
 from aboard.engine.rope import rope_frequencies, rope_growth
 from aboard.models import DecoderModel, describe_model
 from aboard.models.decoder import Layer, Linear, Rope, Temperature, Weight
@@ -24,21 +25,13 @@ def write_flat(
     """The model at `model_path` and `tokens`, to be processed `chunk` at a time, in `out`."""
     with open_gguf(model_path) as source, out.open("wb") as file:
         model = describe_model(source.metadata, frozenset(source.tensors))
-        vectors = {weight.name: _vector(source, weight.name) for weight in model.vectors()}
+        vectors = {weight.name: _values(source, weight.name) for weight in model.vectors()}
         _shape(file, model)
         _ropes(file, model, vectors, len(tokens))
         _array(file, np.asarray(tokens, "<i4"))
         _sizes(file, chunk)
         _text(file, kv)
-        matrices = list(model.matrices())
-        _sizes(file, len(matrices))
-        for weight in matrices:
-            info = source.tensors[weight.name]
-            _text(file, weight.label)
-            _text(file, info.format)
-            _sizes(file, *weight.shape)
-            rows = source.read(info.name).reshape(info.shape[0], -1)
-            _array(file, rows[weight.first_row :][: weight.shape[0]].reshape(-1))
+        write_matrices(file, source, model.matrices())
         _text(file, model.embedding.label)
         _text(file, model.head.label)
         _array(file, vectors[model.final_norm.name])
@@ -109,21 +102,3 @@ def _layer(
     vector(feed_forward.norm)
     vector(feed_forward.post_norm)
     _sizes(file, ["silu", "gelu"].index(feed_forward.function))
-
-
-def _vector(source: GgufFile, name: str) -> np.ndarray:
-    form = formats.by_name(source.tensors[name].format)
-    return form.decode(source.read(name).reshape(-1, form.BLOCK_BYTES)).reshape(-1).astype("<f4")
-
-
-def _sizes(file: BinaryIO, *values: int) -> None:
-    file.write(struct.pack(f"<{len(values)}Q", *values))
-
-
-def _array(file: BinaryIO, values: np.ndarray) -> None:
-    _sizes(file, values.size)
-    file.write(values.tobytes())
-
-
-def _text(file: BinaryIO, text: str) -> None:
-    _array(file, np.frombuffer(text.encode(), np.uint8))

@@ -1,99 +1,25 @@
 // Runs a model from a flat file without Python: the engine on machines that only an emulator has,
 // and under sanitizers. "together": also what sequences, callers and processes do at once, see
-// replay/together.h. Usage: replay FILE THREADS [ISA [together]] > logits
-// Expects the file that tools/replay.py writes; a trusted file of our own, so errors just end it.
-// Exactness: the same engine; the logits must equal Python's, byte for byte.
+// replay/together.h. "encoder": the file is an encoder's. Usage:
+//   replay FILE THREADS [ISA [together|encoder]] > logits, or vectors
+// Expects what replay/flat.h says.
+// Exactness: the same engine; what it writes must equal Python's, byte for byte.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "engine/decoder.h"
-#include "engine/packing.h"
-#include "engine/pages.h"
 #include "isa/kernels.h"
+#include "replay/encoder.h"
+#include "replay/flat.h"
 #include "replay/together.h"
 
 namespace aboard {
 namespace {
-
-[[noreturn]] void Fail(const std::string& message) {
-  std::fprintf(stderr, "replay: %s\n", message.c_str());
-  std::exit(1);
-}
-
-// Numbers are 64-bit little-endian, texts and arrays are preceded by their length.
-class Reader {
- public:
-  explicit Reader(const char* path) : file_(std::fopen(path, "rb")) {
-    if (file_ == nullptr) Fail(std::string("can't open ") + path);
-  }
-  ~Reader() { std::fclose(file_); }
-
-  void Bytes(void* out, size_t size) {
-    if (size != 0 && std::fread(out, 1, size, file_) != size) Fail("the file is cut short");
-  }
-  template <class T>
-  T Value() {
-    T value;
-    Bytes(&value, sizeof value);
-    return value;
-  }
-  size_t Size() { return Value<uint64_t>(); }
-  template <class T>
-  std::vector<T> Values() {
-    std::vector<T> values(Size());
-    Bytes(values.data(), values.size() * sizeof(T));
-    return values;
-  }
-  std::string Text() {
-    const std::vector<char> text = Values<char>();
-    return {text.begin(), text.end()};
-  }
-
- private:
-  std::FILE* file_;
-};
-
-// Packed matrices by name, in memory of their own.
-class Matrices {
- public:
-  void Read(Reader& reader) {
-    const std::string name = reader.Text(), format_name = reader.Text();
-    const size_t rows = reader.Size(), cols = reader.Size();
-    const auto raw = reader.Values<uint8_t>();
-    const auto format = FormatByName(format_name);
-    if (!format) Fail("unknown format " + format_name);
-    const size_t panel_bytes = PanelBytes(*format, cols), row_bytes = RowBytes(*format, cols);
-    const size_t panels = (rows + kPanelRows - 1) / kPanelRows;
-    pages_.push_back(std::make_unique<Pages>(panels * panel_bytes));
-    for (size_t row = 0; row < rows; row += kPanelRows) {
-      const size_t n = std::min(kPanelRows, rows - row);
-      PackPanel(*format, raw.data() + row * row_bytes, n, cols,
-                pages_.back()->data() + row / kPanelRows * panel_bytes);
-    }
-    matrices_[name] = {pages_.back()->data(), panel_bytes, ScalesOffset(*format, cols),
-                       rows, cols, *format};
-  }
-  const PackedMatrix& operator[](const std::string& name) const {
-    const auto found = matrices_.find(name);
-    if (found == matrices_.end()) Fail("no matrix " + name);
-    return found->second;
-  }
-
- private:
-  std::vector<std::unique_ptr<Pages>> pages_;
-  std::map<std::string, PackedMatrix> matrices_;
-};
-
-Linear ReadLinear(Reader& reader, const Matrices& matrices) {
-  const PackedMatrix& matrix = matrices[reader.Text()];
-  return {matrix, reader.Values<float>()};
-}
 
 ShortConvBlock ReadShortConv(Reader& reader, const Matrices& matrices) {
   ShortConvBlock block;
@@ -259,10 +185,15 @@ void Replay(const char* path, size_t threads, bool together) {
 }  // namespace aboard
 
 int main(int argc, char** argv) {
-  if (argc < 3) aboard::Fail("usage: replay FILE THREADS [ISA [together]] > logits");
+  if (argc < 3) aboard::Fail("usage: replay FILE THREADS [ISA [together|encoder]] > logits");
   if (argc > 3 && !aboard::ForceIsa(argv[3])) {
     aboard::Fail(std::string("the instruction set doesn't run here: ") + argv[3]);
   }
-  const bool together = argc > 4 && std::strcmp(argv[4], "together") == 0;
-  aboard::Replay(argv[1], std::strtoul(argv[2], nullptr, 10), together);
+  const std::string option = argc > 4 ? argv[4] : "";
+  const size_t threads = std::strtoul(argv[2], nullptr, 10);
+  if (option == "encoder") {
+    aboard::ReplayEncoder(argv[1], threads);
+  } else {
+    aboard::Replay(argv[1], threads, option == "together");
+  }
 }

@@ -23,6 +23,10 @@ A message says what was found, what was expected and where; `hint` says what to 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class AboardError(Exception):
     """Base of all errors that Aboard raises on purpose.
@@ -102,3 +106,20 @@ class PeerError(AboardError):
 
 class StoreError(AboardError):
     """A model can't be brought, found or verified."""
+
+
+_ANOTHER = "Get the file again, or another version of it: Aboard doesn't run what it must guess at."
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Meanwhile, what is wrong with a file is told with `path` and a hint, if it doesn't have them.
+
+    Where a model is described by its hyper-parameters alone, nobody knows the file's name.
+    """
+    try:
+        yield
+    except (CheckpointError, ConfigError, TokenizerError, TemplateError) as error:
+        message = str(error)
+        named = message if str(path) in message else f"{path}: {message}"
+        raise type(error)(named, hint=error.hint or _ANOTHER) from None

@@ -101,7 +101,8 @@ def test_where_the_tower_is_gone_already_nothing_is_to_be_asked_for(
     made = import_checkpoint(source, tmp_path / "out.gguf", text_only=text_only)
 
     assert tensors(tmp_path / "out.gguf") == text_model(tmp_path, name)
-    assert made.notes == ()
+    told = ("there is nothing but a text model: --text-only leaves nothing out",)
+    assert made.notes == (told if text_only else ())
 
 
 @each_model
@@ -119,6 +120,39 @@ def test_what_the_text_model_is_told_goes_along(tmp_path: Path, name: str) -> No
         for file in ("out", "text")
     )
     assert part == alone
+
+
+def silent_on_the_head(name: str) -> dict[str, object]:
+    """The config as it is published where all members have the values that transformers takes."""
+    config = {**TOWERS[name]["config"]}
+    config["text_config"] = {**config["text_config"]}
+    del config["tie_word_embeddings"], config["text_config"]["tie_word_embeddings"]
+    return config
+
+
+@each_layout
+@pytest.mark.parametrize("name", ["gemma3", "mistral3", "mistral"])
+def test_where_nothing_says_whether_the_head_is_the_embedding_the_tensors_do(
+    tmp_path: Path, name: str, layout: str
+) -> None:
+    config = silent_on_the_head(name)
+    source = write_folder(tmp_path / "model", laid_out(name, layout), config)
+
+    import_checkpoint(source, tmp_path / "out.gguf")
+
+    has_head = "lm_head.weight" in text_weights(name)
+    assert ("output.weight" in tensors(tmp_path / "out.gguf")) == has_head
+    assert tensors(tmp_path / "out.gguf") == text_model(tmp_path, name)
+
+
+def test_a_head_that_is_the_embedding_is_not_stored_twice(tmp_path: Path) -> None:
+    weights = text_weights("mistral")
+    twin = weights | {"lm_head.weight": weights["model.embed_tokens.weight"].copy()}
+    source = write_folder(tmp_path / "model", twin, silent_on_the_head("mistral"))
+
+    import_checkpoint(source, tmp_path / "out.gguf")
+
+    assert tensors(tmp_path / "out.gguf") == text_model(tmp_path, "mistral")
 
 
 def test_a_part_that_is_there_twice_is_refused(tmp_path: Path) -> None:

@@ -145,10 +145,64 @@ def test_no_file_of_the_checkpoint_is_replaced(tmp_path: Path, name: str) -> Non
     assert (source / name).read_bytes() == before
 
 
-@pytest.mark.parametrize("out", [".", "/"])
-def test_a_place_without_a_name_is_refused(tmp_path: Path, out: str) -> None:
-    with pytest.raises(ArtifactError, match="is no ordinary file"):
+@pytest.mark.parametrize(
+    ("out", "proposed"),
+    [(".", "model.gguf"), ("/", "/model.gguf"), ("", "model.gguf"), ("no/such/", "no/such/model")],
+)
+def test_a_place_without_a_name_is_refused(tmp_path: Path, out: str, proposed: str) -> None:
+    with pytest.raises(ArtifactError, match="names no file") as caught:
         import_checkpoint(write_folder(tmp_path / "m"), out)
+
+    assert proposed in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("no/such/x.gguf", "Make its folder"), ("n" * 251, "a shorter name")]
+)
+def test_a_place_that_cannot_be_written_is_told_with_the_way_out(
+    tmp_path: Path, name: str, hint: str
+) -> None:
+    with pytest.raises(ArtifactError, match="can't be written") as caught:
+        import_checkpoint(write_folder(tmp_path / "m"), tmp_path / name)
+
+    assert hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("source", "out"), [("n" * 256, "x.gguf"), ("m", "n" * 256)])
+def test_names_that_are_too_long_are_refused(tmp_path: Path, source: str, out: str) -> None:
+    with pytest.raises(UsageError, match="nnn: File name too long"):
+        import_checkpoint(tmp_path / source, tmp_path / out)
+
+
+def test_no_source_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_folder(tmp_path / "m"))
+
+    with pytest.raises(UsageError, match="the source is an empty text"):
+        import_checkpoint("", tmp_path / "x.gguf")
+
+
+def test_what_is_refused_says_which_file_it_is(tmp_path: Path) -> None:
+    made = imported(tmp_path, write_folder(tmp_path / "m"))
+    content = made.read_bytes()
+    made.write_bytes(content.replace(b"llama.vocab_size", b"llama.vocab_sise"))
+
+    with pytest.raises(AboardError, match="hyper-parameters: llama") as caught:
+        import_checkpoint(made, tmp_path / "x.gguf")
+
+    assert str(made) in str(caught.value)
+    with pytest.raises(AboardError, match="hyper-parameters: llama") as caught:
+        aboard.load(made)
+    assert str(made) in str(caught.value)
+
+
+def test_text_only_of_a_gguf_file_is_told_to_leave_nothing_out(tmp_path: Path) -> None:
+    made = imported(tmp_path, write_folder(tmp_path / "m"))
+
+    copied = import_checkpoint(made, tmp_path / "x.gguf", text_only=True)
+
+    assert copied.notes == ("there is nothing but a text model: --text-only leaves nothing out",)
 
 
 def test_a_chat_template_that_is_of_no_use_is_told(tmp_path: Path) -> None:
@@ -295,9 +349,10 @@ def test_tensors_that_do_not_fit_the_config_are_refused(
         name: values for name, values in {**tiny_weights(), **changes}.items() if values is not None
     }
 
-    with pytest.raises(AboardError, match=message):
+    with pytest.raises(AboardError, match=message) as caught:
         imported(tmp_path, write_folder(tmp_path / "model", weights))
 
+    assert caught.value.hint
     assert not (tmp_path / "out.gguf").exists()
 
 

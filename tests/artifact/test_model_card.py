@@ -87,6 +87,8 @@ def test_the_licence_is_an_spdx_identifier_where_there_is_one(
         ("LICENSE", "SPDX-License-Identifier: GPL-3.0-only WITH GCC-exception-3.1", None),
         ("LICENSE", "SPDX-License-Identifier: MIT\nMore text.", "MIT"),
         ("LICENSE", "Permission is hereby granted, free of charge", None),
+        ("LICENSE", "Proprietary", None),
+        ("LICENSE", "SPDX-License-Identifier: LicenseRef-Ours", "LicenseRef-Ours"),
         ("LICENSE", "", None),
     ],
 )

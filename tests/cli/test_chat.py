@@ -84,7 +84,7 @@ def test_a_talk_that_could_not_be_written_whole_leaves_no_file(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(transcript.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
 
     outcome = call("chat", model_file, stdin="Why?\n/save talk.json\n")
 

@@ -37,6 +37,25 @@ def test_a_warning_exits_with_0_and_says_what_was_expected(call, tmp_path: Path)
     assert outcome.stdout.endswith("sound: 18 pass, 1 warn, 3 skip\n")
 
 
+def test_what_takes_long_is_told_on_stderr(call, sound: str) -> None:
+    outcome = call("check", sound, "--activations", "float32")
+
+    words = [line.removeprefix(f"{sound}: ") for line in outcome.stderr.splitlines()]
+    assert [word.partition(",")[0] for word in words] == [
+        "examining the weights",
+        "loading",
+        "having it write and read",
+    ]
+    assert outcome.stdout.splitlines()[-1].startswith("sound: ")
+
+
+def test_activations_that_there_are_not_are_refused(call, sound: str) -> None:
+    outcome = call("check", sound, "--activations", "int4")
+
+    assert outcome.exit_code == 2
+    assert "activations is 'int4', expected 'int8' or 'float32'" in outcome.stderr
+
+
 def test_strict_lets_a_warning_fail(call, tmp_path: Path) -> None:
     path = speaking(tmp_path / "odd.gguf", change=ODD)
 

@@ -118,9 +118,15 @@ def test_leaving_out_prompt_or_decoding(model: Path) -> None:
     assert [speed.kind for speed in prompt.speeds] == ["prompt"]
 
 
-def test_more_tokens_than_the_context_are_refused(model: Path) -> None:
+def test_more_tokens_than_the_context_are_refused_before_anything_is_loaded(model: Path) -> None:
+    told: list[str] = []
+
     with pytest.raises(ContextOverflow, match="65 tokens, the model's context holds 64"):
-        benchmark(model, Plan(threads=(1,), contexts=(60,), prompt=5, tokens=1))
+        benchmark(
+            model, Plan(threads=(1,), contexts=(60,), prompt=5, tokens=1), progress=told.append
+        )
+
+    assert told == []
 
 
 def test_the_faster_variant_of_a_peer_is_the_baseline_of_every_round(

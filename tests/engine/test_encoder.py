@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,9 +168,21 @@ def test_ids_that_are_none_are_refused(
         model.embed_tokens(sequences)
 
 
-def test_a_single_text_is_refused(model: EmbeddingModel) -> None:
+@pytest.mark.parametrize("given", ["the sea", b"the sea", None, 5])
+def test_what_is_no_iterable_of_texts_is_refused(model: EmbeddingModel, given: Any) -> None:
     with pytest.raises(UsageError, match="expected an iterable of texts"):
-        model.embed("the sea")
+        model.embed(given)
+    with pytest.raises(UsageError, match="expected an iterable of sequences of token ids"):
+        model.embed_tokens(given)
+
+
+@pytest.mark.parametrize("value", ["yes", 1, 0.0])
+@pytest.mark.parametrize("name", ["normalize", "truncate"])
+def test_a_choice_that_is_neither_true_nor_false_is_refused(
+    model: EmbeddingModel, name: str, value: Any
+) -> None:
+    with pytest.raises(UsageError, match=f"{name} is {value!r}, expected True or False"):
+        model.embed(["the sea"], **{name: value})
 
 
 @pytest.mark.parametrize(

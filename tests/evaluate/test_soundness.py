@@ -52,6 +52,48 @@ def test_a_loaded_model_is_checked_as_it_is(sound: Path) -> None:
     assert check(model) == check(sound)
 
 
+def test_progress_goes_from_the_weights_to_the_last_text(sound: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    check(sound, progress=lambda *step: told.append(step))
+
+    n_bytes = sum(tensor.size_bytes for tensor in open_gguf(sound).tensors.values())
+    stages = list(dict.fromkeys(stage for stage, _, _ in told))
+    assert stages == ["examine", "load", "text"]
+    assert ("examine", n_bytes, n_bytes) in told
+    for stage in stages:
+        done, totals = zip(*[step[1:] for step in told if step[0] == stage], strict=True)
+        assert list(done) == sorted({*done})
+        assert {done[-1]} == {*totals}
+
+
+def test_the_figures_are_those_of_the_activations_that_were_asked_for(sound: Path) -> None:
+    exact = check(sound, activations="float32")
+
+    assert exact.sound
+    assert exact == check(aboard.load(sound, activations="float32"))
+    assert exact["perplexity"].figures != check(sound)["perplexity"].figures
+
+
+def test_other_activations_than_those_of_a_loaded_model_are_refused(sound: Path) -> None:
+    with pytest.raises(UsageError, match="activations is 'float32', but the model was loaded"):
+        check(aboard.load(sound), activations="float32")
+
+
+@pytest.mark.parametrize(("more", "outcome"), [(0, Outcome.PASS), (1, Outcome.WARN)])
+def test_what_stands_behind_the_last_tensor_is_told(
+    sound: Path, tmp_path: Path, more: int, outcome: Outcome
+) -> None:
+    content = sound.read_bytes()
+    (tmp_path / "longer.gguf").write_bytes(content + bytes(-len(content) % 32 + more))
+
+    report = check(tmp_path / "longer.gguf")
+
+    assert report["file"].outcome == outcome
+    assert ("1 bytes stand behind" in report["file"].found) == bool(more)
+    assert report.sound
+
+
 def test_threads_are_checked_before_the_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         check(tmp_path / "nothing.gguf", threads=0)

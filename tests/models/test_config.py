@@ -179,8 +179,10 @@ def test_the_divisors_of_llama3_are_those_of_transformers_formula() -> None:
 def test_a_config_that_is_not_understood_is_refused(
     changes: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         converted(**changes)
+
+    assert caught.value.hint
 
 
 def test_weights_that_are_quantised_already_are_refused() -> None:

@@ -84,8 +84,37 @@ def test_what_a_config_leaves_out_is_what_transformers_takes() -> None:
         "gemma3.rope.freq_base_swa": 10_000.0,
         "gemma3.rope.scaling.type": "linear",
         "gemma3.rope.scaling.factor": 8.0,
+        "gemma3.embedding_scale": 50.5,
     }
     assert conversion.copies == {"lm_head.weight": "model.embed_tokens.weight"}
+
+
+# torch.tensor(width**0.5).to(dtype), which is what transformers multiplies embeddings with.
+@pytest.mark.parametrize(
+    ("dtype", "width", "scale"),
+    [
+        ("bfloat16", 640, 25.25),
+        ("bfloat16", 1152, 34.0),
+        ("bfloat16", 2304, None),
+        ("bfloat16", 3584, 59.75),
+        ("bfloat16", 3840, 62.0),
+        ("bfloat16", 4608, 68.0),
+        ("float16", 640, 25.296875),
+        ("float16", 2560, 50.59375),
+        ("float32", 640, None),
+        (None, 640, None),
+    ],
+)
+@pytest.mark.parametrize("key", ["dtype", "torch_dtype"])
+@pytest.mark.parametrize("family", ["gemma2", "gemma3"])
+def test_the_embeddings_of_gemmas_are_scaled_in_the_type_of_the_weights(
+    family: str, key: str, dtype: str | None, width: int, scale: float | None
+) -> None:
+    config = {"dtype": ..., "hidden_size": width, key: dtype}
+
+    metadata = converted(family, **config).metadata
+
+    assert metadata.get(f"{family}.embedding_scale") == scale
 
 
 def test_an_older_config_says_the_same_as_a_newer_one() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +25,7 @@ from aboard.checkpoint.safetensors_types import WEIGHT_TYPES, decode
 from aboard.checkpoint.tensor_files import TensorFiles, TensorInfo
 from aboard.checkpoint.token_agreement import folder_disagreements
 from aboard.checkpoint.tokenizer_fields import PREFIX
-from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile
+from aboard.errors import CheckpointError, MalformedFile, UnsupportedFile, naming
 from aboard.models import Config, Conversion, convert_config
 from aboard.models.conversion import Source, TensorRule
 
@@ -32,6 +33,8 @@ __all__ = ["SINGLE", "read"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _COMPARE_BYTES = 1 << 20
+TEXT_IS_ALL = "there is nothing but a text model: --text-only leaves nothing out"
+_NOT_OF_CONFIG = "The checkpoint is incomplete, or isn't what its config.json says."
 
 Tensors = Mapping[str, TensorInfo]
 Read = tuple[TensorFiles, Decode, dict[str, object], list[Stream], list[str]]
@@ -49,13 +52,17 @@ def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool
         Something in the folder can't be read, is contradictory, or can't be converted.
     """
     config = _config(folder)
-    conversion = convert_config(config)
+    with naming(folder / "config.json"):
+        conversion = convert_config(config)
     files = open_safetensors(folder)
     opened.callback(files.close)
     tensors = _renamed(files, conversion)
     notes = _leave_out_towers(files, tensors, conversion, text_only)
+    conversion = _with_head(files, tensors, conversion)
     streams = list(_streams(files, tensors, conversion, wanted))
     _check_others(files, tensors, conversion)
+    with naming(folder):
+        of_tokenizer = tokenizer_metadata(folder, conversion.n_vocabulary)
     metadata = {
         "general.architecture": conversion.architecture,
         "general.type": "model",
@@ -63,7 +70,7 @@ def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool
         **card_entries(folder),
         **conversion.metadata,
         **_embedding_entries(folder, conversion),
-        **tokenizer_metadata(folder, conversion.n_vocabulary),
+        **of_tokenizer,
     }
     if conversion.embedding_width is None:
         eos_id = cast("int | None", metadata.get(f"{PREFIX}eos_token_id"))
@@ -123,7 +130,7 @@ def _leave_out_towers(
     """Take what sees or hears out of `tensors`; the notes that tell of it."""
     towers = sorted(name for name in tensors if name.startswith(conversion.towers))
     if not towers:
-        return []
+        return [TEXT_IS_ALL] if text_only else []
     if not text_only:
         raise UnsupportedFile(
             f"{files.path}: the model can see or hear ({len(towers)} tensors, such as "
@@ -134,6 +141,17 @@ def _leave_out_towers(
     for name in towers:
         del tensors[name]
     return [f"{len(towers)} tensors of the parts that see or hear are left out"]
+
+
+def _with_head(files: SafetensorsFiles, tensors: Tensors, conversion: Conversion) -> Conversion:
+    """`conversion` with the head that `tensors` has, if it is another than the embedding."""
+    own = []
+    for rule in conversion.heads:
+        name = rule.sources[0].name
+        twin = conversion.copies[name]
+        if name in tensors and twin in tensors and not _equal(files, tensors[name], tensors[twin]):
+            own.append(rule)
+    return replace(conversion, tensors=(*conversion.tensors, *own))
 
 
 def _streams(
@@ -156,12 +174,13 @@ def _found(files: SafetensorsFiles, tensors: Tensors, source: Source) -> TensorI
     if info is None:
         raise MalformedFile(
             f"{files.path}: has no tensor {shown(source.name)}",
-            hint="The checkpoint is incomplete, or isn't what its config.json says.",
+            hint=_NOT_OF_CONFIG,
         )
     if info.shape != source.shape:
         raise MalformedFile(
             f"{info.path}: tensor {shown(source.name)} is {info.shape}, "
-            f"expected {source.shape} by config.json"
+            f"expected {source.shape} by config.json",
+            hint=_NOT_OF_CONFIG,
         )
     if info.format not in WEIGHT_TYPES:
         raise UnsupportedFile(

@@ -33,9 +33,12 @@ from aboard.errors import (
     MalformedFile,
     UnsupportedFile,
     UsageError,
+    naming,
 )
 from aboard.models import describe_model
 from aboard.progress import Progress, silent
+
+_NOT_WHOLE = "The file is incomplete, or was made by a faulty converter: get it again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +112,9 @@ def import_checkpoint(
     ArtifactError
         The file can't be written.
     UsageError
-        The type is unknown.
+        The type is unknown, or a path is none.
     """
-    if not str(source) or not str(out):  # as a Path it would be the folder one is in
-        raise UsageError(f"the {'output' if str(source) else 'source'} has an empty name")
-    source, out = Path(source), Path(out)
+    source, out = _checked_paths(source, out)
     wanted = checked_type(type)
     _require_other_place(source, out)
     with ExitStack() as opened:
@@ -142,6 +143,21 @@ def import_checkpoint(
         )
 
 
+def _checked_paths(source: str | Path, out: str | Path) -> tuple[Path, Path]:
+    """Both as paths; what would mean the current folder, or a folder for the new file, is none."""
+    if not str(source):
+        raise UsageError("the source is an empty text", hint="Name a folder or a GGUF file.")
+    if str(out).rpartition("/")[2] in ("", ".", ".."):
+        hint = f"Give the file a name: {Path(out) / 'model.gguf'}."
+        raise ArtifactError(f"{str(out)!r}: names no file", hint=hint)
+    for path in (Path(source), Path(out)):
+        try:
+            path.exists()
+        except OSError as error:  # of a name that is too long, or a folder that may not be read
+            raise UsageError(f"{path}: {error.strerror}", hint="Check the path.") from None
+    return Path(source), Path(out)
+
+
 def _require_other_place(source: Path, out: Path) -> None:
     """Refuse to replace a file of a folder, which would be no checkpoint then.
 
@@ -161,7 +177,8 @@ def _plan(source: Path, wanted: str | None, opened: ExitStack, text_only: bool) 
     if source.suffix.lower() in PICKLED_SUFFIXES:
         raise pickled(source)
     if source.suffix.lower() == ".gguf":
-        return Plan(*gguf_source.read(source, wanted, opened))
+        notes = [huggingface_source.TEXT_IS_ALL] if text_only else []
+        return Plan(*gguf_source.read(source, wanted, opened), notes)
     if source.name == huggingface_source.SINGLE:
         return Plan(*huggingface_source.read(source.parent, wanted, opened, text_only=text_only))
     if not source.exists():
@@ -179,21 +196,26 @@ def _require_model(plan: Plan, source: Path) -> None:
         key: value.item() if isinstance(value, np.generic) else value
         for key, value in plan.metadata.items()
     }
-    model = describe_model(plain, frozenset(found))
+    with naming(source):
+        model = describe_model(plain, frozenset(found))
     expected = {
         weight.name: weight.tensor_shape for weight in (*model.matrices(), *model.vectors())
     }
     for name, shape in expected.items():
         if name not in found:
-            raise MalformedFile(f"{source}: has nothing for the tensor {shown(name)}")
+            raise MalformedFile(
+                f"{source}: has nothing for the tensor {shown(name)}", hint=_NOT_WHOLE
+            )
         if found[name] != shape:
             raise MalformedFile(
-                f"{source}: tensor {shown(name)} would be {found[name]}, expected {shape}"
+                f"{source}: tensor {shown(name)} would be {found[name]}, expected {shape}",
+                hint=_NOT_WHOLE,
             )
     unknown = sorted(set(found) - set(expected))
     if unknown:
         raise UnsupportedFile(
-            f"{source}: the architecture {model.architecture} has no tensor {shown(unknown[0])}"
+            f"{source}: the architecture {model.architecture} has no tensor {shown(unknown[0])}",
+            hint="It may change the answer, so the model is not imported without it.",
         )
 
 

@@ -112,9 +112,11 @@ def _license(card: Mapping[str, str | list[str]], folder: Path) -> str | None:
     for name in ("LICENSE", "LICENSE.txt", "LICENSE.md"):
         text = _read(folder / name, MAX_LICENSE_BYTES).strip()
         tag = re.match(r"SPDX-License-Identifier:\s*(.+)", text)
-        identifier = (tag[1] if tag else text).strip()
+        identifier = (tag[1] if tag else "").strip()
         if len(identifier) < 100 and _IDENTIFIER.fullmatch(identifier):
             return _SPDX.get(identifier.lower(), identifier)
+        if text.lower() in _SPDX:  # any other word may be anything
+            return _SPDX[text.lower()]
     return None
 
 

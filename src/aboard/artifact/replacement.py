@@ -21,6 +21,10 @@ try:
 except ImportError:  # Windows: two writers of one name are not told of each other
     fcntl = None  # type: ignore[assignment]
 
+_HINTS = {
+    errno.ENOENT: "Make its folder first, or name another one.",
+    errno.ENAMETOOLONG: "Give it a shorter name.",
+}
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 
 
@@ -44,10 +48,10 @@ class Replacement(Closing):
         self.path = path
         self.size_bytes = size_bytes
         self._descriptor = -1
-        if not path.name or (path.exists() and not path.is_file()):
-            raise ArtifactError(f"{path}: is no ordinary file", hint="Name a new file.")
-        self._fresh = path.with_name(f".{path.name}.part")
         try:
+            if not path.name or (path.exists() and not path.is_file()):
+                raise ArtifactError(f"{path}: is no ordinary file", hint="Name a new file.")
+            self._fresh = path.with_name(f".{path.name}.part")
             self._descriptor = _locked(self._fresh)
             self._require_room()
             os.ftruncate(self._descriptor, 0)
@@ -101,7 +105,10 @@ class Replacement(Closing):
                 f"{self.size_bytes / 1e6:,.1f} MB",
                 hint="Free some space, or name a file on another disk. Nothing was left behind.",
             )
-        return ArtifactError(f"{self.path}: can't be written: {error.strerror or error}")
+        return ArtifactError(
+            f"{self.path}: can't be written: {error.strerror or error}",
+            hint=_HINTS.get(error.errno or 0, "Name a file in another folder, or on another disk."),
+        )
 
 
 def _locked(fresh: Path) -> int:

@@ -62,6 +62,8 @@ class GgufFile(TensorFiles):
         arrays of texts as a sequence that decodes when asked, arrays of arrays as lists.
     number_types : Mapping of str to str
         What NumPy calls the type that a single number of the metadata has in the file.
+    surplus_bytes : int
+        Bytes behind the last tensor and its padding, of all parts: nobody reads them.
     """
 
     def __init__(self, parts: Sequence[tuple[FileBytes, Header]]) -> None:
@@ -69,5 +71,6 @@ class GgufFile(TensorFiles):
         tensors = (tensor for _, header in parts for tensor in header.tensors)
         super().__init__(first_file.path, (file for file, _ in parts), tensors)
         self.version = first_header.version
+        self.surplus_bytes = sum(max(file.size - header.end_byte, 0) for file, header in parts)
         self.metadata: Mapping[str, object] = MappingProxyType(dict(first_header.metadata))
         self.number_types: Mapping[str, str] = MappingProxyType(dict(first_header.number_types))

@@ -35,12 +35,16 @@ _VERSIONS = (2, 3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What the header of one file says."""
+    """What the header of one file says.
+
+    `end_byte`: where the file may end at the latest: behind the last tensor and its padding.
+    """
 
     version: int
     metadata: Mapping[str, object]
     number_types: Mapping[str, str]
     tensors: Sequence[TensorInfo]
+    end_byte: int
 
 
 def read_header(file: FileBytes) -> Header:
@@ -68,9 +72,20 @@ def read_header(file: FileBytes) -> Header:
         )
     relative = [_read_tensor(stream, number) for number in range(n_tensors)]
     alignment = _alignment(file.path, metadata)
-    data_start = -(-stream.position // alignment) * alignment
+    data_start = _padded(stream.position, alignment)
     tensors = _place(file, relative, alignment, data_start)
-    return Header(version=version, metadata=metadata, number_types=number_types, tensors=tensors)
+    ends = (data_start, *(tensor.offset + tensor.size_bytes for tensor in tensors))
+    return Header(
+        version=version,
+        metadata=metadata,
+        number_types=number_types,
+        tensors=tensors,
+        end_byte=_padded(max(ends), alignment),
+    )
+
+
+def _padded(position: int, alignment: int) -> int:
+    return -(-position // alignment) * alignment
 
 
 def _read_version(stream: HeaderStream) -> int:

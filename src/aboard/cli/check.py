@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 def check(
     model: options.Model,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail, too.")] = False,
+    activations: Annotated[
+        str,
+        typer.Option(
+            metavar="TYPE",
+            help="What matrices are multiplied with: int8, or float32, which is slow and leaves "
+            "only the weights' own rounding in the figures.",
+        ),
+    ] = "int8",
     threads: options.Threads = None,
     as_json: options.Json = False,
 ) -> None:
@@ -26,10 +34,15 @@ def check(
     """
     from aboard.cli.exits import UNSOUND
     from aboard.cli.output import json_result
+    from aboard.cli.progress import shown_on_stderr
     from aboard.evaluate import check as examine
     from aboard.store import resolve
 
-    report = examine(resolve(model), threads=threads, told=None if as_json else _tell)
+    path, told = resolve(model), None if as_json else _tell
+    with shown_on_stderr(model, leave=False) as progress:
+        report = examine(
+            path, threads=threads, activations=activations, told=told, progress=progress
+        )
     if as_json:
         json_result(report.as_dict())
     else:

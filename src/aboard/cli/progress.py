@@ -16,14 +16,17 @@ _WORDS = {
     "verify": "checking",
     "extract": "writing",
     "import": "converting",
+    "examine": "examining the weights",
+    "load": "loading",
+    "text": "having it write and read",
 }
 
 
 @contextlib.contextmanager
-def shown_on_stderr(name: str) -> Iterator[Progress]:
-    """The progress to give to what works on `name`."""
+def shown_on_stderr(name: str, *, leave: bool = True) -> Iterator[Progress]:
+    """The progress to give to what works on `name`. `leave`: bars stay there at the end."""
     if sys.stderr.isatty():
-        with _bar(name) as progress:
+        with _bar(name, leave) as progress:
             yield progress
     else:
         yield _lines(name)
@@ -42,14 +45,21 @@ def _lines(name: str) -> Progress:
 
 
 @contextlib.contextmanager
-def _bar(name: str) -> Iterator[Progress]:
+def _bar(name: str, leave: bool) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
     text = TextColumn("{task.description}", markup=False)
     shape = (text, BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bars(*shape, console=Console(stderr=True)) as bars:
+    # Results that come meanwhile stand above the bars where both go to one terminal; elsewhere rich
+    # mustn't lead stdout there, too.
+    with Bars(
+        *shape,
+        console=Console(stderr=True),
+        transient=not leave,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as bars:
         tasks: dict[str, TaskID] = {}
 
         def progress(stage: str, done_bytes: int, total_bytes: int) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from aboard.cli.conversation import Message
 from aboard.errors import UsageError
+from aboard.publishing import publish_new, written_beside
 
 
 def save_transcript(name: str, messages: Sequence[Message]) -> Path:
@@ -25,15 +24,8 @@ def save_transcript(name: str, messages: Sequence[Message]) -> Path:
     try:
         path = Path(name).expanduser()
         content = json.dumps({"messages": list(messages)}, ensure_ascii=False, indent=1)
-        descriptor, fresh = tempfile.mkstemp(prefix=".aboard-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(f"{content}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            _give_name(Path(fresh), path)
-        finally:
-            Path(fresh).unlink(missing_ok=True)
+        with written_beside(path, publish_new, mode=0o600) as file:
+            file.write(f"{content}\n".encode())
     except FileExistsError:
         raise UsageError(f"{path} exists", hint="Give another name.") from None
     except OSError as error:
@@ -41,15 +33,3 @@ def save_transcript(name: str, messages: Sequence[Message]) -> Path:
     except (RuntimeError, ValueError) as error:  # an unknown ~user; a zero byte
         raise UsageError(f"{name!r} is no name of a file: {error}") from None
     return path
-
-
-def _give_name(fresh: Path, path: Path) -> None:
-    """Name a finished file, unless the name is taken."""
-    try:
-        path.hardlink_to(fresh)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links; or the name itself is refused, now as then
-        if os.path.lexists(path):
-            raise FileExistsError(path) from None
-        fresh.rename(path)

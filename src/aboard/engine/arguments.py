@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from numbers import Integral
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from aboard.errors import ContextOverflow, UsageError
+
+Each = TypeVar("Each")
 
 KV_FORMATS = ("f16", "int8")  # how keys and values may be stored
 ACTIVATIONS = ("int8", "float32")  # what matrices may be multiplied with
@@ -70,6 +73,32 @@ def require_room(n_tokens: int, capacity: int) -> None:
             f"{n_tokens} tokens, the context holds {capacity}",
             hint="Shorten the text, or load the model with a longer context if it has one.",
         )
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """`value`, which must be True or False.
+
+    Raises
+    ------
+    UsageError
+        It is something else, if only 1.
+    """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise UsageError(f"{name} is {value!r:.80}, expected True or False")
+
+
+def checked_several(name: str, values: Iterable[Each], of: str) -> Iterable[Each]:
+    """`values`, which must be an iterable, and not a single text.
+
+    Raises
+    ------
+    UsageError
+        They are something else; `of` says what they should be.
+    """
+    if isinstance(values, Iterable) and not isinstance(values, str | bytes):
+        return values
+    raise UsageError(f"{name} are {values!r:.80}, expected an iterable of {of}")
 
 
 def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:

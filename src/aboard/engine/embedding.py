@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from aboard.engine.arguments import checked_tokens, require_room
+from aboard.engine.arguments import (
+    checked_flag,
+    checked_several,
+    checked_tokens,
+    require_room,
+)
 from aboard.engine.device import checked_threads
 from aboard.engine.encoder_assembly import build_encoder
 from aboard.engine.model import Message, Model
@@ -101,11 +106,10 @@ class EmbeddingModel(Model):
         self, texts: Iterable[str], *, normalize: bool | None = None, truncate: bool = False
     ) -> Float32:
         """The vectors of `texts`; see `Model.embed`."""
-        if isinstance(texts, str):
-            raise UsageError("texts are a text, expected an iterable of texts")
-        encode = self.tokenizer.encode
+        encode, cut = self.tokenizer.encode, checked_flag("truncate", truncate)
+        each = checked_several("texts", texts, "texts")
         return self.embed_tokens(
-            (self._fitted(encode(text), truncate) for text in texts), normalize=normalize
+            (self._fitted(encode(text), cut) for text in each), normalize=normalize
         )
 
     def embed_tokens(
@@ -127,8 +131,11 @@ class EmbeddingModel(Model):
         UsageError
             One is empty, or an id is not in the vocabulary.
         """
-        wanted = self.config.normalizes if normalize is None else normalize
-        parts = [self._encode(batch, wanted) for batch in _batches(self._checked(sequences))]
+        wanted = (
+            self.config.normalizes if normalize is None else checked_flag("normalize", normalize)
+        )
+        given = checked_several("sequences", sequences, "sequences of token ids")
+        parts = [self._encode(batch, wanted) for batch in _batches(self._checked(given))]
         return np.concatenate(parts) if parts else np.empty((0, self.config.width), np.float32)
 
     def _fitted(self, ids: list[int], truncate: bool) -> list[int]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from aboard.checkpoint.gguf import open_gguf
@@ -14,7 +12,7 @@ from aboard.engine.embedding import EmbeddingModel
 from aboard.engine.model import Model
 from aboard.engine.prefix import PREFIX_CACHE_BYTES, PrefixCache
 from aboard.engine.weights import load_weights
-from aboard.errors import ConfigError, TemplateError, TokenizerError, UsageError
+from aboard.errors import UsageError, naming
 from aboard.models import DecoderModel, EncoderModel, describe_model
 
 
@@ -75,12 +73,9 @@ def load(
     use_isa_of_environment()
     # The tokenizer is built while the weights are read: it needs one thread, and it is made before
     # the weights are all there, so that its scratch memory doesn't add to the peak.
-    with (
-        open_gguf(path) as file,
-        _errors_named(path),
-        ThreadPoolExecutor(1, "aboard-load") as beside,
-    ):
-        config = describe_model(file.metadata, frozenset(file.tensors))
+    with open_gguf(path) as file, ThreadPoolExecutor(1, "aboard-load") as beside:
+        with naming(file.path):
+            config = describe_model(file.metadata, frozenset(file.tensors))
         context_length = _checked_context(context, config)
         reading = beside.submit(load_weights, file, config, n_threads)
         # Imported here, while other threads read.
@@ -88,9 +83,10 @@ def load(
         from aboard.checkpoint.tokenizer import Tokenizer
 
         has_tokenizer = "tokenizer.ggml.model" in file.metadata
-        tokenizer = Tokenizer.from_gguf(file.metadata) if has_tokenizer else None
-        _native.release_free_memory()  # 6 of the 30 MiB that building a tokenizer takes
-        template = ChatTemplate.from_gguf(file.metadata)
+        with naming(file.path):
+            tokenizer = Tokenizer.from_gguf(file.metadata) if has_tokenizer else None
+            _native.release_free_memory()  # 6 of the 30 MiB that building a tokenizer takes
+            template = ChatTemplate.from_gguf(file.metadata)
         weights = reading.result()
     if isinstance(config, EncoderModel):
         floats = activations == "float32"
@@ -108,15 +104,6 @@ def load(
         prefix_cache,
         kv,
     )
-
-
-@contextmanager
-def _errors_named(path: str | Path) -> Iterator[None]:
-    """Name the file where what reads its metadata finds fault with it."""
-    try:
-        yield
-    except (ConfigError, TemplateError, TokenizerError) as error:
-        raise type(error)(f"{path}: {error}", hint=error.hint) from None
 
 
 def _checked_kv(kv: str, activations: str) -> str:

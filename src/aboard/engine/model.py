@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aboard.engine.answer_state import Step
-from aboard.engine.arguments import checked_tokens
+from aboard.engine.arguments import checked_several, checked_tokens
 from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads
 from aboard.engine.options import checked_options
@@ -209,11 +209,10 @@ class Model:
         ContextOverflow, UsageError
             As for `generate`.
         """
-        if isinstance(prompts, str):
-            raise UsageError("prompts are a text, expected an iterable of texts")
+        each = checked_several("prompts", prompts, "texts")
         chosen = checked_options(options)
         with self.batch() as batch:
-            requests = [batch.submit(prompt, **chosen) for prompt in prompts]
+            requests = [batch.submit(prompt, **chosen) for prompt in each]
             return [request.text() for request in requests]
 
     def batch(

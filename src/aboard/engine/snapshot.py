@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from aboard.errors import ContextOverflow, NotEnoughMemory, SessionMismatch, UsageError
+from aboard.publishing import written_beside
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -61,24 +61,14 @@ def save_session(session: Session, path: Path) -> None:
     try:
         if path.exists() and not path.is_file():  # a pipe or a device would be replaced by a file
             raise UsageError(f"{str(path)!r}: is no regular file", hint="Name a new file.")
-        # Not named after the file, whose name may be as long as names may be.
-        beside = path.with_name(f".aboard-{secrets.token_hex(8)}.part")
-        try:
-            with beside.open("xb") as file:
-                hashed = _HashedWriter(file)
-                hashed.write(_MAGIC + _LENGTH.pack(len(header)) + header)
-                for chunk in range(_n_chunks(cache.size)):
-                    hashed.write(cache.export_chunk(chunk).tobytes())
-                if cache.state_bytes and cache.size:
-                    hashed.write(cache.export_state().tobytes())
-                file.write(hashed.digest.digest())
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                beside.unlink()
-            raise
+        with written_beside(path) as file:
+            hashed = _HashedWriter(file)
+            hashed.write(_MAGIC + _LENGTH.pack(len(header)) + header)
+            for chunk in range(_n_chunks(cache.size)):
+                hashed.write(cache.export_chunk(chunk).tobytes())
+            if cache.state_bytes and cache.size:
+                hashed.write(cache.export_state().tobytes())
+            file.write(hashed.digest.digest())
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from None
 

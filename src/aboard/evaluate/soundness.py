@@ -12,14 +12,16 @@ from pathlib import Path
 
 from aboard.checkpoint.gguf import GgufFile
 from aboard.engine import Model
+from aboard.engine.arguments import ACTIVATIONS, checked_choice
 from aboard.engine.device import checked_threads
-from aboard.errors import AboardError, CheckpointError, NotEnoughMemory
+from aboard.errors import AboardError, CheckpointError, NotEnoughMemory, UsageError
 from aboard.evaluate.report import Finding, Outcome, Report, finding
 from aboard.evaluate.soundness_template import TEMPLATE, check_template
 from aboard.evaluate.soundness_text import LOADING, TEXT, check_loading, check_text
 from aboard.evaluate.soundness_tokenizer import TOKENIZER, check_tokenizer
 from aboard.evaluate.soundness_weights import FILE, WEIGHTS, check_file, check_weights
 from aboard.evaluate.subject import Subject
+from aboard.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,9 @@ def check(
     model: Model | str | Path,
     *,
     threads: int | None = None,
+    activations: str | None = None,
     told: Callable[[Finding], None] | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Whether a model is sound, check by check.
 
@@ -59,8 +63,14 @@ def check(
         A GGUF file, or a model that was loaded from one; the file is read in either case.
     threads : int, optional
         For reading and computing; by default one for each usable core, or those of the model.
+    activations : str, optional
+        What matrices are multiplied with, as for `aboard.load`; by default int8, or that of the
+        model. With "float32" nothing but the weights' own rounding is in the figures.
     told : callable, optional
         Gets each finding as it comes, in the same order.
+    progress : callable
+        Called as ``(stage, done_bytes, total_bytes)``: "examine" while weights are read, "load"
+        and, in bytes of text, "text".
 
     Returns
     -------
@@ -74,12 +84,21 @@ def check(
     NotEnoughMemory
         The system doesn't grant the memory that the model needs.
     UsageError
-        `threads` is out of range.
+        `threads` is out of range, `activations` is unknown, or not that of the model.
     """
     loaded = model if isinstance(model, Model) else None
+    own = loaded.activations if loaded else "int8"
+    chosen = checked_choice("activations", activations or own, ACTIVATIONS)
+    if loaded and chosen != own:
+        raise UsageError(
+            f"activations is {chosen!r}, but the model was loaded with {own!r}",
+            hint="Give its file instead.",
+        )
     path = loaded.path if loaded else Path(str(model))
     n_threads = loaded.threads if loaded and threads is None else checked_threads(threads)
-    subject = Subject(path=path, threads=n_threads, model=loaded)
+    subject = Subject(
+        path=path, threads=n_threads, activations=chosen, progress=progress, model=loaded
+    )
     findings: list[Finding] = []
     try:
         for each in _findings(subject):

@@ -19,6 +19,7 @@ from aboard.evaluate.perplexity import Rows, token_losses
 from aboard.evaluate.report import Finding, Outcome, finding
 from aboard.evaluate.subject import Subject
 from aboard.evaluate.texts import BEFORE_PASSAGE, CODE, OPENING, PASSAGE, PROSE
+from aboard.progress import Progress
 
 LOADING = ("loading",)
 TEXT = ("greedy-text", "perplexity", "word-order", "copying", "code")
@@ -41,6 +42,7 @@ _ODD_ORDER, _WRONG_ORDER = 0.55, 0.65
 # Loss of a passage read again over that of reading it first. Sound: 0.01 to 0.04.
 _ODD_COPY = 0.15
 _GROWN_UP = 20_000_000  # weights; smaller models needn't have learnt to copy, or to read code
+_TEXT_BYTES = sum(len(text.encode()) for text in (PROSE, PASSAGE, PROSE, CODE))
 _N_LEAD = 8  # tokens until it is clear what is being repeated
 
 
@@ -49,15 +51,22 @@ def check_loading(subject: Subject) -> Iterator[Finding]:
     expected = "the engine takes the file"
     if subject.model is None:
         context = min(CONTEXT, subject.config.context_length) if subject.config else None
+        size_bytes = subject.file.size_bytes if subject.file else 0
+        subject.progress("load", 0, size_bytes)
         try:
             subject.model = load(
-                subject.path, threads=subject.threads, context=context, prefix_cache_bytes=0
+                subject.path,
+                threads=subject.threads,
+                context=context,
+                activations=subject.activations,
+                prefix_cache_bytes=0,
             )
         except NotEnoughMemory:
             raise  # says nothing about the model
         except AboardError as error:
             yield finding(LOADING[0], expected, "", failures=[str(error)])
             return
+        subject.progress("load", size_bytes, size_bytes)
     found = f"{subject.model.weights_bytes:,} bytes of weights"
     yield finding(LOADING[0], expected, found)
 
@@ -74,8 +83,9 @@ def check_text(subject: Subject) -> Iterator[Finding]:
         for name in TEXT:
             yield Finding(name=name, outcome=Outcome.SKIP, found=told)
         return
+    subject.progress("text", 0, _TEXT_BYTES)
     yield _greedy_text(subject.model)
-    yield from _prediction(subject.model, subject.n_parameters)
+    yield from _prediction(subject.model, subject.n_parameters, subject.progress)
 
 
 def _greedy_text(model: Model) -> Finding:
@@ -130,9 +140,9 @@ class _Losses:
     code_bits: float
 
 
-def _prediction(model: Model, n_parameters: int) -> Iterator[Finding]:
+def _prediction(model: Model, n_parameters: int, progress: Progress) -> Iterator[Finding]:
     try:
-        losses = _measure(model)
+        losses = _measure(model, progress)
     except NumericalError as error:
         yield finding("perplexity", "finite losses", "", failures=[str(error)])
         return
@@ -222,10 +232,16 @@ def _too_small(name: str, told: str, figures: Mapping[str, float]) -> Finding:
     )
 
 
-def _measure(model: Model) -> _Losses:
-    def losses(ids: Sequence[int]) -> npt.NDArray[np.float64]:
+def _measure(model: Model, progress: Progress) -> _Losses:
+    done_bytes = 0
+
+    def losses(ids: Sequence[int], *texts: str) -> npt.NDArray[np.float64]:
+        nonlocal done_bytes
         tokens = [*start, *ids]
-        return token_losses(lambda part: _rows(model, part), tokens, window=window)
+        found = token_losses(lambda part: _rows(model, part), tokens, window=window)
+        done_bytes += sum(len(text.encode()) for text in texts)
+        progress("text", done_bytes, _TEXT_BYTES)
+        return found
 
     def encode(text: str) -> list[int]:
         return model.tokenizer.encode(text, add_special=False)
@@ -235,11 +251,12 @@ def _measure(model: Model) -> _Losses:
     prose, passage, code = encode(PROSE), encode(PASSAGE), encode(CODE)
     # One pass for both readings of the passage, where the context has room for them.
     fits = len(start) + len(prose) + len(passage) <= window
-    read = losses([*prose, *passage] if fits else prose)
+    read = losses([*prose, *passage] if fits else prose, PROSE, PASSAGE)
     n_read = len(prose) - (not start)
     ordered, again = read[:n_read], read[n_read:]
     before = len(encode(BEFORE_PASSAGE))
-    shuffled = losses([prose[at] for at in np.random.default_rng(_SEED).permutation(len(prose))])
+    order = np.random.default_rng(_SEED).permutation(len(prose))
+    shuffled = losses([prose[at] for at in order], PROSE)
     return _Losses(
         bits=_bits_per_byte(ordered, PROSE),
         ordered=float(ordered.mean()),
@@ -247,7 +264,7 @@ def _measure(model: Model) -> _Losses:
         uniform=math.log(model.config.n_vocabulary),
         first=float(ordered[before : before + len(passage)].mean()),
         again=float(again[_N_LEAD:].mean()) if fits else None,
-        code_bits=_bits_per_byte(losses(code), CODE),
+        code_bits=_bits_per_byte(losses(code, CODE), CODE),
     )
 
 

@@ -34,7 +34,7 @@ _SMALLEST_RMS = 1e-6
 
 def check_file(subject: Subject) -> Iterator[Finding]:
     """Whether the file can be opened; it stays open in `subject`."""
-    expected = "a whole GGUF file"
+    expected = "a whole GGUF file, and nothing behind its last tensor"
     try:
         file = open_gguf(subject.path)
     except (MalformedFile, UnsupportedFile) as error:
@@ -43,7 +43,14 @@ def check_file(subject: Subject) -> Iterator[Finding]:
     subject.file, subject.metadata = file, file.metadata
     subject.n_parameters = sum(math.prod(tensor.shape) for tensor in file.tensors.values())
     found = f"GGUF {file.version}, {len(file.tensors)} tensors, {file.size_bytes:,} bytes"
-    yield finding(FILE[0], expected, found, figures={"n_parameters": subject.n_parameters})
+    more = f"{file.surplus_bytes:,} bytes stand behind the last tensor, which nobody reads"
+    yield finding(
+        FILE[0],
+        expected,
+        found,
+        warnings=[more] if file.surplus_bytes else [],
+        figures={"n_parameters": subject.n_parameters},
+    )
 
 
 def check_weights(subject: Subject) -> Iterator[Finding]:
@@ -52,7 +59,7 @@ def check_weights(subject: Subject) -> Iterator[Finding]:
     yield _architecture(subject, subject.file)
     if subject.config is not None:
         yield _tensors(subject, subject.file)
-    yield from _values(subject.file, subject.threads)
+    yield from _values(subject.file, subject)
 
 
 def _architecture(subject: Subject, file: GgufFile) -> Finding:
@@ -101,17 +108,17 @@ class _Values:
     rms: float
 
 
-def _values(file: GgufFile, threads: int) -> Iterator[Finding]:
+def _values(file: GgufFile, subject: Subject) -> Iterator[Finding]:
     infos = [info for info in file.tensors.values() if info.format in formats.NAMES]
+    total_bytes, done_bytes = sum(info.size_bytes for info in infos), 0
+    values: dict[str, _Values] = {}
     try:
-        with ThreadPoolExecutor(threads, "aboard-check") as pool:
-            values = dict(
-                zip(
-                    (info.name for info in infos),
-                    pool.map(lambda info: _measure(file, info), infos),
-                    strict=True,
-                )
-            )
+        with ThreadPoolExecutor(subject.threads, "aboard-check") as pool:
+            measured = pool.map(lambda info: _measure(file, info), infos)
+            for info, found in zip(infos, measured, strict=True):
+                values[info.name] = found
+                done_bytes += info.size_bytes
+                subject.progress("examine", done_bytes, total_bytes)
     except MalformedFile as error:  # cut short since it was opened
         yield finding("finite-weights", "", "", failures=[str(error)])
         return

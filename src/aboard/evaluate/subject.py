@@ -11,6 +11,7 @@ from aboard.checkpoint.gguf import GgufFile
 from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.engine import Model
 from aboard.models import DecoderModel, EncoderModel
+from aboard.progress import Progress, silent
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,6 +20,8 @@ class Subject:
 
     path: Path
     threads: int
+    activations: str = "int8"
+    progress: Progress = silent
     file: GgufFile | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     n_parameters: int = 0

@@ -46,6 +46,7 @@ class Config(Entries):
         present = {name: value for name, value in values.items() if value is not None}
         super().__init__(present, f"{where}: ", _HINT)
         self._nulls = frozenset(values) - frozenset(present)
+        self._assumed: set[str] = set()
         self.ignore(*IGNORED)
 
     @property
@@ -62,8 +63,18 @@ class Config(Entries):
     def assume(self, **defaults: object) -> None:
         """Take members that the file doesn't name, not even as null, for these."""
         for name, value in defaults.items():
-            if name not in self._nulls:
-                self._values.setdefault(name, value)
+            if name not in self._nulls and name not in self._values:
+                self._values[name] = value
+                self._assumed.add(name)
+
+    def inherit(self, name: str, value: object) -> None:
+        """Take a member for what is said of it around this object."""
+        self._values[name] = value
+        self._assumed.discard(name)
+
+    def says(self, name: str) -> bool:
+        """Whether the file names a member; what was assumed it doesn't."""
+        return self.has(name) and name not in self._assumed
 
     def is_null(self, name: str) -> bool:
         """Whether the file says null, which may mean something else than nothing at all."""

@@ -109,6 +109,9 @@ class Conversion:
         Tensors that follow from the hyper-parameters; after the others in the file.
     copies : mapping of str to str
         Tensors of the checkpoint that may be there and must equal another one.
+    heads : tuple of TensorRule
+        The head, where nothing says whether it is the embedding: it is, unless the checkpoint has
+        another one. Such a checkpoint's own tensor stands in `copies`, too.
     unused : frozenset of str
         Tensors of the checkpoint that may be there and say nothing.
     unused_parts : tuple of str
@@ -129,6 +132,7 @@ class Conversion:
     tensors: tuple[TensorRule, ...]
     made: Mapping[str, Float32] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    heads: tuple[TensorRule, ...] = ()
     unused: frozenset[str] = frozenset()
     unused_parts: tuple[str, ...] = ()
     towers: tuple[str, ...] = ()

@@ -5,7 +5,6 @@ An architecture's `convert` reads what is its own, then asks for the parts, laye
 
 from __future__ import annotations
 
-from aboard.errors import ConfigError
 from aboard.models.config import Config
 from aboard.models.conversion import (
     AdjacentPairs,
@@ -67,6 +66,7 @@ class DecoderConfig:
         self.head_dim = self._head_dim()
         self.tied = config.flag("tie_word_embeddings", False) if tied is None else tied
         self.rules: list[TensorRule] = []
+        self.heads: tuple[TensorRule, ...] = ()
         self.made: dict[str, Float32] = {}
         self.metadata: dict[str, object] = {}
         for key, value in {
@@ -196,6 +196,10 @@ class DecoderConfig:
         self.tensor(*norm, self.width, transform=self.norms)
         if not self.tied:
             self.tensor("output", "lm_head", self.n_vocabulary, self.width)
+        elif self.config.has("tie_word_embeddings") and not self.config.says("tie_word_embeddings"):
+            shape = (self.n_vocabulary, self.width)
+            source = Source("lm_head.weight", shape)
+            self.heads = (TensorRule("output.weight", (source,), shape),)
 
     def conversion(self) -> Conversion:
         """All that was collected; whatever the config has beside it is refused.
@@ -216,6 +220,7 @@ class DecoderConfig:
             tensors=tuple(self.rules),
             made=self.made,
             copies=tied,
+            heads=self.heads,
             unused=frozenset(unused),
         )
 
@@ -227,13 +232,11 @@ class DecoderConfig:
     def _head_dim(self) -> int:
         config = self.config
         if not config.has("head_dim") and self.width % self.n_query_heads:
-            raise ConfigError(
-                f"{config.where}: a hidden_size of {self.width} can't be shared by "
-                f"{self.n_query_heads} heads, and head_dim is missing"
+            raise config.contradiction(
+                f"a hidden_size of {self.width} can't be shared by {self.n_query_heads} heads, and "
+                "head_dim is missing"
             )
         found = config.integer("head_dim", self.width // self.n_query_heads)
         if found % 2 or found > 4096:
-            raise ConfigError(
-                f"{config.where}: head_dim is {found}, expected an even number up to 4096"
-            )
+            raise config.contradiction(f"head_dim is {found}, expected an even number up to 4096")
         return found

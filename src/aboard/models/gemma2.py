@@ -9,6 +9,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
+from aboard import formats
 from aboard.errors import UnsupportedFile
 from aboard.models.config import Config
 from aboard.models.conversion import Conversion, Plus
@@ -19,6 +22,7 @@ from aboard.models.layer_kinds import store_windows
 from aboard.models.rope_config import RopeConfig
 
 _LAYERS_OF_27B = 46
+_ROUNDED = {"bfloat16": "BF16", "float16": "F16"}
 
 
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
@@ -45,11 +49,24 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
 
 
 def embedding_scale(file: DecoderFile) -> float:
-    """sqrt(width), as llama.cpp takes it; transformers rounds it as the checkpoint's weights are.
-
-    A file may say so in `embedding_scale`, which llama.cpp doesn't read.
-    """
+    """sqrt(width), as llama.cpp takes it, unless `embedding_scale` says otherwise."""
     return file.given.number("embedding_scale", math.sqrt(file.width))
+
+
+def store_embedding_scale(decoder: DecoderConfig) -> None:
+    """Store sqrt(width) rounded as the checkpoint's weights are, where that is another number.
+
+    So Gemmas were trained: transformers rounds it to the type of the weights, Google's gemma.cpp to
+    bfloat16. llama.cpp doesn't, nor does it read this entry (docs/experiments.md).
+    """
+    config = decoder.config
+    dtype = config.text("dtype", config.text("torch_dtype", "float32"))
+    scale = np.sqrt(np.array([[decoder.width]], np.float32))
+    if dtype in _ROUNDED:
+        form = formats.encoder(_ROUNDED[dtype])
+        rounded = form.decode(form.encode(scale).reshape(1, 1, form.BLOCK_BYTES))
+        if rounded != scale:
+            decoder.set("embedding_scale", float(rounded.item()))
 
 
 def convert(config: Config) -> Conversion:
@@ -75,6 +92,7 @@ def convert(config: Config) -> Conversion:
         decoder.set(name, config.number(name, default))
     decoder.rope(RopeConfig(config, 10_000.0), decoder.head_dim, ("default", "linear"))
     store_windows(decoder, period=2, window=4096)
+    store_embedding_scale(decoder)
     decoder.embedding()
     for layer in range(decoder.n_layers):
         gemma_layer(decoder, layer)

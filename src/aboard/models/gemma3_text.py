@@ -7,7 +7,7 @@ import math
 from aboard.models.config import Config
 from aboard.models.conversion import Conversion, Plus
 from aboard.models.decoder_config import DecoderConfig
-from aboard.models.gemma2 import gemma_config, gemma_layer, scores_of
+from aboard.models.gemma2 import gemma_config, gemma_layer, scores_of, store_embedding_scale
 from aboard.models.layer_kinds import ropes_of_kinds, store_windows
 
 LAYERS_OF_27B = 62
@@ -19,6 +19,7 @@ def convert(config: Config) -> Conversion:
     decoder = gemma_config("gemma3", config)
     _store_ropes(decoder)
     store_windows(decoder, period=6, window=4096)
+    store_embedding_scale(decoder)
     if config.has("final_logit_softcapping"):
         decoder.set("final_logit_softcapping", config.number("final_logit_softcapping"))
     # GGUF's gemma3 has no word for the scale of scores; the norm of the queries can hold it.

@@ -72,7 +72,9 @@ class Entries:
         """
         found = self.integer(name)
         if found > MAX_LAYERS:
-            raise ConfigError(f"{self._prefix}{name} is {found}, expected at most {MAX_LAYERS}")
+            raise ConfigError(
+                f"{self._prefix}{name} is {found}, expected at most {MAX_LAYERS}", hint=self._hint
+            )
         return found
 
     def number(self, name: str, default: float | None = None, *, zero: bool = False) -> float:
@@ -170,7 +172,8 @@ class Entries:
         if not isinstance(value, bool | int | float | str) or value not in accepted:
             raise ConfigError(
                 f"{self._prefix}{name} is {str(value)[:60]!r}, Aboard understands "
-                f"{' or '.join(repr(each) for each in accepted)}"
+                f"{' or '.join(repr(each) for each in accepted)}",
+                hint="It would change the answer, so the model is not run as if it weren't there.",
             )
 
     def finish(self) -> None:
@@ -237,6 +240,7 @@ class Hyperparameters(Entries):
         stated = self.integer("vocab_size", known)
         if known is not None and known != stated:
             raise ConfigError(
-                f"{self._prefix}vocab_size is {stated}, but the tokenizer has {known} tokens"
+                f"{self._prefix}vocab_size is {stated}, but the tokenizer has {known} tokens",
+                hint=self._hint,
             )
         return stated

@@ -95,9 +95,9 @@ class RopeConfig:
         factor = self._either("partial_rotary_factor", 1.0)
         dims = int(head_dim * min(factor, 1.0))
         if factor > 1 or dims < 2 or dims % 2:
-            raise ConfigError(
-                f"{self._config.where}: partial_rotary_factor is {factor:g}, which rotates {dims} "
-                f"of {head_dim} values of a head, expected an even number of them"
+            raise self._config.contradiction(
+                f"partial_rotary_factor is {factor:g}, which rotates {dims} of {head_dim} values "
+                "of a head, expected an even number of them"
             )
         return dims
 
@@ -188,9 +188,9 @@ class RopeConfig:
         with np.errstate(over="ignore", under="ignore"):
             found = divisors.astype(np.float32)
         if not (np.isfinite(found) & (found > 0)).all():
-            raise ConfigError(
-                f"{self.scaling.where}: frequencies would be divided by {divisors.max():g} and "
-                f"{divisors.min():g}, beyond float32"
+            raise self.scaling.contradiction(
+                f"frequencies would be divided by {divisors.max():g} and {divisors.min():g}, "
+                "beyond float32"
             )
         return found
 

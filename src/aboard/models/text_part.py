@@ -35,10 +35,18 @@ def text_config(
     if text is None:
         raise config.contradiction("has no text_config")
     text.must_be("model_type", *model_types)
+    says = config.says("tie_word_embeddings")
     tied = config.flag("tie_word_embeddings", tied)
-    if text.flag("tie_word_embeddings", tied) != tied:
+    within = text.flag("tie_word_embeddings", tied)
+    if within != tied and (says or within):
         raise config.contradiction("tie_word_embeddings differs in text_config")
-    text.assume(tie_word_embeddings=tied)
+    if says:
+        text.inherit("tie_word_embeddings", tied)
+    else:
+        text.assume(tie_word_embeddings=tied)
+    for name in ("dtype", "torch_dtype"):  # in which the whole model is computed
+        if config.says(name):
+            text.inherit(name, config.text(name, ""))
     config.ignore("vision_config", *of_images)
     config.finish()
     return text

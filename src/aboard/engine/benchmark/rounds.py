@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aboard.checkpoint.gguf import open_gguf
 from aboard.engine.benchmark import machine
 from aboard.engine.benchmark.ceilings import Ceilings
 from aboard.engine.benchmark.peer import Peer, PeerSpec, Variant
@@ -25,7 +26,8 @@ from aboard.engine.benchmark.work import Contender, OwnEngine, Work, token_ids
 from aboard.engine.device import usable_cores
 from aboard.engine.loading import load
 from aboard.engine.model import Model
-from aboard.errors import ContextOverflow
+from aboard.errors import ContextOverflow, naming
+from aboard.models import DecoderModel, describe_model
 
 FIRST_PROMPT = 16
 _PAUSE_S = 0.05  # the threads of the engine that was at work may still be spinning
@@ -66,17 +68,13 @@ def benchmark(
 
     plan = plan or Plan()
     cores = usable_cores()
+    _require_room(Path(path), plan.longest)
     progress("loading the model")
     began = time.perf_counter()
     model = load(path, threads=min(max(plan.threads), cores), kv=plan.kv)
     load_s = time.perf_counter() - began
     with ExitStack() as held:
         own = held.enter_context(OwnEngine(model))  # first: an encoder has no sessions
-        if plan.longest > model.context_length:
-            raise ContextOverflow(
-                f"{plan.longest} tokens, the model's context holds {model.context_length}",
-                hint="Ask for fewer: --context, --prompt, --tokens.",
-            )
         first = min(FIRST_PROMPT, model.context_length)
         own.session.prefill(token_ids(0, first, model.config.n_vocabulary))
         first_token_s = time.perf_counter() - began
@@ -119,6 +117,17 @@ def benchmark(
             for peer in peers
         ),
     )
+
+
+def _require_room(path: Path, n_tokens: int) -> None:
+    """Refuse more tokens than the model's context holds, by the file's header alone."""
+    with open_gguf(path) as file, naming(path):
+        config = describe_model(file.metadata, frozenset(file.tensors))
+    if isinstance(config, DecoderModel) and n_tokens > config.context_length:
+        raise ContextOverflow(
+            f"{n_tokens} tokens, the model's context holds {config.context_length}",
+            hint="Ask for fewer: --context, --prompt, --tokens.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
