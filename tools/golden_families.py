@@ -226,7 +226,7 @@ def _gemma4(shape: Tiny) -> tuple[str, dict[str, Any]]:
         "use_double_wide_mlp": "feed_forward_length" in own,
         "hidden_size_per_layer_input": own["embedding_length_per_layer_input"],
         "vocab_size_per_layer_input": shape.vocabulary,
-        "final_logit_softcapping": own.get("final_logit_softcapping"),
+        "final_logit_softcapping": own["final_logit_softcapping"] or None,
     }
 
 

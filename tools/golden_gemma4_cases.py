@@ -59,6 +59,7 @@ GEMMA4 = {
                 "rope.dimension_count": 44,
                 "rope.dimension_count_swa": 20,
                 "rope.freq_base_swa": 5_000.0,
+                "final_logit_softcapping": 0.0,
             },
             vectors={"rope_freqs": (2.0,) * 11 + (1e30,) * 11},
         ),

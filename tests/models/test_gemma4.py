@@ -138,6 +138,7 @@ def test_a_config_that_says_little_is_read_as_transformers_reads_it() -> None:
     assert (found["attention.key_length_swa"], found["attention.key_length"]) == (256, 512)
     assert found["embedding_length_per_layer_input"] == 256
     assert found["attention.sliding_window"] == 512
+    assert found["final_logit_softcapping"] == 0
     unified = without_prefix(converted({"model_type": "gemma4_unified_text"}))
     assert unified["embedding_length_per_layer_input"] == 0
     assert unified["attention.sliding_window"] == 1024
@@ -293,6 +294,7 @@ def test_layers_of_a_file_have_their_own_heads_keys_and_widths() -> None:
     assert [each.value is None for each in attentions if each] == [False] + [True] * 5
     widths = [layer.feed_forward.gate.weight.shape[0] for layer in model.layers]
     assert widths == [96, 96, 96, 192, 192, 192]
+    assert model.logit_cap == 30  # of a file that says nothing of it, as llama.cpp has it
     assert model.layer_embedding is not None
     assert model.layer_embedding.table.shape == (1000, 48)
 

@@ -77,7 +77,8 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
     return file.model(
         layers,
         score_scale=1.0,
-        logit_cap=given.number("final_logit_softcapping", 0.0, zero=True),
+        # As llama.cpp takes it where a file says nothing.
+        logit_cap=given.number("final_logit_softcapping", 30.0, zero=True),
         embedding_scale=embedding_scale(file),
         layer_embedding=_layer_embedding(file, known) if known else None,
         unused=frozenset(

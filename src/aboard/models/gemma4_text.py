@@ -91,8 +91,9 @@ def converted(config: Config) -> Conversion:
     _store(decoder, near, far, n_shared, widths)
     decoder.set("embedding_length_per_layer_input", known)
     _store_ropes(decoder, far.head_dim)
-    if config.has("final_logit_softcapping"):
-        decoder.set("final_logit_softcapping", config.number("final_logit_softcapping"))
+    # Where a file says nothing, llama.cpp has a cap of 30.
+    cap = config.number("final_logit_softcapping") if config.has("final_logit_softcapping") else 0.0
+    decoder.set("final_logit_softcapping", cap)
     keys_are_values = config.flag("attention_k_eq_v", False)
     decoder.embedding()
     if known:
