@@ -84,7 +84,9 @@ class PyDecoder {
     }
     const size_t width = shape_.width, d = head_dim;
     const size_t heads = shape_.query_heads * d, kv = kv_heads * d;
-    AttentionBlock block{kv_heads, head_dim};
+    AttentionBlock block;
+    block.kv_heads = kv_heads;
+    block.head_dim = head_dim;
     block.keys_of = keys_of;
     block.norm = CheckedVector(norm, width, "attention norm");
     block.gated = gated;

@@ -23,12 +23,13 @@ namespace aboard {
 using Vector = std::vector<float>;
 
 struct Linear {
-  PackedMatrix matrix;
-  Vector bias;  // (rows,)
+  PackedMatrix matrix = {};  // none: no rows
+  Vector bias;               // (rows,)
 };
 
 struct AttentionBlock {
-  size_t kv_heads, head_dim;     // K, d
+  size_t kv_heads = 0;           // K
+  size_t head_dim = 0;           // d
   Vector norm;                   // (D,) of what goes into the block
   Linear query, key, value;      // (H * d, D), (K * d, D), (K * d, D)
   Linear output;                 // (D, H * d)

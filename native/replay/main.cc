@@ -52,7 +52,9 @@ DeltaNetBlock ReadDeltaNet(Reader& reader, const Matrices& matrices, DecoderShap
 }
 
 AttentionBlock ReadAttention(Reader& reader, const Matrices& matrices) {
-  AttentionBlock attention{reader.Size(), reader.Size()};
+  AttentionBlock attention;
+  attention.kv_heads = reader.Size();
+  attention.head_dim = reader.Size();
   // 0 for none, so that all are sizes.
   const size_t keys_of = reader.Size();
   if (keys_of != 0) attention.keys_of = keys_of - 1;

@@ -18,6 +18,7 @@ from aboard.engine.prefix import PrefixCache
 from aboard.engine.weights import load_weights
 from aboard.models import DecoderModel, describe_model
 from aboard.models.decoder import Temperature
+from tiny_differing import DIFFERING
 from tiny_families import Tiny, tiny_model
 
 PROMPT, TOTAL = 150, 160
@@ -103,34 +104,6 @@ QWEN = Tiny(
 )
 
 
-# Heads of two sizes, keys that are shared or taken for values, and what layers know of a token.
-GEMMA4 = Tiny(
-    "gemma4",
-    layers=5,
-    width=72,
-    heads=6,
-    kv_heads=2,
-    head_dim=20,
-    ffn=100,
-    own={
-        "attention.head_count_kv": np.array([2, 2, 1, 2, 1], np.int32),
-        "attention.key_length": 44,
-        "attention.value_length": 44,
-        "attention.key_length_swa": 20,
-        "attention.value_length_swa": 20,
-        "attention.sliding_window": 70,
-        "attention.sliding_window_pattern": np.array([True, True, False, True, False]),
-        "attention.shared_kv_layers": 2,
-        "feed_forward_length": np.array([100, 100, 100, 200, 200], np.int32),
-        "embedding_length_per_layer_input": 40,
-        "rope.dimension_count": 44,
-        "rope.dimension_count_swa": 20,
-        "final_logit_softcapping": 20.0,
-    },
-    vectors={"rope_freqs": (1.0,) * 5 + (1e30,) * 17},
-)
-
-
 def with_all_others(config: DecoderModel) -> DecoderModel:
     """With what no Gemma has: a layer without rope, multipliers, capped scores, a temperature."""
     first, second, third = config.layers
@@ -150,7 +123,7 @@ MODELS: dict[str, tuple[Tiny, str, Callable[[DecoderModel], DecoderModel]]] = {
     "norms over all": (OLMO, "F32", lambda config: config),
     "parts of tensors": (PHI, "Q4_0", lambda config: config),
     "convolutions": (LFM, "F32", lambda config: config),
-    "layers that differ": (GEMMA4, "F32", lambda config: config),
+    "layers that differ": (DIFFERING, "F32", lambda config: config),
     "delta nets": (QWEN, "F32", lambda config: config),
 }
 
