@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+import tiny_gemma4
 import tiny_lfm2
 import tiny_qwen35
 from tiny import tokenizer_metadata
@@ -23,6 +24,8 @@ from tiny_gguf import Tensor, float32_tensor, write_gguf
 # Families whose queries and keys converters reorder: neighbours are rotated together.
 ADJACENT = {"llama", "smollm3", "granite", "mistral3"}
 GEMMAS = {"gemma2", "gemma3"}
+# Those that have norms around a block.
+AROUND = {*GEMMAS, "gemma4", "olmo2"}
 _TAPS = ("shortconv.conv", "ssm_conv1d")
 
 
@@ -65,10 +68,18 @@ def random_weights(model: Tiny, seed: int) -> dict[str, np.ndarray]:
     """Random float32 weights, (out, in), by the names that transformers gives them."""
     random = Random(seed)
     weights = {"model.embed_tokens.weight": random.weights(1.0, model.vocabulary, model.width)}
+    for name, shape in _other_shapes(model).items():
+        if len(shape) == 1:
+            weights[name] = _norm(model, random, "norm", shape)
+        else:
+            std = 1.0 if "embed" in name else 1.0 / shape[1] ** 0.5
+            weights[name] = random.weights(std, *shape)
     for layer in range(model.layers):
         for name, shape in _layer_shapes(model, layer).items():
             full = f"model.layers.{layer}.{name}"
-            if name.endswith((".bias", "dt_bias", "A_log")):
+            if name == "layer_scalar":
+                weights[full] = random.uniform(0.6, 1.2, *shape)
+            elif name.endswith((".bias", "dt_bias", "A_log")):
                 weights[full] = random.weights(0.5, *shape)
             elif len(shape) == 1:
                 weights[full] = _norm(model, random, name.split(".")[-2], shape)
@@ -148,8 +159,27 @@ def _norm(model: Tiny, random: Random, name: str, shape: tuple[int, ...]) -> np.
     return random.uniform(low, high, *shape)
 
 
+def _other_shapes(model: Tiny) -> dict[str, tuple[int, ...]]:
+    if model.family != "gemma4":
+        return {}
+    return tiny_gemma4.other_shapes(
+        model.own, layers=model.layers, width=model.width, vocabulary=model.vocabulary
+    )
+
+
 def _layer_shapes(model: Tiny, layer: int) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer, by the names of transformers."""
+    if model.family == "gemma4":
+        return tiny_gemma4.layer_shapes(
+            model.own,
+            layer,
+            layers=model.layers,
+            width=model.width,
+            heads=model.heads,
+            kv_heads=model.kv_heads,
+            head_dim=model.head_dim,
+            ffn=model.ffn,
+        )
     if model.family == "qwen35":
         return tiny_qwen35.layer_shapes(
             model.own,
@@ -230,6 +260,8 @@ _AROUND = {
 
 
 def _full_gguf_name(model: Tiny, name: str, kind: str) -> str:
+    if kind == "layer_scalar":
+        return name.replace("model.layers", "blk").replace(kind, "layer_output_scale.weight")
     if model.family == "qwen35" and name.startswith("model.layers."):
         layer, own = name.removeprefix("model.layers.").split(".", 1)
         if own in tiny_qwen35.NAMES:
@@ -238,9 +270,11 @@ def _full_gguf_name(model: Tiny, name: str, kind: str) -> str:
 
 
 def _gguf_name(model: Tiny, name: str) -> str:
-    names = {**_NAMES, **(_AROUND if model.family in {*GEMMAS, "olmo2"} else {})}
+    names = {**_NAMES, **(_AROUND if model.family in AROUND else {})}
     if model.family == "lfm2":
         names |= tiny_lfm2.NAMES
+    if model.family == "gemma4":
+        names |= tiny_gemma4.NAMES
     if not name.startswith("model.layers."):
         return names[name]
     layer, short = name.removeprefix("model.layers.").split(".", 1)

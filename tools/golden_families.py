@@ -12,6 +12,7 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
 from tiny_families import Tiny
+from tiny_gemma4 import far_kv_heads, keys_are_values
 from tiny_lfm2 import layer_types
 
 
@@ -208,6 +209,27 @@ def _qwen35(shape: Tiny) -> tuple[str, dict[str, Any]]:
     }
 
 
+def _gemma4(shape: Tiny) -> tuple[str, dict[str, Any]]:
+    own, divisors = shape.own, shape.vectors["rope_freqs"]
+    turning = sum(divisor < 1e30 for divisor in divisors)
+    far = {"rope_type": "proportional", "rope_theta": shape.rope_base}
+    far |= {"partial_rotary_factor": turning / len(divisors), "factor": divisors[0]}
+    near = {"rope_type": "default", "rope_theta": own["rope.freq_base_swa"]}
+    return "gemma4_text", {
+        "rope_parameters": {"sliding_attention": near, "full_attention": far},
+        "sliding_window": own["attention.sliding_window"],
+        "layer_types": _layer_types(shape, period=6),
+        "global_head_dim": own["attention.key_length"],
+        "num_global_key_value_heads": far_kv_heads(own),
+        "attention_k_eq_v": keys_are_values(own),
+        "num_kv_shared_layers": own.get("attention.shared_kv_layers", 0),
+        "use_double_wide_mlp": "feed_forward_length" in own,
+        "hidden_size_per_layer_input": own["embedding_length_per_layer_input"],
+        "vocab_size_per_layer_input": shape.vocabulary,
+        "final_logit_softcapping": own["final_logit_softcapping"] or None,
+    }
+
+
 def _layer_types(shape: Tiny, *, period: int) -> list[str]:
     if "attention.sliding_window" not in shape.own:
         return ["full_attention"] * shape.layers
@@ -230,4 +252,5 @@ _CONFIGS: dict[str, Callable[[Tiny], tuple[str, dict[str, Any]]]] = {
     "mistral3": _ministral3,
     "lfm2": _lfm2,
     "qwen35": _qwen35,
+    "gemma4": _gemma4,
 }

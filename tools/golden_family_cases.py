@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from golden_case import Case
+from golden_gemma4_cases import GEMMA4
 
 from tiny_families import Tiny
 
@@ -507,6 +508,7 @@ _CASES = {
         n_tokens=80,
         rows=[1, 3, 63, 79],
     ),
+    **GEMMA4,
     "qwen3_odd": Case(
         5,
         Tiny("qwen3", layers=3, width=60, heads=6, kv_heads=3, head_dim=20, ffn=172, tied=True),

@@ -20,6 +20,10 @@ from safetensors.numpy import load_file
 from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
+    Gemma4Config,
+    Gemma4ForConditionalGeneration,
+    Gemma4UnifiedConfig,
+    Gemma4UnifiedForConditionalGeneration,
     Mistral3Config,
     Mistral3ForConditionalGeneration,
     PreTrainedModel,
@@ -106,12 +110,42 @@ def _qwen3_5(text: dict[str, Any], tied: bool) -> PreTrainedModel:
     return Qwen3_5ForConditionalGeneration(config)
 
 
+def _gemma4(text: dict[str, Any], tied: bool) -> PreTrainedModel:
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "head_dim": 8}
+    vision |= {"num_attention_heads": 2, "num_key_value_heads": 2, "position_embedding_size": 8}
+    audio = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    audio |= {"subsampling_conv_channels": [4, 4], "output_proj_dims": 16}
+    config = Gemma4Config(
+        text_config=text | {"pad_token_id": 0},
+        vision_config=vision,
+        audio_config=audio,
+        tie_word_embeddings=tied,
+    )
+    return Gemma4ForConditionalGeneration(config)
+
+
+def _gemma4_unified(text: dict[str, Any], tied: bool) -> PreTrainedModel:
+    not_there = ("_per_layer_input", "experts", "moe_")
+    own = {key: value for key, value in text.items() if not any(each in key for each in not_there)}
+    vision = {"mm_embed_dim": 16, "mm_posemb_size": 8, "output_proj_dims": 16}
+    vision |= {"patch_size": 4, "pooling_kernel_size": 1}
+    config = Gemma4UnifiedConfig(
+        text_config=own | {"model_type": "gemma4_unified_text", "pad_token_id": 0},
+        vision_config=vision,
+        audio_config={"audio_embed_dim": 16},
+        tie_word_embeddings=tied,
+    )
+    return Gemma4UnifiedForConditionalGeneration(config)
+
+
 _TOWERS: dict[str, Callable[[dict[str, Any], bool], PreTrainedModel]] = {
     "gemma3": _gemma3,
     "mistral3": _mistral3,
     "mistral": _mistral3,
     "qwen35": _qwen3_5,
     "qwen35_odd": _qwen3_5,
+    "gemma4": _gemma4,
+    "gemma4_large": _gemma4_unified,
 }
 
 

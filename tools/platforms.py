@@ -32,13 +32,24 @@ from replay import write_flat  # noqa: E402
 from replay_encoder import write_flat_encoder  # noqa: E402
 
 from tiny import FORMATS, tiny_llama  # noqa: E402
+from tiny_differing import DIFFERING  # noqa: E402
 from tiny_encoders import PIECES, TinyBert, bert_folder  # noqa: E402
 from tiny_families import Tiny, tiny_model  # noqa: E402
 
 AARCH64_RUNNER = ("qemu-aarch64-static",)
 N_TOKENS = 135  # more than two chunks of 64 keys
 # Whose sequences, callers and processes also run at once: a matter of threads, not of formats.
-TOGETHER = ("Q4_0", "F16", "ragged rows", "int8 cache", "gemma3", "olmo2", "lfm2", "qwen35")
+TOGETHER = (
+    "Q4_0",
+    "F16",
+    "ragged rows",
+    "int8 cache",
+    "gemma3",
+    "olmo2",
+    "lfm2",
+    "qwen35",
+    "gemma4",
+)
 # Models that between them have what Llama lacks.
 QUIRKS = (
     Tiny(
@@ -88,6 +99,7 @@ QUIRKS = (
             "ssm.inner_size": 80,
         },
     ),
+    DIFFERING,
 )
 # Widths that are no whole blocks, heads of 12 to 40, and both ways to make a vector of a text.
 ENCODERS = {

@@ -1,6 +1,5 @@
 """Writes a decoder as the flat file that native/replay reads: raw tensors, shapes, tokens."""
 
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,9 @@ from flat import write_text as _text
 from aboard.checkpoint.gguf import open_gguf
 from aboard.engine.rope import rope_frequencies, rope_growth
 from aboard.models import DecoderModel, describe_model
-from aboard.models.decoder import Layer, Linear, Rope, Temperature, Weight
+from aboard.models.decoder import Layer, LayerEmbedding, Linear, Rope, Temperature, Weight
+
+_FUNCTIONS = ("silu", "gelu")
 
 
 def write_flat(
@@ -38,13 +39,12 @@ def write_flat(
         _sizes(file, len(model.layers))
         for layer in model.layers:
             _layer(file, layer, vectors, model.ropes)
+        _layer_embedding(file, model.layer_embedding, vectors)
 
 
 def _shape(file: BinaryIO, model: DecoderModel) -> None:
-    _sizes(file, model.width, model.n_query_heads, model.n_kv_heads, model.head_dim)
-    _sizes(file, model.ffn_width, model.n_vocabulary)
-    scale = model.score_scale or 1.0 / math.sqrt(model.head_dim)
-    file.write(struct.pack("<fff", model.norm_eps, scale, model.score_cap))
+    _sizes(file, model.width, model.n_query_heads, model.n_vocabulary)
+    file.write(struct.pack("<fff", model.norm_eps, model.score_scale, model.score_cap))
     file.write(struct.pack("<ff", model.embedding_scale, model.residual_scale))
     file.write(struct.pack("<ff", model.logit_scale, model.logit_cap))
     temperature = model.temperature or Temperature(strength=0.0, context=1)
@@ -69,9 +69,9 @@ def _layer(
     def vector(weight: Weight | None) -> None:
         _array(file, np.empty(0, "<f4") if weight is None else vectors[weight.name])
 
-    def linear(linear: Linear) -> None:
-        _text(file, linear.weight.label)
-        vector(linear.bias)
+    def linear(linear: Linear | None) -> None:
+        _text(file, "" if linear is None else linear.weight.label)
+        vector(None if linear is None else linear.bias)
 
     attention, conv, feed_forward = layer.attention, layer.short_conv, layer.feed_forward
     delta = layer.delta_net
@@ -90,15 +90,42 @@ def _layer(
         vector(conv.norm)
         _array(file, vectors[conv.taps.name].reshape(conv.taps.shape).T.copy())
     if attention is not None:
+        # 0 for none, so that all are sizes.
+        keys_of = 0 if attention.keys_of is None else 1 + attention.keys_of
+        _sizes(file, attention.n_kv_heads, attention.head_dim, keys_of)
         for part in (attention.query, attention.key, attention.value, attention.output):
             linear(part)
         for norm in (attention.norm, attention.post_norm, attention.query_norm, attention.key_norm):
             vector(norm)
-        # 0 for none, so that all are sizes.
+        ones = attention.head_dim if attention.norm_values else 0
+        _array(file, np.ones(ones, "<f4"))
         rope = 0 if attention.rope is None else 1 + ropes.index(attention.rope)
         _sizes(file, attention.gated, attention.window, rope)
     for part in (feed_forward.gate, feed_forward.up, feed_forward.down):
         linear(part)
     vector(feed_forward.norm)
     vector(feed_forward.post_norm)
-    _sizes(file, ["silu", "gelu"].index(feed_forward.function))
+    _sizes(file, _FUNCTIONS.index(feed_forward.function))
+    scale = 1.0 if layer.scale is None else float(vectors[layer.scale.name][0])
+    file.write(struct.pack("<f", scale))
+    token = layer.token
+    _sizes(file, token is not None)
+    if token is not None:
+        linear(Linear(token.gate))
+        linear(Linear(token.output))
+        vector(token.post_norm)
+        _sizes(file, _FUNCTIONS.index(token.function))
+
+
+def _layer_embedding(
+    file: BinaryIO, layers: LayerEmbedding | None, vectors: Mapping[str, np.ndarray]
+) -> None:
+    _sizes(file, layers is not None)
+    if layers is None:
+        return
+    _text(file, layers.table.label)
+    _text(file, layers.projection.label)
+    _array(file, np.empty(0, "<f4"))  # no bias
+    _array(file, vectors[layers.norm.name])
+    scales = (layers.table_scale, layers.projection_scale, layers.sum_scale)
+    file.write(struct.pack("<fff", *scales))

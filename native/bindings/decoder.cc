@@ -32,20 +32,15 @@ KvFormat CheckedKvFormat(const std::string& name) {
 class PyDecoder {
  public:
   PyDecoder(const Matrix& embedding, const Array<float, 1>& final_norm, const Matrix& head,
-            size_t query_heads, size_t kv_heads, size_t head_dim, size_t ffn_width, float norm_eps,
-            float score_scale, float score_cap, float embedding_scale, float residual_scale,
-            float logit_scale, float logit_cap, std::pair<double, size_t> temperature,
-            size_t threads, const std::string& kv) {
+            size_t query_heads, float norm_eps, float score_scale, float score_cap,
+            float embedding_scale, float residual_scale, float logit_scale, float logit_cap,
+            std::pair<double, size_t> temperature, size_t threads, const std::string& kv) {
     const size_t width = embedding.packed.cols;
-    if (query_heads == 0 || kv_heads == 0 || query_heads % kv_heads != 0 || head_dim == 0 ||
-        head_dim > kMaxHead || ffn_width == 0 || temperature.second == 0) {
+    if (query_heads == 0 || temperature.second == 0) {
       Refuse("the shapes of the decoder contradict each other");
     }
     shape_ = {.width = width,
               .query_heads = query_heads,
-              .kv_heads = kv_heads,
-              .head_dim = head_dim,
-              .ffn_width = ffn_width,
               .vocabulary = embedding.packed.rows,
               .norm_eps = norm_eps,
               .score_scale = score_scale,
@@ -69,31 +64,37 @@ class PyDecoder {
   size_t AddRope(const std::string& pairs, const std::vector<double>& frequencies, double factor) {
     CheckUnused();
     if (pairs != "adjacent" && pairs != "halves") Refuse("unknown pairs: " + pairs);
-    if (2 * frequencies.size() > shape_.head_dim) Refuse("a rope is wider than a head");
     shape_.ropes.push_back({pairs == "adjacent" ? RopePairs::kAdjacent : RopePairs::kHalves,
                             frequencies, factor});
     return shape_.ropes.size() - 1;
   }
 
-  void AddAttention(const Matrix& query, const Matrix& key, const Matrix& value,
-                    const Matrix& output, const OptionalArray& query_bias,
+  void AddAttention(size_t kv_heads, size_t head_dim, const Matrix& query, const Matrix* key,
+                    const Matrix* value, const Matrix& output, const OptionalArray& query_bias,
                     const OptionalArray& key_bias, const OptionalArray& value_bias,
                     const OptionalArray& output_bias, const OptionalArray& norm,
                     const OptionalArray& post_norm, const OptionalArray& query_norm,
-                    const OptionalArray& key_norm, bool gated, size_t window,
-                    std::optional<size_t> rope) {
+                    const OptionalArray& key_norm, bool norm_values, bool gated, size_t window,
+                    std::optional<size_t> rope, std::optional<size_t> keys_of) {
     CheckUnused();
     if (layers_.size() != feed_forwards_) Refuse("the last layer has no feed-forward block");
-    if (rope && *rope >= shape_.ropes.size()) Refuse("no such rope");
-    const size_t width = shape_.width, d = shape_.head_dim;
-    const size_t heads = shape_.query_heads * d, kv = shape_.kv_heads * d;
+    CheckHeads(kv_heads, head_dim, rope);
+    if (keys_of ? key || value || !HasKeys(*keys_of, kv_heads, head_dim) : !key) {
+      Refuse("a layer has either keys, or those of an earlier layer with the same heads");
+    }
+    const size_t width = shape_.width, d = head_dim;
+    const size_t heads = shape_.query_heads * d, kv = kv_heads * d;
     AttentionBlock block;
+    block.kv_heads = kv_heads;
+    block.head_dim = head_dim;
+    block.keys_of = keys_of;
     block.norm = CheckedVector(norm, width, "attention norm");
     block.gated = gated;
     shape_.gated = shape_.gated || gated;
     block.query = arenas_.Keep(query, query_bias, gated ? 2 * heads : heads, width, "query");
-    block.key = arenas_.Keep(key, key_bias, kv, width, "key");
-    block.value = arenas_.Keep(value, value_bias, kv, width, "value");
+    if (key) block.key = arenas_.Keep(*key, key_bias, kv, width, "key");
+    if (value) block.value = arenas_.Keep(*value, value_bias, kv, width, "value");
+    if (norm_values) block.value_norm.assign(d, 1.0f);
     block.output = arenas_.Keep(output, output_bias, width, heads, "output");
     const bool by_head = query_norm && query_norm->shape(0) == d;
     block.query_norm = CheckedVector(query_norm, by_head ? d : heads, "query norm");
@@ -156,28 +157,69 @@ class PyDecoder {
   void AddFeedForward(const Matrix& gate, const Matrix& up, const Matrix& down,
                       const OptionalArray& gate_bias, const OptionalArray& up_bias,
                       const OptionalArray& down_bias, const OptionalArray& norm,
-                      const OptionalArray& post_norm, const std::string& function) {
+                      const OptionalArray& post_norm, const std::string& function,
+                      float scale) {
     CheckUnused();
     if (layers_.size() != feed_forwards_ + 1) {
       Refuse("a layer begins with attention or a convolution");
     }
-    if (function != "silu" && function != "gelu") Refuse("unknown function: " + function);
-    const size_t width = shape_.width, ffn = shape_.ffn_width;
+    const size_t width = shape_.width, ffn = gate.packed.rows;
     FeedForwardBlock& block = layers_.back().feed_forward;
     block.norm = CheckedVector(norm, width, "feed-forward norm");
     block.gate = arenas_.Keep(gate, gate_bias, ffn, width, "gate");
     block.up = arenas_.Keep(up, up_bias, ffn, width, "up");
     block.down = arenas_.Keep(down, down_bias, width, ffn, "down");
     block.post_norm = CheckedVector(post_norm, width, "norm after feed-forward");
-    block.function = function == "gelu" ? GateFunction::kGelu : GateFunction::kSilu;
+    block.function = CheckedFunction(function);
+    layers_.back().scale = scale;
     ++feed_forwards_;
+  }
+
+  // What layers know of a token.
+  void AddLayerEmbedding(const Matrix& table, const Matrix& projection,
+                         const Array<float, 1>& norm, float table_scale, float projection_scale,
+                         float sum_scale) {
+    CheckUnused();
+    const size_t rows = projection.packed.rows, width = norm.shape(0);
+    if (layer_embedding_ || width == 0 || rows % width != 0) {
+      Refuse("the shapes of a layers' embedding contradict each other");
+    }
+    layer_embedding_ = {
+        .table = arenas_.Keep(table, shape_.vocabulary, rows, "table of the layers"),
+        .projection = {arenas_.Keep(projection, rows, shape_.width, "projection for layers"), {}},
+        .norm = CheckedVector(norm, width, "norm of the layers' embedding"),
+        .table_scale = table_scale,
+        .projection_scale = projection_scale,
+        .sum_scale = sum_scale};
+  }
+
+  // Behind the feed-forward block of the last layer.
+  void AddTokenBlock(const Matrix& gate, const Matrix& output, const OptionalArray& post_norm,
+                     const std::string& function) {
+    CheckUnused();
+    if (!layer_embedding_ || layers_.empty() || layers_.size() != feed_forwards_ ||
+        layers_.back().token) {
+      Refuse("what a layer knows of a token comes behind its feed-forward block");
+    }
+    const size_t known = layer_embedding_->norm.size(), width = shape_.width;
+    TokenBlock block;
+    block.gate = {arenas_.Keep(gate, known, width, "gate of the token"), {}};
+    block.output = {arenas_.Keep(output, width, known, "output of the token"), {}};
+    block.post_norm = CheckedVector(post_norm, width, "norm after the token");
+    block.function = CheckedFunction(function);
+    layers_.back().token = std::move(block);
   }
 
   Decoder& Ready() {
     if (!decoder_) {
       if (layers_.empty() || layers_.size() != feed_forwards_) Refuse("the decoder has no layers");
+      if (layer_embedding_ && layer_embedding_->table.cols !=
+                                  layers_.size() * layer_embedding_->norm.size()) {
+        Refuse("the layers' embedding is one of another number of layers");
+      }
       decoder_ = std::make_unique<Decoder>(shape_, std::move(layers_), embedding_,
-                                           std::move(final_norm_), head_, threads_, kv_format_);
+                                           std::move(final_norm_), head_, threads_, kv_format_,
+                                           std::move(layer_embedding_));
     }
     return *decoder_;
   }
@@ -230,6 +272,30 @@ class PyDecoder {
     if (decoder_) Refuse("the decoder is in use: nothing more can be added");
   }
 
+  void CheckHeads(size_t kv_heads, size_t head_dim, std::optional<size_t> rope) const {
+    if (kv_heads == 0 || shape_.query_heads % kv_heads != 0 || head_dim == 0 ||
+        head_dim > kMaxHead) {
+      Refuse("the heads of a layer contradict each other");
+    }
+    if (!rope) return;
+    if (*rope >= shape_.ropes.size()) Refuse("no such rope");
+    if (2 * shape_.ropes[*rope].frequencies.size() > head_dim) {
+      Refuse("a rope is wider than a head");
+    }
+  }
+
+  // Whether an earlier layer has such heads of keys and values, of its own.
+  bool HasKeys(size_t layer, size_t kv_heads, size_t head_dim) const {
+    if (layer >= layers_.size() || !layers_[layer].attention) return false;
+    const AttentionBlock& block = *layers_[layer].attention;
+    return !block.keys_of && block.kv_heads == kv_heads && block.head_dim == head_dim;
+  }
+
+  static GateFunction CheckedFunction(const std::string& function) {
+    if (function != "silu" && function != "gelu") Refuse("unknown function: " + function);
+    return function == "gelu" ? GateFunction::kGelu : GateFunction::kSilu;
+  }
+
   // Notes their number and width: it is the same in all layers.
   Vector CheckedTaps(const Array<float, 2>& taps, size_t width) {
     const size_t n = taps.shape(0);
@@ -277,6 +343,7 @@ class PyDecoder {
   std::vector<Layer> layers_;
   PackedMatrix embedding_, head_;
   Vector final_norm_;
+  std::optional<LayerEmbedding> layer_embedding_;
   size_t feed_forwards_ = 0;
   size_t threads_;
   KvFormat kv_format_;
@@ -288,25 +355,26 @@ class PyDecoder {
 
 void BindDecoder(nb::module_& m) {
   nb::class_<PyDecoder>(m, "Decoder", "A decoder-only transformer over packed matrices.")
-      .def(nb::init<const Matrix&, const Array<float, 1>&, const Matrix&, size_t, size_t, size_t,
-                    size_t, float, float, float, float, float, float, float,
-                    std::pair<double, size_t>, size_t, const std::string&>(),
+      .def(nb::init<const Matrix&, const Array<float, 1>&, const Matrix&, size_t, float, float,
+                    float, float, float, float, float, std::pair<double, size_t>, size_t,
+                    const std::string&>(),
            nb::kw_only(), nb::arg("embedding"), nb::arg("final_norm"), nb::arg("head"),
-           nb::arg("query_heads"), nb::arg("kv_heads"), nb::arg("head_dim"), nb::arg("ffn_width"),
-           nb::arg("norm_eps"), nb::arg("score_scale"), nb::arg("score_cap") = 0.0f,
+           nb::arg("query_heads"), nb::arg("norm_eps"), nb::arg("score_scale"), nb::arg("score_cap") = 0.0f,
            nb::arg("embedding_scale") = 1.0f, nb::arg("residual_scale") = 1.0f,
            nb::arg("logit_scale") = 1.0f, nb::arg("logit_cap") = 0.0f,
            nb::arg("temperature") = std::pair<double, size_t>{0.0, 1}, nb::arg("threads"),
            nb::arg("kv") = "f16")
       .def("add_rope", &PyDecoder::AddRope, nb::kw_only(), nb::arg("pairs"),
            nb::arg("frequencies"), nb::arg("factor") = 1.0)
-      .def("add_attention", &PyDecoder::AddAttention, nb::kw_only(), nb::arg("query"),
-           nb::arg("key"), nb::arg("value"), nb::arg("output"), nb::arg("query_bias") = nb::none(),
+      .def("add_attention", &PyDecoder::AddAttention, nb::kw_only(), nb::arg("kv_heads"),
+           nb::arg("head_dim"), nb::arg("query"), nb::arg("key").none(), nb::arg("value").none(),
+           nb::arg("output"), nb::arg("query_bias") = nb::none(),
            nb::arg("key_bias") = nb::none(), nb::arg("value_bias") = nb::none(),
            nb::arg("output_bias") = nb::none(), nb::arg("norm") = nb::none(),
            nb::arg("post_norm") = nb::none(), nb::arg("query_norm") = nb::none(),
-           nb::arg("key_norm") = nb::none(), nb::arg("gated") = false, nb::arg("window") = 0,
-           nb::arg("rope") = nb::none())
+           nb::arg("key_norm") = nb::none(), nb::arg("norm_values") = false,
+           nb::arg("gated") = false, nb::arg("window") = 0, nb::arg("rope") = nb::none(),
+           nb::arg("keys_of") = nb::none())
       .def("add_short_conv", &PyDecoder::AddShortConv, nb::kw_only(), nb::arg("in_gate"),
            nb::arg("out_gate"), nb::arg("input"), nb::arg("taps"), nb::arg("output"),
            nb::arg("norm") = nb::none())
@@ -318,7 +386,12 @@ void BindDecoder(nb::module_& m) {
            nb::arg("up"), nb::arg("down"), nb::arg("gate_bias") = nb::none(),
            nb::arg("up_bias") = nb::none(), nb::arg("down_bias") = nb::none(),
            nb::arg("norm") = nb::none(), nb::arg("post_norm") = nb::none(),
-           nb::arg("function") = "silu")
+           nb::arg("function") = "silu", nb::arg("scale") = 1.0f)
+      .def("add_layer_embedding", &PyDecoder::AddLayerEmbedding, nb::kw_only(), nb::arg("table"),
+           nb::arg("projection"), nb::arg("norm"), nb::arg("table_scale"),
+           nb::arg("projection_scale"), nb::arg("sum_scale"))
+      .def("add_token_block", &PyDecoder::AddTokenBlock, nb::kw_only(), nb::arg("gate"),
+           nb::arg("output"), nb::arg("post_norm") = nb::none(), nb::arg("function") = "gelu")
       .def("new_cache", &PyDecoder::NewCache, nb::arg("capacity"))
       .def("kv_memory", &PyDecoder::KvMemory)
       .def_prop_rw("threads", &PyDecoder::threads, &PyDecoder::SetThreads)

@@ -290,8 +290,10 @@ NumpyArray<float, 2> AttendToCodes(const Array<float, 2>& queries, const Array<f
   for (const auto& [first, last] : spans) fits = fits && first < last && last <= n;
   if (!fits) Refuse("queries, keys, values and spans don't fit together");
   const Kernels& kernels = ActiveKernels();
-  const KvShape shape{1, 1, d, KvFormat::kInt8};
-  const size_t padded = shape.padded_dim();
+  KvShape shape{KvFormat::kInt8};
+  shape.AddLayer(1, d);
+  const HeadShape& head = shape.layers[0].head;
+  const size_t padded = head.padded_dim();
   KvCache cache(shape, KvPool::Make(shape.chunk_bytes()), n);
   cache.Reserve(n);
   QuantizedBuffer row, coded;
@@ -300,7 +302,7 @@ NumpyArray<float, 2> AttendToCodes(const Array<float, 2>& queries, const Array<f
   for (size_t j = 0; j < n; ++j) {
     kernels.quantize(keys.data() + j * d, d, row.rows(), 0, 0);
     const float value_scale = kernels.quantize_head(values.data() + j * d, d, value.data());
-    StoreCodes(shape, cache.Coded(0, 0, j / kKeyChunk), j % kKeyChunk, row.rows(), value.data(),
+    StoreCodes(head, cache.Coded(0, 0, j / kKeyChunk), j % kKeyChunk, row.rows(), value.data(),
                value_scale);
   }
   coded.Reserve(n_queries, d, 1);

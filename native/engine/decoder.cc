@@ -3,6 +3,7 @@
 // Exactness: see engine/forward.cc.
 #include "engine/decoder.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -11,33 +12,50 @@
 namespace aboard {
 
 Decoder::Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
-                 Vector final_norm, PackedMatrix head, size_t threads,
-                 KvFormat kv_format)
+                 Vector final_norm, PackedMatrix head, size_t threads, KvFormat kv_format,
+                 std::optional<LayerEmbedding> layer_embedding)
     : shape_(std::move(shape)),
       layers_(std::move(layers)),
       embedding_(embedding),
       final_norm_(std::move(final_norm)),
       head_(head),
-      kv_format_(kv_format),
-      kv_pool_(KvPool::Make(kv_shape().chunk_bytes())),
-      machine_(threads) {}
+      layer_embedding_(std::move(layer_embedding)),
+      kv_shape_{kv_format},
+      machine_(threads) {
+  if (layer_embedding_) shape_.token_width = layer_embedding_->norm.size();
+  shape_.layers = layers_.size();
+  for (Layer& layer : layers_) {
+    if (layer.attention) FitAttention(*layer.attention);
+    FitStates(layer);
+    shape_.ffn_width = std::max(shape_.ffn_width, layer.feed_forward.gate.matrix.rows);
+  }
+  kv_pool_ = KvPool::Make(kv_shape_.chunk_bytes());
+}
 
-KvShape Decoder::kv_shape() const {
-  KvShape shape{0, shape_.kv_heads, shape_.head_dim, kv_format_};
-  for (const Layer& layer : layers_) {
-    if (layer.attention) ++shape.layers;
-    if (layer.short_conv || layer.delta_net) ++shape.conv.layers;
-    if (layer.delta_net) ++shape.state.layers;
+void Decoder::FitAttention(AttentionBlock& block) {
+  const size_t heads = block.kv_heads, d = block.head_dim;
+  shape_.head_dim = std::max(shape_.head_dim, d);
+  shape_.kv_width = std::max(shape_.kv_width, heads * d);
+  shape_.group = std::max(shape_.group, shape_.query_heads / heads);
+  if (block.keys_of) {
+    block.kv_layer = layers_[*block.keys_of].attention->kv_layer;
+  } else {
+    block.kv_layer = kv_shape_.layers.size();
+    kv_shape_.AddLayer(heads, d);
   }
-  if (shape.conv.layers != 0) {
-    shape.conv.rows = shape_.conv_taps - 1;
-    shape.conv.width = shape_.conv_width;
+}
+
+void Decoder::FitStates(const Layer& layer) {
+  if (layer.short_conv || layer.delta_net) {
+    ++kv_shape_.conv.layers;
+    kv_shape_.conv.rows = shape_.conv_taps - 1;
+    kv_shape_.conv.width = shape_.conv_width;
   }
-  if (shape.state.layers != 0) {
-    shape.state.heads = shape_.delta.value_heads;
-    shape.state.head_dim = shape_.delta.head_dim;
+  if (layer.delta_net) {
+    ++kv_shape_.state.layers;
+    kv_shape_.state.heads = shape_.delta.value_heads;
+    kv_shape_.state.head_dim = shape_.delta.head_dim;
   }
-  return shape;
 }
 
 void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t> wanted,
@@ -49,17 +67,19 @@ void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t>
   Pool& pool = machine.pool;
   pool.Resize(machine_.threads());
   machine.workspace.threads.resize(pool.threads());
-  ForwardPass pass(shape_, kv_format_, batch, machine.workspace, pool.threads());
+  ForwardPass pass(shape_, kv_shape_.format, batch, machine.workspace, pool.threads());
   pass.Reserve(wanted.size());
   pass.BeginSequences();
   pool.Run([&](Team& team) {
-    pass.Embed(team, embedding_);
-    size_t attentions = 0, convolutions = 0;
-    for (const Layer& layer : layers_) {
-      if (layer.attention) pass.Attend(team, *layer.attention, attentions++);
+    pass.Embed(team, embedding_, layer_embedding_);
+    size_t convolutions = 0;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const Layer& layer = layers_[i];
+      if (layer.attention) pass.Attend(team, *layer.attention);
       if (layer.short_conv) pass.Convolve(team, *layer.short_conv, convolutions++);
       if (layer.delta_net) pass.RecurDelta(team, *layer.delta_net, convolutions++);
-      pass.FeedForward(team, layer.feed_forward);
+      pass.FeedForward(team, layer.feed_forward, layer.token ? 1.0f : layer.scale);
+      if (layer.token) pass.AddToken(team, *layer.token, i, layer.scale);
     }
     pass.Head(team, final_norm_, head_, wanted, logits);
   });

@@ -23,19 +23,28 @@ namespace aboard {
 using Vector = std::vector<float>;
 
 struct Linear {
-  PackedMatrix matrix;
-  Vector bias;  // (rows,)
+  PackedMatrix matrix = {};  // none: no rows
+  Vector bias;               // (rows,)
 };
 
 struct AttentionBlock {
+  size_t kv_heads = 0;           // K
+  size_t head_dim = 0;           // d
   Vector norm;                   // (D,) of what goes into the block
   Linear query, key, value;      // (H * d, D), (K * d, D), (K * d, D)
   Linear output;                 // (D, H * d)
   Vector query_norm, key_norm;   // (d,): of each head; or (H * d,) and (K * d,): of all together
+  Vector value_norm;             // (d,)
   Vector post_norm;              // (D,) of what comes out of it
   bool gated = false;            // the query has (H * 2 d, D): behind each head its gate
   size_t window = 0;             // tokens that a token sees, itself included; 0: all
   int rope = 0;                  // in DecoderShape::ropes; negative: none
+  // An earlier layer whose keys and values it reads; it has none then, and the same K and d.
+  std::optional<size_t> keys_of = {};
+  size_t kv_layer = 0;           // where they are in a cache; the decoder sets it
+
+  // Without: values are what keys are before their norm.
+  bool has_value() const { return value.matrix.rows != 0; }
 };
 
 // What follows one another in a sequence, mixed by a convolution of each column for itself:
@@ -60,11 +69,19 @@ struct DeltaNetBlock {
 
 enum class GateFunction : uint8_t { kSilu, kGelu };
 
+// F is the layer's own.
 struct FeedForwardBlock {
   Vector norm;             // (D,)
   Linear gate, up, down;   // (F, D), (F, D), (D, F)
   Vector post_norm;        // (D,)
   GateFunction function = GateFunction::kSilu;
+};
+
+// Brings in what a layer knows of the token: output(function(gate x) * the layer's part of it).
+struct TokenBlock {
+  Linear gate, output;  // (P, D), (D, P)
+  Vector post_norm;     // (D,)
+  GateFunction function = GateFunction::kGelu;
 };
 
 // Mixes tokens in one of three ways, then takes each for itself.
@@ -73,6 +90,18 @@ struct Layer {
   std::optional<ShortConvBlock> short_conv;
   std::optional<DeltaNetBlock> delta_net;
   FeedForwardBlock feed_forward;
+  std::optional<TokenBlock> token;
+  float scale = 1.0f;  // multiplies the residual stream, at the end
+};
+
+// What every layer knows of a token, P values each: the sum of a table's row and of what a matrix
+// makes of the embedding, normed.
+struct LayerEmbedding {
+  PackedMatrix table;                       // (V, L * P)
+  Linear projection;                        // (L * P, D)
+  Vector norm;                              // (P,)
+  float table_scale, projection_scale;      // of each, before the norm
+  float sum_scale;
 };
 
 // Of delta nets.
@@ -88,10 +117,7 @@ struct DeltaShape {
 
 struct DecoderShape {
   size_t width;        // D
-  size_t query_heads;  // H, a multiple of kv_heads
-  size_t kv_heads;     // K
-  size_t head_dim;     // d
-  size_t ffn_width;    // F
+  size_t query_heads;  // H, a multiple of every layer's K
   size_t vocabulary;   // V
   float norm_eps;
   float score_scale;
@@ -109,6 +135,13 @@ struct DecoderShape {
   size_t conv_taps = 0;   // of convolutions, n; 0: there are none
   size_t conv_width = 0;  // their columns
   DeltaShape delta = {};
+  // What the decoder takes from its layers: the largest d, K * d, H / K and F of any.
+  size_t head_dim = 0;
+  size_t kv_width = 0;
+  size_t group = 0;
+  size_t ffn_width = 0;
+  size_t token_width = 0;  // P; 0: layers know nothing of the token
+  size_t layers = 0;       // L
 };
 
 // One token of a batch. Tokens of one sequence stand in order of their positions.
@@ -122,12 +155,13 @@ class Decoder {
  public:
   Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
           Vector final_norm, PackedMatrix head, size_t threads,
-          KvFormat kv_format = KvFormat::kF16);
+          KvFormat kv_format = KvFormat::kF16,
+          std::optional<LayerEmbedding> layer_embedding = std::nullopt);
 
   const DecoderShape& shape() const { return shape_; }
-  KvShape kv_shape() const;
+  const KvShape& kv_shape() const { return kv_shape_; }
   // An empty cache; the chunks of all caches come from one pool.
-  KvCache NewCache(size_t capacity) const { return {kv_shape(), kv_pool_, capacity}; }
+  KvCache NewCache(size_t capacity) const { return {kv_shape_, kv_pool_, capacity}; }
   const std::shared_ptr<KvPool>& kv_pool() const { return kv_pool_; }
 
   // Processes the batch and writes the logits of tokens `wanted` (indices into it), (n, V).
@@ -139,12 +173,17 @@ class Decoder {
   size_t threads() const { return machine_.threads(); }
 
  private:
+  // Notes what a layer needs of a workspace and of a cache.
+  void FitAttention(AttentionBlock& block);
+  void FitStates(const Layer& layer);
+
   DecoderShape shape_;
   std::vector<Layer> layers_;
   PackedMatrix embedding_;
   Vector final_norm_;
   PackedMatrix head_;
-  KvFormat kv_format_;
+  std::optional<LayerEmbedding> layer_embedding_;
+  KvShape kv_shape_;
   std::shared_ptr<KvPool> kv_pool_;
 
   OwnMachine<Workspace> machine_;

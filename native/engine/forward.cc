@@ -22,7 +22,7 @@ ForwardPass::ForwardPass(const DecoderShape& shape, KvFormat kv_format,
       n_tokens_(batch.size()),
       alone_(batch.size() == 1),
       parts_(alone_ ? 1 : Team::kMaxPartsPerThread),
-      group_(shape.query_heads / shape.kv_heads),
+      threads_(threads),
       padded_(RoundUp(shape.head_dim, 16)) {
   size_t last_position = 0;
   for (size_t t = 0; t < n_tokens_; ++t) {
@@ -41,7 +41,6 @@ ForwardPass::ForwardPass(const DecoderShape& shape, KvFormat kv_format,
     }
   }
   max_chunks_ = last_position / kKeyChunk + 1;
-  by_chunk_ = max_chunks_ > 1 && n_tokens_ * shape.kv_heads < 4 * threads;
 }
 
 size_t ForwardPass::AnglesWidth() const {
@@ -52,23 +51,28 @@ size_t ForwardPass::AnglesWidth() const {
 
 void ForwardPass::Reserve(size_t n_logits) {
   const size_t heads_width = shape_.query_heads * shape_.head_dim;
-  const size_t kv_width = shape_.kv_heads * shape_.head_dim;
+  const size_t gates = std::max(shape_.ffn_width, shape_.token_width);
   space_.residual.Reserve(n_tokens_, shape_.width);
   space_.projected.Reserve(n_tokens_, shape_.width);
   space_.query.Reserve(n_tokens_, shape_.gated ? 2 * heads_width : heads_width);
   space_.attended.Reserve(n_tokens_, heads_width);
-  space_.key.Reserve(n_tokens_, kv_width);
-  space_.value.Reserve(n_tokens_, kv_width);
+  space_.key.Reserve(n_tokens_, shape_.kv_width);
+  space_.value.Reserve(n_tokens_, shape_.kv_width);
   space_.rotated.Reserve(n_tokens_ * shape_.query_heads, padded_);
   if (coded_) space_.rotated_codes.Reserve(n_tokens_ * shape_.query_heads, shape_.head_dim, 1);
-  space_.gate.Reserve(n_tokens_, shape_.ffn_width);
+  space_.gate.Reserve(n_tokens_, gates);
   space_.up.Reserve(n_tokens_, shape_.ffn_width);
   space_.angles.Reserve(n_tokens_, AnglesWidth());
   space_.logits.Reserve(shape_.vocabulary % kPanelRows == 0 ? 0 : n_logits, shape_.vocabulary);
   const size_t tile = kernels_.tile_tokens;
   space_.width.Reserve(std::max(n_tokens_, n_logits), shape_.width, tile, floats_);
   space_.heads.Reserve(n_tokens_, heads_width, tile, floats_);
-  space_.ffn.Reserve(n_tokens_, shape_.ffn_width, tile, floats_);
+  space_.ffn.Reserve(n_tokens_, gates, tile, floats_);
+  if (shape_.token_width != 0) {
+    const size_t width = shape_.layers * shape_.token_width;
+    space_.table.Reserve(n_tokens_, width);
+    space_.known.Reserve(n_tokens_, width);
+  }
   const DeltaShape& delta = shape_.delta;
   if (shape_.conv_taps != 0) {
     const size_t gated = delta.key_heads != 0 ? delta.inner() : shape_.width;
@@ -79,7 +83,7 @@ void ForwardPass::Reserve(size_t n_logits) {
     space_.delta_alpha.Reserve(n_tokens_, delta.value_heads);
     space_.delta_beta.Reserve(n_tokens_, delta.value_heads);
   }
-  if (by_chunk_) {
+  if (ByChunk(shape_.query_heads / std::max(shape_.group, size_t{1}))) {
     const size_t needed = n_tokens_ * shape_.query_heads * max_chunks_ * PartialSize();
     if (space_.partials.size() < needed) space_.partials.resize(needed);
   }
@@ -92,7 +96,7 @@ void ForwardPass::Reserve(size_t n_logits) {
     own.linear.resize(kLinearScratchBytes + 64);
     own.delta.Reserve(3, delta.head_dim);
     if (floats_) {
-      own.row.Reserve(1, std::max({shape_.width, heads_width, shape_.ffn_width, delta.inner()}));
+      own.row.Reserve(1, std::max({shape_.width, heads_width, gates, delta.inner()}));
     }
     if (coded_) {
       own.key.Reserve(1, shape_.head_dim, 1);
@@ -100,7 +104,7 @@ void ForwardPass::Reserve(size_t n_logits) {
     } else {
       own.chunk.Reserve(2 * kKeyChunk, padded_);
     }
-    own.states.resize(2 * kTileQueries * group_ * PartialSize());
+    own.states.resize(2 * kTileQueries * shape_.group * PartialSize());
   }
 }
 
@@ -108,26 +112,32 @@ void ForwardPass::BeginSequences() {
   for (const QueryTile& run : runs_) batch_[run.first].cache->BeginPass(run.count);
 }
 
-void ForwardPass::Embed(Team& team, const PackedMatrix& embedding) {
+void ForwardPass::Embed(Team& team, const PackedMatrix& embedding,
+                        const std::optional<LayerEmbedding>& layers) {
   team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
     for (size_t t = first; t < last; ++t) {
-      float* x = space_.residual.Row(t);
-      ReadRow(embedding, static_cast<size_t>(batch_[t].id), x);
-      if (shape_.embedding_scale != 1.0f) {
-        kernels_.scale(x, shape_.embedding_scale, shape_.width);
-      }
-      const size_t position = batch_[t].position;
-      float* angles = space_.angles.Row(t);
-      for (const Rope& rope : shape_.ropes) {
-        RopeAngles(rope.frequencies, position, rope.factor, angles);
-        angles += 2 * rope.frequencies.size();
-      }
-      if (shape_.temperature != 0.0) {
-        const auto turns = static_cast<double>(position / shape_.temperature_context);
-        *angles = static_cast<float>(1.0 + shape_.temperature * Log(1.0 + turns));
-      }
+      ReadToken(t, embedding);
+      if (layers) ReadTable(t, *layers);
     }
   });
+  if (layers) EmbedLayers(team, *layers);
+}
+
+// The embedding of a token, and how far its position turns.
+void ForwardPass::ReadToken(size_t token, const PackedMatrix& embedding) {
+  float* x = space_.residual.Row(token);
+  ReadRow(embedding, static_cast<size_t>(batch_[token].id), x);
+  if (shape_.embedding_scale != 1.0f) kernels_.scale(x, shape_.embedding_scale, shape_.width);
+  const size_t position = batch_[token].position;
+  float* angles = space_.angles.Row(token);
+  for (const Rope& rope : shape_.ropes) {
+    RopeAngles(rope.frequencies, position, rope.factor, angles);
+    angles += 2 * rope.frequencies.size();
+  }
+  if (shape_.temperature != 0.0) {
+    const auto turns = static_cast<double>(position / shape_.temperature_context);
+    *angles = static_cast<float>(1.0 + shape_.temperature * Log(1.0 + turns));
+  }
 }
 
 // x becomes `n` columns of what a matrix is multiplied with, from block `first_block` on.
@@ -211,17 +221,20 @@ void ForwardPass::Multiply(const Team& team, const Linear& linear, size_t first_
   }
 }
 
-// Values [row, row + n) of a block's output; x is spent.
-void ForwardPass::AddOutput(size_t token, float* x, size_t row, size_t n) {
+// Values [row, row + n) of a block's output; x is spent. `scale` multiplies the sums.
+void ForwardPass::AddOutput(size_t token, float* x, size_t row, size_t n, float scale) {
   if (shape_.residual_scale != 1.0f) kernels_.scale(x, shape_.residual_scale, n);
-  kernels_.add(space_.residual.Row(token) + row, x, n);
+  float* const sums = space_.residual.Row(token) + row;
+  kernels_.add(sums, x, n);
+  if (scale != 1.0f) kernels_.scale(sums, scale, n);
 }
 
-void ForwardPass::AddNormedOutput(const Team& team, size_t token, const Vector& post_norm) {
+void ForwardPass::AddNormedOutput(const Team& team, size_t token, const Vector& post_norm,
+                                  float scale) {
   float* normed = space_.threads[team.thread()].normed.Row(0);
   kernels_.rms_norm(space_.projected.Row(token), post_norm.data(), shape_.norm_eps,
                     shape_.width, normed);
-  AddOutput(token, normed, 0, shape_.width);
+  AddOutput(token, normed, 0, shape_.width, scale);
 }
 
 bool ForwardPass::Completes(size_t n, size_t total) {
@@ -231,9 +244,9 @@ bool ForwardPass::Completes(size_t n, size_t total) {
 }
 
 // A part is made of blocks of 32 hidden values, so that they can be quantised at once.
-void ForwardPass::FeedForward(Team& team, const FeedForwardBlock& block) {
+void ForwardPass::FeedForward(Team& team, const FeedForwardBlock& block, float scale) {
   NormAndPrepare(team, block.norm);
-  const size_t width = shape_.ffn_width;
+  const size_t width = block.gate.matrix.rows;
   const auto gated =
       block.function == GateFunction::kGelu ? kernels_.geglu : kernels_.swiglu;
   team.Phase(RoundUp(width, kBlock) / kBlock, parts_, [&](size_t first, size_t last) {
@@ -248,8 +261,8 @@ void ForwardPass::FeedForward(Team& team, const FeedForwardBlock& block) {
       Prepare(gate.Row(t) + begin, n, space_.ffn, t, first);
     }
   });
-  AddToResidual(team, block.down, block.post_norm,
-                [&]() -> const Operand& { return space_.ffn; });
+  AddToResidual(
+      team, block.down, block.post_norm, [&]() -> const Operand& { return space_.ffn; }, scale);
 }
 
 void ForwardPass::Head(Team& team, const Vector& norm, const PackedMatrix& head,

@@ -21,7 +21,8 @@ inline constexpr size_t kTileQueries = 16;
 
 // What attention must know of a layer.
 struct LayerView {
-  size_t layer;
+  size_t layer;  // of the cache
+  size_t kv_heads, group, head_dim, padded;
   bool gated;
   size_t window;  // a token sees itself and window - 1 before it; 0: all
 
@@ -45,11 +46,14 @@ class ForwardPass {
   void BeginSequences();
 
   // The steps; each is called by every thread of the team.
-  void Embed(Team& team, const PackedMatrix& embedding);
-  void Attend(Team& team, const AttentionBlock& block, size_t layer);
+  void Embed(Team& team, const PackedMatrix& embedding,
+             const std::optional<LayerEmbedding>& layers);
+  void Attend(Team& team, const AttentionBlock& block);
   void Convolve(Team& team, const ShortConvBlock& block, size_t layer);
   void RecurDelta(Team& team, const DeltaNetBlock& block, size_t layer);
-  void FeedForward(Team& team, const FeedForwardBlock& block);
+  // `scale` multiplies the residual stream behind it.
+  void FeedForward(Team& team, const FeedForwardBlock& block, float scale);
+  void AddToken(Team& team, const TokenBlock& block, size_t layer, float scale);
   void Head(Team& team, const Vector& norm, const PackedMatrix& head,
             std::span<const size_t> wanted, float* logits);
 
@@ -70,12 +74,18 @@ class ForwardPass {
   void Multiply(const Team& team, const Linear& linear, size_t first_panel, size_t last_panel,
                 const Operand& x, FloatRows& out);
   template <class Rows>
-  void AddToResidual(Team& team, const Linear& linear, const Vector& post_norm, const Rows& x);
-  void AddOutput(size_t token, float* x, size_t row, size_t n);
-  void AddNormedOutput(const Team& team, size_t token, const Vector& post_norm);
+  void AddToResidual(Team& team, const Linear& linear, const Vector& post_norm, const Rows& x,
+                     float scale = 1.0f);
+  void AddOutput(size_t token, float* x, size_t row, size_t n, float scale);
+  void AddNormedOutput(const Team& team, size_t token, const Vector& post_norm, float scale);
   // Whether `n` more parts of `total` are the last ones of a phase to be finished.
   bool Completes(size_t n, size_t total);
   size_t AnglesWidth() const;
+  void ReadToken(size_t token, const PackedMatrix& embedding);
+
+  // forward_token.cc
+  void ReadTable(size_t token, const LayerEmbedding& layers);
+  void EmbedLayers(Team& team, const LayerEmbedding& layers);
 
   // forward_conv.cc
   const float* InputBefore(size_t token, size_t distance, size_t layer) const;
@@ -87,14 +97,18 @@ class ForwardPass {
                  size_t head);
 
   // forward_attention.cc
-  void PrepareAttended(Team& team);
-  const Operand& Attended(const Team& team);
-  void RotateAndStore(Team& team, const AttentionBlock& block, size_t layer);
+  void PrepareAttended(Team& team, size_t n);
+  const Operand& Attended(const Team& team, size_t n);
+  LayerView ViewOf(const AttentionBlock& block) const;
+  bool ByChunk(size_t kv_heads) const;
+  void RotateAndStore(Team& team, const AttentionBlock& block);
   void RotateQuery(const Team& team, const AttentionBlock& block, size_t token, size_t head);
   void StoreKeyAndValue(const Team& team, const AttentionBlock& block, size_t token,
-                        size_t kv_head, size_t layer);
-  void NormHead(const Team& team, const float* row, const Vector& norm, size_t head, size_t at,
-                float* out);
+                        size_t kv_head);
+  // The value of a head, kept as floats or in the thread's codes, whose scale it returns.
+  float StoreValue(const Team& team, const AttentionBlock& block, size_t token, size_t kv_head);
+  void NormHead(const Team& team, const float* row, const Vector& norm, size_t d, size_t head,
+                size_t at, float* out);
   void Turn(float* head, size_t token, int rope);
   void AttendTile(const Team& team, const QueryTile& tile, size_t kv_head,
                   const LayerView& view);
@@ -104,13 +118,14 @@ class ForwardPass {
   ChunkQuery QueryOf(size_t token, size_t head, size_t chunk, const LayerView& view,
                      const AttentionPartial& out);
   // `queries` against a chunk, of whose keys the first n_keys are there.
-  void AttendQueries(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
-                     size_t chunk, size_t n_keys);
-  void LoadChunk(ThreadSpace& own, const KvCache& cache, size_t layer, size_t kv_head,
+  void AttendQueries(ThreadSpace& own, const KvCache& cache, const LayerView& view,
+                     size_t kv_head, size_t chunk, size_t n_keys);
+  void LoadChunk(ThreadSpace& own, const KvCache& cache, const LayerView& view, size_t kv_head,
                  size_t chunk, size_t n_keys);
   AttentionPartial PartialAt(float* at) const { return {at, at + 1, at + 16}; }
   void Divide(size_t token, size_t head, const AttentionPartial& partial, const LayerView& view);
   float* StoredPartial(size_t token, size_t head, size_t chunk);
+  // Room for the largest head.
   size_t PartialSize() const { return 16 + padded_; }
 
   const DecoderShape& shape_;
@@ -122,8 +137,7 @@ class ForwardPass {
   size_t n_tokens_;
   bool alone_;     // a single token
   size_t parts_;   // of a phase, for each thread
-  size_t group_, padded_, max_chunks_;
-  bool by_chunk_;  // few queries: threads share out the chunks of keys, too
+  size_t threads_, padded_, max_chunks_;
   std::vector<QueryTile> tiles_;
   std::vector<QueryTile> runs_;  // the tokens of each sequence
   std::atomic<size_t> finished_{0};  // see Completes
@@ -133,22 +147,22 @@ class ForwardPass {
 // it: of a single token, the thread that finishes last does the norm, and no phase is needed.
 template <class Rows>
 void ForwardPass::AddToResidual(Team& team, const Linear& linear, const Vector& post_norm,
-                                const Rows& x) {
+                                const Rows& x, float scale) {
   const size_t panels = (linear.matrix.rows + kPanelRows - 1) / kPanelRows;
   team.Phase(panels, parts_, [&](size_t first, size_t last) {
     FloatRows& out = space_.projected;
     Multiply(team, linear, first, last, x(), out);
     if (!post_norm.empty()) {
-      if (alone_ && Completes(last - first, panels)) AddNormedOutput(team, 0, post_norm);
+      if (alone_ && Completes(last - first, panels)) AddNormedOutput(team, 0, post_norm, scale);
       return;
     }
     const size_t row = first * kPanelRows;
     const size_t n = std::min(last * kPanelRows, linear.matrix.rows) - row;
-    for (size_t t = 0; t < n_tokens_; ++t) AddOutput(t, out.Row(t) + row, row, n);
+    for (size_t t = 0; t < n_tokens_; ++t) AddOutput(t, out.Row(t) + row, row, n, scale);
   });
   if (post_norm.empty() || alone_) return;
   team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
-    for (size_t t = first; t < last; ++t) AddNormedOutput(team, t, post_norm);
+    for (size_t t = first; t < last; ++t) AddNormedOutput(team, t, post_norm, scale);
   });
 }
 

@@ -13,7 +13,7 @@ namespace {
 size_t ChunksOf(size_t n_tokens) { return (n_tokens + kKeyChunk - 1) / kKeyChunk; }
 
 // Zeroes are the same in float16 and float32: no bits.
-void ClearFloats(const KvShape& shape, uint8_t* rows, size_t n_tokens) {
+void ClearFloats(const HeadShape& shape, uint8_t* rows, size_t n_tokens) {
   const size_t row_bytes = shape.padded_dim() * shape.float_bytes();
   const size_t used_bytes = shape.head_dim * shape.float_bytes();
   for (size_t t = 0; row_bytes > used_bytes && t < n_tokens; ++t) {
@@ -23,18 +23,18 @@ void ClearFloats(const KvShape& shape, uint8_t* rows, size_t n_tokens) {
 }
 
 // Where column 4 * i of a key stands, four of them together; where column i of a value does.
-size_t KeyAt(const KvShape& shape, size_t token, size_t i) {
+size_t KeyAt(const HeadShape& shape, size_t token, size_t i) {
   const size_t quads = shape.key_blocks() * kQuads;
   return ((token / 16 * quads + i) * 16 + token % 16) * 4;
 }
-size_t KeyScaleAt(const KvShape& shape, size_t token, size_t block) {
+size_t KeyScaleAt(const HeadShape& shape, size_t token, size_t block) {
   return (token / 16 * shape.key_blocks() + block) * 16 + token % 16;
 }
 size_t ValueAt(size_t token, size_t i) {
   return ((i / 16 * kKeyChunk / 4 + token / 4) * 16 + i % 16) * 4 + token % 4;
 }
 
-void ClearCodes(const KvShape& shape, const CodedChunk& chunk, size_t n_tokens) {
+void ClearCodes(const HeadShape& shape, const CodedChunk& chunk, size_t n_tokens) {
   for (size_t t = 0; t < kKeyChunk; ++t) {
     const size_t used = t < n_tokens ? shape.head_dim : 0;
     for (size_t i = used; i < shape.key_blocks() * kBlock; ++i) {
@@ -51,7 +51,7 @@ void ClearCodes(const KvShape& shape, const CodedChunk& chunk, size_t n_tokens) 
 
 }  // namespace
 
-CodedChunk KvShape::Coded(uint8_t* head) const {
+CodedChunk HeadShape::Coded(uint8_t* head) const {
   const size_t key_codes = kKeyChunk * key_blocks() * kBlock;
   uint8_t* const values = head + key_bytes();
   return {reinterpret_cast<int8_t*>(head), reinterpret_cast<float*>(head + key_codes),
@@ -60,18 +60,21 @@ CodedChunk KvShape::Coded(uint8_t* head) const {
 }
 
 void KvShape::ClearUnused(uint8_t* chunk, size_t n_tokens) const {
-  for (size_t i = 0; i < layers * heads; ++i) {
-    uint8_t* const head = chunk + i * (key_bytes() + value_bytes());
-    if (format == KvFormat::kInt8) {
-      ClearCodes(*this, Coded(head), n_tokens);
-    } else {
-      ClearFloats(*this, head, n_tokens);
-      ClearFloats(*this, head + key_bytes(), n_tokens);
+  for (const KvLayer& layer : layers) {
+    const HeadShape& shape = layer.head;
+    for (size_t i = 0; i < layer.heads; ++i) {
+      uint8_t* const head = chunk + layer.offset + i * shape.bytes();
+      if (format == KvFormat::kInt8) {
+        ClearCodes(shape, shape.Coded(head), n_tokens);
+      } else {
+        ClearFloats(shape, head, n_tokens);
+        ClearFloats(shape, head + shape.key_bytes(), n_tokens);
+      }
     }
   }
 }
 
-void StoreCodes(const KvShape& shape, const CodedChunk& chunk, size_t token,
+void StoreCodes(const HeadShape& shape, const CodedChunk& chunk, size_t token,
                 const QuantizedRows& key, const int8_t* value, float value_scale) {
   for (size_t b = 0; b < shape.key_blocks(); ++b) {
     chunk.key_scales[KeyScaleAt(shape, token, b)] = key.scales[b];

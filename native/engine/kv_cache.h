@@ -1,6 +1,6 @@
 // The keys and values of one sequence, float16, int8 or float32, in chunks of 64 tokens that
 // sequences may share; and what its short convolutions look back on, float32.
-// Expects heads of the same size in all layers; a head is stored with its size rounded up.
+// Expects heads of the same size within a layer; a head is stored with its size rounded up.
 // Exactness: values are stored once and never changed, so a shared or restored chunk gives the
 // same bits.
 #pragma once
@@ -49,17 +49,14 @@ struct StateShape {
   bool operator==(const StateShape&) const = default;
 };
 
-struct KvShape {
-  size_t layers;  // of attention
-  size_t heads;
+// How a chunk holds the keys and values of one head.
+struct HeadShape {
   size_t head_dim;
-  KvFormat format = KvFormat::kF16;
-  ConvShape conv = {};
-  StateShape state = {};
+  KvFormat format;
 
   size_t padded_dim() const { return (head_dim + 15) / 16 * 16; }
   size_t key_blocks() const { return (head_dim + kBlock - 1) / kBlock; }
-  // Bytes of the keys, and of the values, of one head in one layer for 64 tokens.
+  // Bytes of the keys, and of the values, for 64 tokens.
   size_t key_bytes() const {
     if (format == KvFormat::kInt8) return kKeyChunk * key_blocks() * (kBlock + sizeof(float));
     return kKeyChunk * padded_dim() * float_bytes();
@@ -68,7 +65,32 @@ struct KvShape {
     if (format == KvFormat::kInt8) return kKeyChunk * (padded_dim() + sizeof(float));
     return kKeyChunk * padded_dim() * float_bytes();
   }
+  size_t bytes() const { return key_bytes() + value_bytes(); }
   size_t float_bytes() const { return format == KvFormat::kF16 ? 2 : 4; }
+  // The keys and values that begin at `head`, in int8.
+  CodedChunk Coded(uint8_t* head) const;
+  bool operator==(const HeadShape&) const = default;
+};
+
+// A layer whose keys and values are kept.
+struct KvLayer {
+  size_t heads;
+  HeadShape head;
+  size_t offset;  // where they begin in a chunk, in bytes
+
+  size_t end() const { return offset + heads * head.bytes(); }
+  bool operator==(const KvLayer&) const = default;
+};
+
+struct KvShape {
+  KvFormat format = KvFormat::kF16;
+  std::vector<KvLayer> layers = {};
+  ConvShape conv = {};
+  StateShape state = {};
+
+  void AddLayer(size_t heads, size_t head_dim) {
+    layers.push_back({heads, {head_dim, format}, conv_offset()});
+  }
   // Bytes of a chunk: for each layer and head keys, then values; then what convolutions look back
   // on behind its last token.
   size_t chunk_bytes() const { return conv_offset() + (keeps_ends() ? conv.state_bytes() : 0); }
@@ -78,18 +100,15 @@ struct KvShape {
   size_t state_bytes() const {
     return state.layers == 0 ? 0 : conv.state_bytes() + state.floats() * sizeof(float);
   }
-  size_t conv_offset() const { return layers * heads * (key_bytes() + value_bytes()); }
+  size_t conv_offset() const { return layers.empty() ? 0 : layers.back().end(); }
   // Zeroes the keys and values that the first n_tokens of a chunk don't fill.
   void ClearUnused(uint8_t* chunk, size_t n_tokens) const;
   bool operator==(const KvShape&) const = default;
-
-  // The keys and values that begin at `head`, in int8.
-  CodedChunk Coded(uint8_t* head) const;
 };
 
 // Writes one key and one value at place `token` of a chunk. `key`: one row, quantised; `value`:
 // codes of the padded size.
-void StoreCodes(const KvShape& shape, const CodedChunk& chunk, size_t token,
+void StoreCodes(const HeadShape& shape, const CodedChunk& chunk, size_t token,
                 const QuantizedRows& key, const int8_t* value, float value_scale);
 
 class KvCache {
@@ -113,11 +132,12 @@ class KvCache {
   }
   template <class Element = uint16_t>
   Element* Values(size_t layer, size_t head, size_t chunk) const {
-    return reinterpret_cast<Element*>(Head(layer, head, chunk) + shape_.key_bytes());
+    return reinterpret_cast<Element*>(Head(layer, head, chunk) +
+                                      shape_.layers[layer].head.key_bytes());
   }
   // In int8.
   CodedChunk Coded(size_t layer, size_t head, size_t chunk) const {
-    return shape_.Coded(Head(layer, head, chunk));
+    return shape_.layers[layer].head.Coded(Head(layer, head, chunk));
   }
   uint8_t* Chunk(size_t chunk) const { return chunks_[chunk].memory.get(); }
 
@@ -164,8 +184,8 @@ class KvCache {
 
  private:
   uint8_t* Head(size_t layer, size_t head, size_t chunk) const {
-    return Chunk(chunk) +
-           (layer * shape_.heads + head) * (shape_.key_bytes() + shape_.value_bytes());
+    const KvLayer& at = shape_.layers[layer];
+    return Chunk(chunk) + at.offset + head * at.head.bytes();
   }
 
   float* EndInput(uint8_t* ends, size_t conv_layer, size_t position) const {

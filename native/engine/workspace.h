@@ -72,7 +72,7 @@ struct ThreadSpace {
   FloatRows normed;                   // (1, D)
   FloatRows row;                      // (1, widest matrix), where activations stay float32
   Operand width, heads;               // (1, D), (1, H * d): a single token, prepared by each
-  FloatRows head, whole;              // (1, d), (1, H * d): behind norms of queries and keys
+  FloatRows head, whole;              // (1, d), (1, H * d): behind norms of heads
   FloatRows delta;                    // (3, d of a delta net)
   uint64_t whole_for = 0;             // the phase of which `whole` is
   const float* whole_of = nullptr;    // the row of which it is
@@ -92,7 +92,8 @@ struct Workspace {
   FloatRows rotated;                  // (T * H, d_padded)
   QuantizedBuffer rotated_codes;      // (T * H, d), in tiles of 1, where the KV cache is int8
   FloatRows attended;                 // (T, H * d)
-  FloatRows gate, up;                 // (T, F)
+  FloatRows gate, up;                 // (T, F), or (T, P) of what layers know of a token
+  FloatRows table, known;             // (T, L * P): of the table, and what layers know of a token
   FloatRows conv_input, conv_output;  // (T, its columns), where there are convolutions
   FloatRows conv_gate;                // (T, D) or (T, H * d of a delta net), likewise
   FloatRows delta_alpha, delta_beta;  // (T, H of a delta net)

@@ -89,8 +89,10 @@ class Matrices {
   std::map<std::string, PackedMatrix> matrices_;
 };
 
+// An empty name stands for no matrix.
 inline Linear ReadLinear(Reader& reader, const Matrices& matrices) {
-  const PackedMatrix& matrix = matrices[reader.Text()];
+  const std::string name = reader.Text();
+  const PackedMatrix matrix = name.empty() ? PackedMatrix{} : matrices[name];
   return {matrix, reader.Values<float>()};
 }
 

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,17 +53,26 @@ DeltaNetBlock ReadDeltaNet(Reader& reader, const Matrices& matrices, DecoderShap
 
 AttentionBlock ReadAttention(Reader& reader, const Matrices& matrices) {
   AttentionBlock attention;
+  attention.kv_heads = reader.Size();
+  attention.head_dim = reader.Size();
+  // 0 for none, so that all are sizes.
+  const size_t keys_of = reader.Size();
+  if (keys_of != 0) attention.keys_of = keys_of - 1;
   for (Linear* each : {&attention.query, &attention.key, &attention.value, &attention.output}) {
     *each = ReadLinear(reader, matrices);
   }
   for (Vector* each : {&attention.norm, &attention.post_norm, &attention.query_norm,
-                       &attention.key_norm}) {
+                       &attention.key_norm, &attention.value_norm}) {
     *each = reader.Values<float>();
   }
   attention.gated = reader.Size() != 0;
   attention.window = reader.Size();
   attention.rope = static_cast<int>(reader.Size()) - 1;
   return attention;
+}
+
+GateFunction FunctionOf(size_t number) {
+  return number == 0 ? GateFunction::kSilu : GateFunction::kGelu;
 }
 
 // What it says of the shape, `shape` is given.
@@ -85,14 +95,33 @@ Layer ReadLayer(Reader& reader, const Matrices& matrices, DecoderShape& shape) {
   }
   feed_forward.norm = reader.Values<float>();
   feed_forward.post_norm = reader.Values<float>();
-  feed_forward.function = reader.Size() == 0 ? GateFunction::kSilu : GateFunction::kGelu;
+  feed_forward.function = FunctionOf(reader.Size());
+  layer.scale = reader.Value<float>();
+  if (reader.Size() != 0) {
+    TokenBlock& token = layer.token.emplace();
+    token.gate = ReadLinear(reader, matrices);
+    token.output = ReadLinear(reader, matrices);
+    token.post_norm = reader.Values<float>();
+    token.function = FunctionOf(reader.Size());
+  }
   return layer;
+}
+
+std::optional<LayerEmbedding> ReadLayerEmbedding(Reader& reader, const Matrices& matrices) {
+  if (reader.Size() == 0) return std::nullopt;
+  LayerEmbedding layers;
+  layers.table = matrices[reader.Text()];
+  layers.projection = ReadLinear(reader, matrices);
+  layers.norm = reader.Values<float>();
+  for (float* each : {&layers.table_scale, &layers.projection_scale, &layers.sum_scale}) {
+    *each = reader.Value<float>();
+  }
+  return layers;
 }
 
 DecoderShape ReadShape(Reader& reader) {
   DecoderShape shape;
-  for (size_t* each : {&shape.width, &shape.query_heads, &shape.kv_heads, &shape.head_dim,
-                       &shape.ffn_width, &shape.vocabulary}) {
+  for (size_t* each : {&shape.width, &shape.query_heads, &shape.vocabulary}) {
     *each = reader.Size();
   }
   for (float* each : {&shape.norm_eps, &shape.score_scale, &shape.score_cap,
@@ -149,10 +178,11 @@ void Replay(const char* path, size_t threads, bool together) {
   const auto final_norm = reader.Values<float>();
   std::vector<Layer> layers(reader.Size());
   for (Layer& layer : layers) layer = ReadLayer(reader, matrices, shape);
+  const auto layer_embedding = ReadLayerEmbedding(reader, matrices);
 
   Pool::AssumeCores(2 * threads + 2);  // all threads begin, however few cores an emulator has
   Decoder decoder(shape, std::move(layers), embedding, final_norm, head, threads,
-                  kv_format);
+                  kv_format, layer_embedding);
   KvCache cache = decoder.NewCache(tokens.size());
   std::vector<float> all;
   for (size_t first = 0; first < tokens.size(); first += chunk) {

@@ -65,9 +65,6 @@ class Decoder:
         final_norm: NDArray[np.float32],
         head: Matrix,
         query_heads: int,
-        kv_heads: int,
-        head_dim: int,
-        ffn_width: int,
         norm_eps: float,
         score_scale: float,
         score_cap: float = 0.0,
@@ -83,9 +80,11 @@ class Decoder:
     def add_attention(
         self,
         *,
+        kv_heads: int,
+        head_dim: int,
         query: Matrix,
-        key: Matrix,
-        value: Matrix,
+        key: Matrix | None,
+        value: Matrix | None,
         output: Matrix,
         query_bias: NDArray[np.float32] | None = None,
         key_bias: NDArray[np.float32] | None = None,
@@ -95,9 +94,11 @@ class Decoder:
         post_norm: NDArray[np.float32] | None = None,
         query_norm: NDArray[np.float32] | None = None,
         key_norm: NDArray[np.float32] | None = None,
+        norm_values: bool = False,
         gated: bool = False,
         window: int = 0,
         rope: int | None = None,
+        keys_of: int | None = None,
     ) -> None: ...
     def add_short_conv(
         self,
@@ -136,6 +137,25 @@ class Decoder:
         norm: NDArray[np.float32] | None = None,
         post_norm: NDArray[np.float32] | None = None,
         function: str = "silu",
+        scale: float = 1.0,
+    ) -> None: ...
+    def add_layer_embedding(
+        self,
+        *,
+        table: Matrix,
+        projection: Matrix,
+        norm: NDArray[np.float32],
+        table_scale: float,
+        projection_scale: float,
+        sum_scale: float,
+    ) -> None: ...
+    def add_token_block(
+        self,
+        *,
+        gate: Matrix,
+        output: Matrix,
+        post_norm: NDArray[np.float32] | None = None,
+        function: str = "gelu",
     ) -> None: ...
     def new_cache(self, capacity: int) -> KvCache: ...
     def kv_memory(self) -> KvMemory: ...

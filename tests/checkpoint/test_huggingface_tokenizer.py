@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tokenizers
 
-from aboard.checkpoint.huggingface_tokenizer import tokenizer_metadata
+from aboard.checkpoint.huggingface_tokenizer import as_gemma4, tokenizer_metadata
 from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.errors import TokenizerError, UsageError
 from checkpoint.families import (
@@ -218,14 +218,24 @@ def test_the_hash_covers_the_embedded_file_and_how_spaces_go(tmp_path: Path) -> 
     assert len(set(hashes)) == 5
 
 
-def test_files_that_llama_cpp_makes_of_gemma_4_are_encoded_alike(tmp_path: Path) -> None:
+def test_gemma_4_has_its_own_name_for_the_same_tokens(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path, "gemma")
-    entries = imported(folder)
-    entries["tokenizer.ggml.model"] = "gemma4"  # it has merges and no name for how words are cut
-    del entries["tokenizer.ggml.pre"], entries["aboard.tokenizer.spaces"]
+    entries = as_gemma4(imported(folder))
+    assert entries["tokenizer.ggml.model"] == "gemma4"
+    assert not {"tokenizer.ggml.pre", "aboard.tokenizer.spaces"} & entries.keys()
     theirs = library(folder)
 
     ours = Tokenizer.from_gguf(entries)
 
     for text in TEXTS:
         assert ours.encode(text) == theirs.encode(text).ids, text
+
+
+@pytest.mark.parametrize("shape", sorted({*SHAPES} - {"gemma"}))
+def test_another_tokenizer_keeps_its_name_in_a_gemma_4(tmp_path: Path, shape: str) -> None:
+    entries = imported(tiny_folder(tmp_path, shape))
+
+    renamed = as_gemma4(entries)
+
+    if entries.get("aboard.tokenizer.spaces") != "never":
+        assert renamed == entries

@@ -63,8 +63,20 @@ def test_everything_the_header_says_is_told(tmp_path: Path) -> None:
         # Three inputs of a convolution, 64 float32 each, at the end of 64 tokens.
         ({"attention.head_count_kv": [0, 3], "shortconv.l_cache": 4}, 3 * (16 + 16) * 2 + 12),
         ({"full_attention_interval": 2}, 2 * (16 + 16) * 2),
+        ({"attention.shared_kv_layers": 1}, 2 * (16 + 16) * 2),
+        (
+            {
+                "attention.key_length_swa": 32,
+                "attention.value_length_swa": 32,
+                "attention.sliding_window_pattern": [False, True],
+            },
+            2 * (16 + 16 + 32 + 32) * 2,
+        ),
     ],
-    ids=["grouped", "all heads", "per layer", "own head size", "a convolution", "a delta net"],
+    ids=[
+        *("grouped", "all heads", "per layer", "own head size", "a convolution", "a delta net"),
+        *("keys of others", "heads of two sizes"),
+    ],
 )
 def test_memory_counts_the_heads_that_are_kept(
     tmp_path: Path, changes: dict[str, object], per_token: int
@@ -107,6 +119,7 @@ def test_an_architecture_that_cannot_run_is_described_all_the_same(tmp_path: Pat
         {"attention.head_count_kv": [1, 2, 3]},
         {"attention.head_count_kv": ["a", "b"]},
         {"attention.head_count": 0},
+        {"attention.key_length_swa": 8, "attention.sliding_window_pattern": 6},
     ],
 )
 def test_values_of_the_wrong_kind_are_refused(tmp_path: Path, changes: dict[str, object]) -> None:

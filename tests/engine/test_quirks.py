@@ -18,6 +18,7 @@ from aboard.engine.prefix import PrefixCache
 from aboard.engine.weights import load_weights
 from aboard.models import DecoderModel, describe_model
 from aboard.models.decoder import Temperature
+from tiny_differing import DIFFERING
 from tiny_families import Tiny, tiny_model
 
 PROMPT, TOTAL = 150, 160
@@ -122,6 +123,7 @@ MODELS: dict[str, tuple[Tiny, str, Callable[[DecoderModel], DecoderModel]]] = {
     "norms over all": (OLMO, "F32", lambda config: config),
     "parts of tensors": (PHI, "Q4_0", lambda config: config),
     "convolutions": (LFM, "F32", lambda config: config),
+    "layers that differ": (DIFFERING, "F32", lambda config: config),
     "delta nets": (QWEN, "F32", lambda config: config),
 }
 
@@ -221,7 +223,7 @@ def test_a_restored_session_goes_on_with_the_same_bits(
         {"logit_scale": 1.0},
         {"logit_cap": 0.0},
         {"embedding_scale": 1.0},
-        {"score_scale": None},
+        {"score_scale": GEMMA.head_dim**-0.5},
         {"temperature": None},
     ],
     ids=lambda fields: next(iter(fields)),

@@ -1,4 +1,5 @@
-"""Layers whose state isn't keys and values: no way of going on with a sequence changes a bit.
+"""Layers whose state isn't keys and values, or those of another layer: no way of going on with a
+sequence changes a bit.
 
 What a short convolution looks back on is kept for the last tokens, and at the ends of chunks; the
 state of a delta net where the last pass of several tokens began. From there a session computes
@@ -13,8 +14,10 @@ import pytest
 
 import aboard
 from aboard.engine import Model
+from aboard.engine.info import describe
 from aboard.engine.sampling import Sampling
 from aboard.engine.speculation import Cost
+from tiny_differing import DIFFERING
 from tiny_families import Tiny, tiny_model
 
 TOTAL = 200
@@ -48,10 +51,15 @@ DELTA_NETS = Tiny(
         "ssm.inner_size": 80,
     },
 )
-MODELS = {**{f"{taps} taps": convolutions(taps) for taps in (2, 3, 4, 17)}, "delta": DELTA_NETS}
+MODELS = {
+    **{f"{taps} taps": convolutions(taps) for taps in (2, 3, 4, 17)},
+    "delta": DELTA_NETS,
+    "shared": DIFFERING,
+}
 PARAMS = [
     *("2 taps, f16", "3 taps, f16", "3 taps, int8", "4 taps, f32", "17 taps, f16"),
     *("delta, f16", "delta, int8", "delta, f32"),
+    *("shared, f16", "shared, int8", "shared, f32"),
 ]
 
 
@@ -70,6 +78,12 @@ def plain(model: Model) -> np.ndarray:
         found = np.stack([session.decode(token) for token in TOKENS.tolist()])
     model.threads = 2
     return found
+
+
+def cached(model: Model, n_whole: int, n_same: int) -> int:
+    """Tokens that a prefix cache gives of `n_same` known ones; whole chunks have `n_whole`."""
+    first = model.config.layers[0]
+    return 0 if first.delta_net else n_whole if first.short_conv else n_same
 
 
 def other_tokens(n_tokens: int) -> list[int]:
@@ -148,7 +162,7 @@ def test_whole_chunks_of_a_prompt_that_is_known_are_not_computed_again(
         got = session.prefill(TOKENS[:180])
         rest = session.logits(TOKENS[180:])
 
-    assert session.cached_tokens == (n_found if model.config.layers[0].short_conv else 0)
+    assert session.cached_tokens == cached(model, n_found, n_same)
     assert got.tobytes() == plain[179].tobytes()
     assert rest.tobytes() == plain[180:].tobytes()
 
@@ -164,7 +178,7 @@ def test_going_back_into_a_shared_chunk_leaves_it_to_the_others(
     with model.session(prefix_cache=True) as session:
         got = session.prefill(TOKENS[:100])
 
-    assert session.cached_tokens == (64 if model.config.layers[0].short_conv else 0)
+    assert session.cached_tokens == cached(model, 64, 64)
     assert got.tobytes() == plain[99].tobytes()
 
 
@@ -219,3 +233,21 @@ def test_answers_are_the_same_alone_together_and_speculated(model: Model) -> Non
     assert model.generate_many(PROMPTS * 3, **options) == alone * 3
     assert [model.generate(each, speculate=Guesser(), **options) for each in PROMPTS] == alone
     assert [model.generate(each, speculate="prompt", **options) for each in PROMPTS] == alone
+
+
+@pytest.mark.parametrize(
+    ("way", "value_bytes"), [({}, 2), ({"activations": "float32"}, 4)], ids=["f16", "f32"]
+)
+def test_keys_that_layers_share_are_kept_once(
+    tmp_path: Path, way: dict[str, str], value_bytes: int
+) -> None:
+    path = tiny_model(tmp_path / "tiny.gguf", DIFFERING)
+
+    with aboard.load(path, **way).session() as session:
+        session.prefill([1, 2, 3])
+        chunk_bytes = session.cache.chunk_bytes
+
+    # Of five layers three: two with two heads of 20, stored as 32, one with a head of 44, as 48.
+    assert chunk_bytes == 64 * 2 * (2 * 2 * 32 + 48) * value_bytes
+    if not way:
+        assert describe(path).kv_bytes_per_token == chunk_bytes // 64

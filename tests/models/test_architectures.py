@@ -9,8 +9,8 @@ from aboard.models import architectures, describe_model
 
 def test_the_architectures_are_the_files_of_the_folder() -> None:
     assert set(architectures()) == {
-        *("bert", "gemma2", "gemma3", "granite", "lfm2", "llama", "mistral3", "olmo2", "phi3"),
-        *("qwen2", "qwen3", "qwen35", "smollm3"),
+        *("bert", "gemma2", "gemma3", "gemma4", "granite", "lfm2", "llama", "mistral3"),
+        *("olmo2", "phi3", "qwen2", "qwen3", "qwen35", "smollm3"),
     }
 
 

@@ -49,7 +49,8 @@ def converted(**changes: object) -> Conversion:
 
 def test_the_model_types_are_these() -> None:
     assert set(model_types()) == {
-        *("bert", "gemma2", "gemma3", "gemma3_text", "granite", "lfm2", "llama", "ministral3"),
+        *("bert", "gemma2", "gemma3", "gemma3_text", "gemma4", "gemma4_text"),
+        *("gemma4_unified", "gemma4_unified_text", "granite", "lfm2", "llama", "ministral3"),
         *("mistral", "mistral3", "olmo2", "olmo3", "phi3", "qwen2", "qwen3", "qwen3_5"),
         *("qwen3_5_text", "smollm3"),
     }

@@ -23,6 +23,13 @@ REQUIRED = {
 }
 OWN: dict[str, dict[str, object]] = {
     "granite": {"logit_scale": 8.0},
+    "gemma4": {
+        "attention.key_length_swa": 16,
+        "attention.value_length_swa": 16,
+        "attention.sliding_window": 512,
+        "attention.shared_kv_layers": 2,
+        "embedding_length_per_layer_input": 8,
+    },
     "lfm2": {"shortconv.l_cache": 3, "attention.head_count_kv": [0, 2, 0, 2, 0, 2, 0, 2]},
     "qwen35": {
         "ssm.conv_kernel": 4,
@@ -39,6 +46,7 @@ def described(
     family: str, changes: Mapping[str, object] = {}, names: frozenset[str] = NAMES
 ) -> DecoderModel:
     """The model of the required entries with `changes`; None leaves an entry out."""
+    names |= {"rope_freqs.weight"} if family == "gemma4" else set()
     entries = {**REQUIRED, **OWN.get(family, {}), **changes}
     given = {f"{family}.{key}": value for key, value in entries.items() if value is not None}
     return describe_model({"general.architecture": family, **given}, names)

@@ -203,7 +203,8 @@ def test_layers_of_a_file_without_kv_heads_have_convolutions() -> None:
     model = describe_model({"general.architecture": "lfm2", **entries}, frozenset())
 
     assert [layer.attention is None for layer in model.layers] == [True, False, True]
-    assert model.n_kv_heads == 2
+    assert model.layers[1].attention is not None
+    assert model.layers[1].attention.n_kv_heads == 2
     assert model.layers[0].short_conv is not None
     assert model.layers[0].short_conv.taps.shape == (64, 3)
 
@@ -211,7 +212,7 @@ def test_layers_of_a_file_without_kv_heads_have_convolutions() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"attention.head_count_kv": [0, 2, 4]}, "expected 0 or one number"),
+        ({"attention.head_count_kv": [0, 2, 3]}, "4 query heads can't share 3 KV heads"),
         ({"attention.head_count_kv": [0, 2]}, "expected 3 integers"),
         ({"attention.head_count_kv": [0, -2, 0]}, "expected 3 integers from 0"),
         ({"attention.head_count_kv": [0, 2.0, 0]}, "expected 3 integers from 0"),

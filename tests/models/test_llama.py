@@ -39,8 +39,11 @@ def test_the_required_entries_are_enough() -> None:
     model = described()
 
     assert (model.architecture, model.context_length, model.n_vocabulary) == ("llama", 2048, 1000)
-    assert (model.width, model.ffn_width, len(model.layers)) == (64, 172, 2)
-    assert (model.n_query_heads, model.n_kv_heads, model.head_dim) == (8, 8, 8)
+    assert (model.width, len(model.layers)) == (64, 2)
+    attention, feed_forward = model.layers[0].attention, model.layers[0].feed_forward
+    assert feed_forward.gate.weight.shape == (172, 64)
+    assert attention is not None
+    assert (model.n_query_heads, attention.n_kv_heads, attention.head_dim) == (8, 8, 8)
     (rope,) = model.ropes
     assert (rope.base, rope.rotated_dims, rope.scale) == (10_000.0, 8, 1.0)
     assert (rope.pairs, rope.divisors, rope.yarn, rope.growth) == ("adjacent", None, None, None)

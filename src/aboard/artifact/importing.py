@@ -35,7 +35,7 @@ from aboard.errors import (
     UsageError,
     naming,
 )
-from aboard.models import describe_model
+from aboard.models import DecoderModel, describe_model
 from aboard.progress import Progress, silent
 
 _NOT_WHOLE = "The file is incomplete, or was made by a faulty converter: get it again."
@@ -211,7 +211,8 @@ def _require_model(plan: Plan, source: Path) -> None:
                 f"{source}: tensor {shown(name)} would be {found[name]}, expected {shape}",
                 hint=_NOT_WHOLE,
             )
-    unknown = sorted(set(found) - set(expected))
+    unused = model.unused if isinstance(model, DecoderModel) else frozenset[str]()
+    unknown = sorted(set(found) - set(expected) - unused)
     if unknown:
         raise UnsupportedFile(
             f"{source}: the architecture {model.architecture} has no tensor {shown(unknown[0])}",

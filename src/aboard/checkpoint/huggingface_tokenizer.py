@@ -23,6 +23,7 @@ from aboard.checkpoint.tekken import TEKKEN_FILE, tekken_json
 from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.checkpoint.tokenizer_fields import PREFIX
 from aboard.checkpoint.tokenizer_json import TokenizerJson, read_tokenizer_json
+from aboard.checkpoint.tokenizer_metadata import SPACES
 from aboard.checkpoint.tokenizer_pipeline import Template, read_template
 from aboard.checkpoint.vocabulary_merges import MERGES_FILE, VOCABULARY_FILE, merged_json
 from aboard.checkpoint.wordpiece_entries import VOCABULARY, vocabulary_json, wordpiece_entries
@@ -83,6 +84,17 @@ def tokenizer_metadata(folder: Path, n_vocabulary: int) -> dict[str, object]:
     except TokenizerError as error:
         raise TokenizerError(f"{files.path}: {error}", hint=error.hint) from None
     return entries | template_entries(files)
+
+
+def as_gemma4(entries: dict[str, object]) -> dict[str, object]:
+    """`entries` under llama.cpp's name for the tokenizer of Gemma 4, where they are such a one.
+
+    Named `llama`, other programs would merge by the scores.
+    """
+    if entries.get(SPACES) != "never":
+        return entries
+    others = {key: value for key, value in entries.items() if key not in (SPACES, f"{PREFIX}pre")}
+    return others | {f"{PREFIX}model": "gemma4"}
 
 
 def _sentencepiece_file(files: Folder) -> str | None:

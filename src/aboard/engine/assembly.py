@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,10 @@ from aboard.models.decoder import (
     DecoderModel,
     DeltaNet,
     GatedFeedForward,
+    LayerEmbedding,
     Rope,
     ShortConv,
+    TokenBlock,
     Weight,
 )
 
@@ -45,11 +46,8 @@ def build_decoder(
         final_norm=weights.vectors[config.final_norm.name],
         head=weights.matrices[config.head.label],
         query_heads=config.n_query_heads,
-        kv_heads=config.n_kv_heads,
-        head_dim=config.head_dim,
-        ffn_width=config.ffn_width,
         norm_eps=config.norm_eps,
-        score_scale=config.score_scale or 1.0 / math.sqrt(config.head_dim),
+        score_scale=config.score_scale,
         score_cap=config.score_cap,
         embedding_scale=config.embedding_scale,
         residual_scale=config.residual_scale,
@@ -67,6 +65,8 @@ def build_decoder(
         )
         for rope in config.ropes
     }
+    if config.layer_embedding is not None:
+        _add_layer_embedding(decoder, config.layer_embedding, weights)
     for layer in config.layers:
         if layer.attention is not None:
             _add_attention(decoder, layer.attention, weights, indices)
@@ -74,27 +74,34 @@ def build_decoder(
             _add_short_conv(decoder, layer.short_conv, weights)
         if layer.delta_net is not None:
             _add_delta_net(decoder, layer.delta_net, weights)
-        _add_feed_forward(decoder, layer.feed_forward, weights)
+        scale = 1.0 if layer.scale is None else float(weights.vectors[layer.scale.name][0])
+        _add_feed_forward(decoder, layer.feed_forward, weights, scale)
+        if layer.token is not None:
+            _add_token_block(decoder, layer.token, weights)
     return decoder
 
 
 def _add_attention(
     decoder: Decoder, block: Attention, weights: Weights, ropes: Mapping[Rope, int]
 ) -> None:
-    matrices = weights.matrices
+    matrices, key, value = weights.matrices, block.key, block.value
     decoder.add_attention(
+        kv_heads=block.n_kv_heads,
+        head_dim=block.head_dim,
         query=matrices[block.query.weight.label],
-        key=matrices[block.key.weight.label],
-        value=matrices[block.value.weight.label],
+        key=None if key is None else matrices[key.weight.label],
+        value=None if value is None else matrices[value.weight.label],
         output=matrices[block.output.weight.label],
         query_bias=vector_of(weights, block.query.bias),
-        key_bias=vector_of(weights, block.key.bias),
-        value_bias=vector_of(weights, block.value.bias),
+        key_bias=None if key is None else vector_of(weights, key.bias),
+        value_bias=None if value is None else vector_of(weights, value.bias),
         output_bias=vector_of(weights, block.output.bias),
         norm=vector_of(weights, block.norm),
         post_norm=vector_of(weights, block.post_norm),
         query_norm=vector_of(weights, block.query_norm),
         key_norm=vector_of(weights, block.key_norm),
+        norm_values=block.norm_values,
+        keys_of=block.keys_of,
         gated=block.gated,
         window=block.window,
         rope=None if block.rope is None else ropes[block.rope],
@@ -130,7 +137,9 @@ def _add_delta_net(decoder: Decoder, block: DeltaNet, weights: Weights) -> None:
     )
 
 
-def _add_feed_forward(decoder: Decoder, block: GatedFeedForward, weights: Weights) -> None:
+def _add_feed_forward(
+    decoder: Decoder, block: GatedFeedForward, weights: Weights, scale: float
+) -> None:
     matrices = weights.matrices
     decoder.add_feed_forward(
         gate=matrices[block.gate.weight.label],
@@ -140,6 +149,27 @@ def _add_feed_forward(decoder: Decoder, block: GatedFeedForward, weights: Weight
         up_bias=vector_of(weights, block.up.bias),
         down_bias=vector_of(weights, block.down.bias),
         norm=vector_of(weights, block.norm),
+        post_norm=vector_of(weights, block.post_norm),
+        function=block.function,
+        scale=scale,
+    )
+
+
+def _add_layer_embedding(decoder: Decoder, layers: LayerEmbedding, weights: Weights) -> None:
+    decoder.add_layer_embedding(
+        table=weights.matrices[layers.table.label],
+        projection=weights.matrices[layers.projection.label],
+        norm=weights.vectors[layers.norm.name],
+        table_scale=layers.table_scale,
+        projection_scale=layers.projection_scale,
+        sum_scale=layers.sum_scale,
+    )
+
+
+def _add_token_block(decoder: Decoder, block: TokenBlock, weights: Weights) -> None:
+    decoder.add_token_block(
+        gate=weights.matrices[block.gate.label],
+        output=weights.matrices[block.output.label],
         post_norm=vector_of(weights, block.post_norm),
         function=block.function,
     )

@@ -130,6 +130,15 @@ class _Facts:
             found.append(operator.index(each))
         return found
 
+    def flags(self, key: str, count: int) -> list[bool]:
+        """One flag per layer; none set where the file doesn't say."""
+        value = self._metadata.get(key)
+        if value is None:
+            return [False] * count
+        if self.length(key) != count or not isinstance(value, Iterable):
+            raise self._wrong(key, value, f"a list of {count}")
+        return [bool(each) for each in value]
+
     def length(self, key: str) -> int | None:
         value = self._metadata.get(key)
         if value is None:
@@ -158,14 +167,40 @@ def _kv_bytes_per_token(facts: _Facts, architecture: str, kv: str) -> int | None
         kv_heads = [n if i % period == period - 1 else 0 for i, n in enumerate(kv_heads)]
     if heads[0] <= 0:
         raise MalformedFile(f"{facts.path}: {architecture}.attention.head_count is {heads[0]}")
-    key = facts.integer(f"{architecture}.attention.key_length") or width // heads[0]
-    value = facts.integer(f"{architecture}.attention.value_length") or width // heads[0]
-    # As native/engine/kv_cache.h lays them out.
     conv = _conv_bytes_per_token(facts, architecture, kv_heads.count(0), width)
+    shared = facts.integer(f"{architecture}.attention.shared_kv_layers") or 0
+    if shared > 0:  # the last layers read what others keep
+        kv_heads = [n if i < layers - shared else 0 for i, n in enumerate(kv_heads)]
+    sizes = _head_sizes(facts, architecture, layers, width // heads[0])
+    return conv + sum(n * _head_bytes(*size, kv) for n, size in zip(kv_heads, sizes, strict=True))
+
+
+def _head_sizes(
+    facts: _Facts, architecture: str, layers: int, default: int
+) -> list[tuple[int, int]]:
+    """Of keys and values, layer by layer: layers with a window may have others."""
+
+    def size(suffix: str, default: tuple[int, int]) -> tuple[int, int]:
+        names = (f"{architecture}.attention.{kind}_length{suffix}" for kind in ("key", "value"))
+        key, value = (
+            facts.integer(name) or each for name, each in zip(names, default, strict=True)
+        )
+        return key, value
+
+    far = size("", (default, default))
+    near = size("_swa", far)
+    if near == far:
+        return [far] * layers
+    windows = facts.flags(f"{architecture}.attention.sliding_window_pattern", layers)
+    return [near if each else far for each in windows]
+
+
+def _head_bytes(key: int, value: int, kv: str) -> int:
+    """Of a token, as native/engine/kv_cache.h lays them out."""
     if kv == "f16":
-        return sum(kv_heads) * 2 * (_padded(key, 16) + _padded(value, 16)) + conv
-    key_bytes = _padded(key, 32) + _padded(key, 32) // 32 * 4  # codes, and a scale for each 32
-    return sum(kv_heads) * (key_bytes + _padded(value, 16) + 4) + conv
+        return 2 * (_padded(key, 16) + _padded(value, 16))
+    # Codes, and a scale for each 32 of a key and for a value.
+    return _padded(key, 32) + _padded(key, 32) // 32 * 4 + _padded(value, 16) + 4
 
 
 def _conv_bytes_per_token(facts: _Facts, architecture: str, layers: int, width: int) -> int:

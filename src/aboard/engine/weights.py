@@ -39,8 +39,8 @@ class Weights:
     matrices: Mapping[str, Matrix]
     vectors: Mapping[str, Float32]
     sha256: str
-    """Over one line per tensor, sorted by name: name, format, shape and the SHA-256 of its bytes,
-    separated by tabs."""
+    """Over one line per tensor in use, sorted by name: name, format, shape and the SHA-256 of its
+    bytes, separated by tabs."""
 
     @property
     def size_bytes(self) -> int:

@@ -91,16 +91,21 @@ class Attention:
     """Grouped-query attention (arXiv:2305.13245), with RMS norms before and after it.
 
     `query_norm` and `key_norm` norm each head, (d,), or all of them together, (H d,) and (K d,).
+    `keys_of`: the earlier layer whose keys and values it reads, instead of having its own.
     """
 
+    n_kv_heads: int  # K
+    head_dim: int  # d
     query: Linear  # (H d, D)
-    key: Linear  # (K d, D)
-    value: Linear  # (K d, D)
+    key: Linear | None  # (K d, D)
+    value: Linear | None  # (K d, D); None: values are what keys are before their norm
     output: Linear  # (D, H d)
     norm: Weight | None = None  # (D,)
     post_norm: Weight | None = None  # (D,)
     query_norm: Weight | None = None
     key_norm: Weight | None = None
+    norm_values: bool = False  # each head of values is normed, by no weights
+    keys_of: int | None = None
     gated: bool = False  # behind the rows of a head's query stand those of its gate: (2 H d, D)
     window: int = 0  # tokens that a token sees, itself included; 0: all before it
     rope: Rope | None = None  # None: the layer knows no positions
@@ -162,16 +167,44 @@ class DeltaNet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One layer: what its two halves add to the residual stream.
+class TokenBlock:
+    """output(function(gate x) * what the layer knows of the token), with an RMS norm after it."""
 
-    The first of them mixes tokens, in one of three ways.
+    gate: Weight  # (P, D)
+    output: Weight  # (D, P)
+    post_norm: Weight | None = None  # (D,)
+    function: Literal["silu", "gelu"] = "gelu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEmbedding:
+    """What each of L layers knows of a token, P values, whatever came before it (Gemma 3n and 4).
+
+    `sum_scale` (norm(`projection_scale` projection x) + `table_scale` row): x is the embedding,
+    and the norm is one of P values.
+    """
+
+    table: Weight  # (V, L P): a row of it for each token
+    projection: Weight  # (L P, D)
+    norm: Weight  # (P,)
+    table_scale: float
+    projection_scale: float
+    sum_scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer: what its halves add to the residual stream, and what multiplies that at the end.
+
+    The first of them mixes tokens, in one of three ways; `token` comes last.
     """
 
     attention: Attention | None = None
     short_conv: ShortConv | None = None
     delta_net: DeltaNet | None = None
     feed_forward: GatedFeedForward
+    token: TokenBlock | None = None
+    scale: Weight | None = None  # (1,)
 
     def __post_init__(self) -> None:
         if [self.attention, self.short_conv, self.delta_net].count(None) != 2:
@@ -200,36 +233,38 @@ class DecoderModel:
     context_length: int
     width: int
     n_query_heads: int
-    n_kv_heads: int
-    head_dim: int
-    ffn_width: int
     n_vocabulary: int
     norm_eps: float
     embedding: Weight  # (V, D)
     layers: tuple[Layer, ...]
     final_norm: Weight  # (D,)
     head: Weight  # (V, D); the embedding itself where it is tied
-    score_scale: float | None = None  # multiplies attention's scores; None: 1 / sqrt(d)
+    score_scale: float  # multiplies attention's scores
     score_cap: float = 0.0  # scores become cap * tanh(score / cap); 0: they don't
     embedding_scale: float = 1.0  # multiplies embeddings
     residual_scale: float = 1.0  # multiplies what a block adds
     logit_scale: float = 1.0  # multiplies logits
     logit_cap: float = 0.0  # logits become cap * tanh(logit / cap), after that; 0: they don't
     temperature: Temperature | None = None
-    unused: frozenset[str] = frozenset()  # tensors that change no answer
+    layer_embedding: LayerEmbedding | None = None
+    unused: frozenset[str] = frozenset()  # tensors that may be there and change no answer
 
     def __post_init__(self) -> None:
-        if self.n_query_heads % self.n_kv_heads:
+        for layer in self.layers:
+            if layer.attention is not None:
+                self._check(layer.attention)
+
+    def _check(self, attention: Attention) -> None:
+        if self.n_query_heads % attention.n_kv_heads:
             raise ConfigError(
-                f"{self.n_query_heads} query heads can't share {self.n_kv_heads} KV heads"
+                f"{self.n_query_heads} query heads can't share {attention.n_kv_heads} KV heads"
             )
-        for rope in self.ropes:
-            dims = rope.rotated_dims
-            if dims % 2 or not 0 < dims <= self.head_dim:
-                raise ConfigError(
-                    f"{dims} rotated dimensions, expected an even number up to the head's "
-                    f"{self.head_dim}"
-                )
+        rope, head_dim = attention.rope, attention.head_dim
+        if rope is not None and (rope.rotated_dims % 2 or not 0 < rope.rotated_dims <= head_dim):
+            raise ConfigError(
+                f"{rope.rotated_dims} rotated dimensions, expected an even number up to the "
+                f"head's {head_dim}"
+            )
 
     @property
     def ropes(self) -> tuple[Rope, ...]:
@@ -240,6 +275,8 @@ class DecoderModel:
     def matrices(self) -> Iterator[Weight]:
         """Every matrix, each once."""
         yield self.embedding
+        if self.layer_embedding is not None:
+            yield from (self.layer_embedding.table, self.layer_embedding.projection)
         for linear in self._linears():
             yield linear.weight
         if self.head != self.embedding:
@@ -258,6 +295,11 @@ class DecoderModel:
             if (delta := layer.delta_net) is not None:
                 found += (delta.norm, delta.taps, delta.decay, delta.time_step, delta.head_norm)
             found += (feed_forward.norm, feed_forward.post_norm)
+            found.append(layer.scale)
+            if layer.token is not None:
+                found.append(layer.token.post_norm)
+        if self.layer_embedding is not None:
+            found.append(self.layer_embedding.norm)
         found.append(self.final_norm)
         for rope in self.ropes:
             found += (rope.divisors, rope.long_divisors)
@@ -267,7 +309,8 @@ class DecoderModel:
         for layer in self.layers:
             attention, conv, feed_forward = layer.attention, layer.short_conv, layer.feed_forward
             if attention is not None:
-                yield from (attention.query, attention.key, attention.value, attention.output)
+                parts = (attention.query, attention.key, attention.value, attention.output)
+                yield from (part for part in parts if part is not None)
             if conv is not None:
                 matrices = (conv.in_gate, conv.out_gate, conv.input, conv.output)
                 yield from (Linear(matrix) for matrix in matrices)
@@ -275,3 +318,5 @@ class DecoderModel:
                 found = (delta.mixed, delta.gate, delta.alpha, delta.beta, delta.output)
                 yield from (Linear(matrix) for matrix in found)
             yield from (feed_forward.gate, feed_forward.up, feed_forward.down)
+            if layer.token is not None:
+                yield from (Linear(layer.token.gate), Linear(layer.token.output))

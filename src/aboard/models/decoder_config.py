@@ -43,6 +43,8 @@ class DecoderConfig:
         In the order of the file.
     made : dict
         Tensors that follow from the hyper-parameters.
+    unused : set of str
+        Tensors that may be there and say nothing.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class DecoderConfig:
         self.rules: list[TensorRule] = []
         self.heads: tuple[TensorRule, ...] = ()
         self.made: dict[str, Float32] = {}
+        self.unused: set[str] = set()
         self.metadata: dict[str, object] = {}
         for key, value in {
             "vocab_size": self.n_vocabulary,
@@ -160,36 +163,54 @@ class DecoderConfig:
         bias: bool = False,
         output_bias: bool = False,
         head_norms: bool = False,
+        head_dim: int | None = None,
+        n_kv_heads: int | None = None,
+        projections: str = "qkv",
     ) -> None:
-        """Add the four matrices of a layer's attention, and the norm before it.
+        """Add the matrices of a layer's attention, and the norm before it.
 
         `bias`: of queries, keys and values. `head_norms`: each head of queries and keys is normed.
+        `head_dim`, `n_kv_heads`: where they are the layer's own. `projections`: "q", "qk" or "qkv",
+        those that the layer has.
         """
         block, module = f"blk.{layer}.", f"model.layers.{layer}."
-        rows, kv_rows = self.n_query_heads * self.head_dim, self.n_kv_heads * self.head_dim
-        turned = AdjacentPairs(self.head_dim) if adjacent_pairs else None
+        d = head_dim or self.head_dim
+        rows, kv_rows = self.n_query_heads * d, (n_kv_heads or self.n_kv_heads) * d
+        turned = AdjacentPairs(d) if adjacent_pairs else None
         if norm:
             self.norm(layer, "attn_norm", "input_layernorm")
         attention = f"{module}self_attn."
-        for letter, n, done in (("q", rows, turned), ("k", kv_rows, turned), ("v", kv_rows, None)):
+        for letter in projections:
+            n = rows if letter == "q" else kv_rows
+            done = None if letter == "v" else turned
             name, source = f"{block}attn_{letter}", f"{attention}{letter}_proj"
             self.matrix(name, source, n, self.width, bias=bias, transform=done)
         output = f"{block}attn_output"
         self.matrix(output, f"{attention}o_proj", self.width, rows, bias=output_bias)
         if head_norms:
-            self.tensor(f"{block}attn_q_norm", f"{attention}q_norm", self.head_dim)
-            self.tensor(f"{block}attn_k_norm", f"{attention}k_norm", self.head_dim)
+            for letter in projections.removesuffix("v"):
+                name = f"{letter}_norm"
+                self.tensor(f"{block}attn_{name}", f"{attention}{name}", d)
 
     def feed_forward(
-        self, layer: int, *, norm: str | None = "post_attention_layernorm", bias: bool = False
+        self,
+        layer: int,
+        *,
+        norm: str | None = "post_attention_layernorm",
+        bias: bool = False,
+        width: int | None = None,
     ) -> None:
-        """Add the three matrices of a layer's gated feed-forward, and the norm before it."""
+        """Add the three matrices of a layer's gated feed-forward, and the norm before it.
+
+        `width`: where it is the layer's own.
+        """
         block, mlp = f"blk.{layer}.", f"model.layers.{layer}.mlp."
+        ffn_width = width or self.ffn_width
         if norm is not None:
             self.norm(layer, "ffn_norm", norm)
-        self.matrix(f"{block}ffn_gate", f"{mlp}gate_proj", self.ffn_width, self.width, bias=bias)
-        self.matrix(f"{block}ffn_up", f"{mlp}up_proj", self.ffn_width, self.width, bias=bias)
-        self.matrix(f"{block}ffn_down", f"{mlp}down_proj", self.width, self.ffn_width, bias=bias)
+        self.matrix(f"{block}ffn_gate", f"{mlp}gate_proj", ffn_width, self.width, bias=bias)
+        self.matrix(f"{block}ffn_up", f"{mlp}up_proj", ffn_width, self.width, bias=bias)
+        self.matrix(f"{block}ffn_down", f"{mlp}down_proj", self.width, ffn_width, bias=bias)
 
     def head(self, norm: tuple[str, str] = ("output_norm", "model.norm")) -> None:
         """Add the last norm, `norm` in both files, and the head unless the embedding is it."""
@@ -212,7 +233,7 @@ class DecoderConfig:
         self.config.finish()
         tied = {"lm_head.weight": "model.embed_tokens.weight"} if self.tied else {}
         # Early checkpoints hold the frequencies of the rope, which follow from the config.
-        unused = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq" for i in range(self.n_layers)}
+        inverse = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq" for i in range(self.n_layers)}
         return Conversion(
             architecture=self.architecture,
             metadata=self.metadata,
@@ -221,7 +242,7 @@ class DecoderConfig:
             made=self.made,
             copies=tied,
             heads=self.heads,
-            unused=frozenset(unused),
+            unused=frozenset(inverse | self.unused),
         )
 
     def _rule(

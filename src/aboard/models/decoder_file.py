@@ -5,6 +5,7 @@ An architecture's file puts its layers together from these pieces and says what 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -36,10 +37,11 @@ class DecoderFile:
     ----------
     given : Hyperparameters
         The entries that no piece reads are read here.
-    width, n_query_heads, n_kv_heads, head_dim, ffn_width, n_vocabulary, n_layers : int
-        As in `DecoderModel`.
-    with_attention : sequence of bool
-        Whether a layer has attention. Only of a `hybrid` it may have none: it has 0 KV heads.
+    width, n_query_heads, head_dim, n_vocabulary, n_layers : int
+        As in `DecoderModel` and `Attention`.
+    n_kv_heads, ffn_widths : tuple of int
+        Of each layer; all alike unless the file may say them `by_layer`. A layer without attention
+        has 0 KV heads.
 
     Raises
     ------
@@ -53,16 +55,16 @@ class DecoderFile:
         metadata: Mapping[str, object],
         tensor_names: frozenset[str],
         *,
-        hybrid: bool = False,
+        by_layer: bool = False,
     ) -> None:
         self.architecture = architecture
         self.given = Hyperparameters(metadata, architecture)
         self.width = self.given.integer("embedding_length")
         self.n_query_heads = self.given.integer("attention.head_count")
         self.n_layers = self.given.n_layers("block_count")
-        self.n_kv_heads, self.with_attention = self._kv_heads(hybrid)
+        self.n_kv_heads = self._kv_heads(by_layer)
         self.head_dim = self._head_dim()
-        self.ffn_width = self.given.integer("feed_forward_length")
+        self.ffn_widths = self._ffn_widths(by_layer)
         self.n_vocabulary = self.given.n_vocabulary()
         self._names = tensor_names
 
@@ -77,28 +79,47 @@ class DecoderFile:
         head_norms: Literal["each", "all"] | None = None,
         needs_bias: bool = False,
         gated: bool = False,
+        head_dim: int | None = None,
+        keys_of: int | None = None,
+        norm_values: bool = False,
+        keys_are_values: bool = False,
     ) -> Attention:
         """The attention of a layer.
 
         `norm`, `post_norm`: whether there are norms before and after it. `head_norms`: whether
         queries and keys are normed, each head by itself or all together. `needs_bias`: queries,
         keys and values have a bias; otherwise they, and the output, have one where the file does.
-        `gated`: each head of queries has a gate behind it.
+        `gated`: each head of queries has a gate behind it. `head_dim`: where it is the layer's own.
+        `keys_of`, `norm_values`: as in `Attention`. `keys_are_values`: where the file has no tensor
+        for values.
+
+        Raises
+        ------
+        ConfigError
+            The layer has no KV heads.
         """
-        query_rows = self.n_query_heads * self.head_dim
-        kv_rows = self.n_kv_heads * self.head_dim
+        d, n_kv_heads = head_dim or self.head_dim, self.n_kv_heads[layer]
+        query_rows, kv_rows = self.n_query_heads * d, n_kv_heads * d
+        if n_kv_heads == 0:
+            raise ConfigError(f"{self.architecture}: layer {layer} has no KV heads")
         with_gates = 2 * query_rows if gated else query_rows
         query, key, value = self._projections(layer, with_gates, kv_rows, needs_bias)
-        sizes = (self.head_dim,) * 2 if head_norms == "each" else (query_rows, kv_rows)
+        own = keys_of is None
+        own_value = own and not (keys_are_values and not self.has(value.weight.name))
+        sizes = (d, d) if head_norms == "each" else (query_rows, kv_rows)
         return Attention(
+            n_kv_heads=n_kv_heads,
+            head_dim=d,
             query=query,
-            key=key,
-            value=value,
+            key=key if own else None,
+            value=value if own_value else None,
             output=self._linear(f"blk.{layer}.attn_output", self.width, query_rows),
             norm=self._norm(layer, "attn_norm") if norm else None,
             post_norm=self._norm(layer, "post_attention_norm") if post_norm else None,
             query_norm=self._norm(layer, "attn_q_norm", sizes[0]) if head_norms else None,
-            key_norm=self._norm(layer, "attn_k_norm", sizes[1]) if head_norms else None,
+            key_norm=self._norm(layer, "attn_k_norm", sizes[1]) if head_norms and own else None,
+            norm_values=norm_values and own,
+            keys_of=keys_of,
             gated=gated,
             window=window,
             rope=rope,
@@ -165,16 +186,16 @@ class DecoderFile:
         fused: bool = False,
     ) -> GatedFeedForward:
         """The feed-forward block of a layer; `fused`: gate and up share a tensor, in this order."""
-        prefix = f"blk.{layer}.ffn_"
+        prefix, ffn_width = f"blk.{layer}.ffn_", self.ffn_widths[layer]
         if fused:
-            gate, up = (Linear(part) for part in self._parts(f"{prefix}up", [self.ffn_width] * 2))
+            gate, up = (Linear(part) for part in self._parts(f"{prefix}up", [ffn_width] * 2))
         else:
-            gate = self._linear(f"{prefix}gate", self.ffn_width, self.width)
-            up = self._linear(f"{prefix}up", self.ffn_width, self.width)
+            gate = self._linear(f"{prefix}gate", ffn_width, self.width)
+            up = self._linear(f"{prefix}up", ffn_width, self.width)
         return GatedFeedForward(
             gate=gate,
             up=up,
-            down=self._linear(f"{prefix}down", self.width, self.ffn_width),
+            down=self._linear(f"{prefix}down", self.width, ffn_width),
             norm=self._norm(layer, norm_name) if norm else None,
             post_norm=self._norm(layer, "post_ffw_norm") if post_norm else None,
             function=function,
@@ -218,10 +239,11 @@ class DecoderFile:
             )
         return Rope(base=base, rotated_dims=rotated, pairs=pairs, **own)
 
-    def near_rope(self, rope: Rope, base: float) -> Rope:
+    def near_rope(self, rope: Rope, base: float, rotated_dims: int | None = None) -> Rope:
         """The rope of layers with a window: plain, and of a base of its own."""
         own = self.given.number("rope.freq_base_swa", base)
-        return Rope(base=own, rotated_dims=rope.rotated_dims, pairs=rope.pairs)
+        rotated = rotated_dims or rope.rotated_dims
+        return Rope(base=own, rotated_dims=rotated, pairs=rope.pairs)
 
     def windows(self, *, period: int, default: int = 0) -> list[int]:
         """The window of each layer, 0 where it sees everything.
@@ -254,11 +276,17 @@ class DecoderFile:
         return tensor in self._names
 
     def model(
-        self, layers: Iterable[Layer], *, final_norm: str = "output_norm", **own: Any
+        self,
+        layers: Iterable[Layer],
+        *,
+        final_norm: str = "output_norm",
+        score_scale: float | None = None,
+        **own: Any,
     ) -> DecoderModel:
         """The model of these layers; `own` are fields of `DecoderModel` that the others lack.
 
-        `final_norm`: what the file calls the norm before the head.
+        `final_norm`: what the file calls the norm before the head. `score_scale`: by default 1 /
+        sqrt(d).
 
         Raises
         ------
@@ -272,15 +300,13 @@ class DecoderFile:
             context_length=self.given.integer("context_length"),
             width=self.width,
             n_query_heads=self.n_query_heads,
-            n_kv_heads=self.n_kv_heads,
-            head_dim=self.head_dim,
-            ffn_width=self.ffn_width,
             n_vocabulary=self.n_vocabulary,
             norm_eps=self.given.number("attention.layer_norm_rms_epsilon"),
             embedding=embedding,
             layers=tuple(layers),
             final_norm=Weight(f"{final_norm}.weight", (self.width,)),
             head=head,
+            score_scale=score_scale or 1.0 / math.sqrt(self.head_dim),
             **own,
         )
         self.given.must_be("expert_count", 0)
@@ -294,18 +320,20 @@ class DecoderFile:
             raise ConfigError(f"{self.architecture}.{name} is {taps}, expected at most {MAX_TAPS}")
         return taps
 
-    def _kv_heads(self, hybrid: bool) -> tuple[int, tuple[bool, ...]]:
-        """KV heads of a layer with attention, and which layers have it."""
+    def _kv_heads(self, by_layer: bool) -> tuple[int, ...]:
         name = "attention.head_count_kv"
-        if not hybrid:
-            return self.given.integer(name, self.n_query_heads), (True,) * self.n_layers
+        if by_layer:
+            return self.given.integers(name, self.n_layers)
+        return (self.given.integer(name, self.n_query_heads),) * self.n_layers
+
+    def _ffn_widths(self, by_layer: bool) -> tuple[int, ...]:
+        name = "feed_forward_length"
+        if not by_layer:
+            return (self.given.integer(name),) * self.n_layers
         found = self.given.integers(name, self.n_layers)
-        numbers = set(found) - {0}
-        if len(numbers) > 1:
-            raise ConfigError(
-                f"{self.architecture}.{name} is {str(list(found))[:60]}, expected 0 or one number"
-            )
-        return max([*numbers, 0]) or self.n_query_heads, tuple(each > 0 for each in found)
+        if 0 in found:
+            raise ConfigError(f"{self.architecture}.{name} is 0 of layer {found.index(0)}")
+        return found
 
     def _scaling(self) -> str:
         """How positions are stretched; phi3's files tell of LongRoPE by its tensors alone."""
@@ -348,20 +376,22 @@ class DecoderFile:
 
     def _projections(
         self, layer: int, query_rows: int, kv_rows: int, needs_bias: bool
-    ) -> list[Linear]:
-        rows = [query_rows, kv_rows, kv_rows]
+    ) -> tuple[Linear, Linear, Linear]:
+        rows = (query_rows, kv_rows, kv_rows)
         names = [f"blk.{layer}.attn_{letter}" for letter in "qkv"]
         fused = f"blk.{layer}.attn_qkv"
         if self.has(f"{fused}.weight"):
-            weights = self._parts(fused, rows)
-            return [
+            weights = self._parts(fused, list(rows))
+            query, key, value = (
                 Linear(weight, self._bias(name, n, needs_bias))
                 for weight, name, n in zip(weights, names, rows, strict=True)
-            ]
-        return [
-            self._linear(name, n, self.width, needs_bias)
-            for name, n in zip(names, rows, strict=True)
-        ]
+            )
+        else:
+            query, key, value = (
+                self._linear(name, n, self.width, needs_bias)
+                for name, n in zip(names, rows, strict=True)
+            )
+        return query, key, value
 
     def _parts(self, name: str, rows: list[int]) -> list[Weight]:
         """Matrices of so many rows each that stand above each other in one tensor."""

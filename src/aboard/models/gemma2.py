@@ -14,7 +14,7 @@ import numpy as np
 from aboard import formats
 from aboard.errors import UnsupportedFile
 from aboard.models.config import Config
-from aboard.models.conversion import Conversion, Plus
+from aboard.models.conversion import Conversion, Plus, Transform
 from aboard.models.decoder import DecoderModel, Layer
 from aboard.models.decoder_config import DecoderConfig
 from aboard.models.decoder_file import DecoderFile
@@ -23,6 +23,7 @@ from aboard.models.rope_config import RopeConfig
 
 _LAYERS_OF_27B = 46
 _ROUNDED = {"bfloat16": "BF16", "float16": "F16"}
+_PLUS_ONE = Plus(1.0)
 
 
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
@@ -79,6 +80,7 @@ def convert(config: Config) -> Conversion:
     """
     config.assume(vocab_size=256_000, max_position_embeddings=8192)
     decoder = gemma_config("gemma2", config)
+    config.must_be("use_bidirectional_attention", False)
     of = scores_of(decoder, layers_of_27b=_LAYERS_OF_27B)
     found = config.number("query_pre_attn_scalar", 256)
     if found != of:
@@ -100,10 +102,12 @@ def convert(config: Config) -> Conversion:
     return decoder.conversion()
 
 
-def gemma_config(architecture: str, config: Config) -> DecoderConfig:
+def gemma_config(
+    architecture: str, config: Config, *, norms: Transform | None = _PLUS_ONE
+) -> DecoderConfig:
     """What all Gemmas have in common but for their layers; others are refused.
 
-    What a config doesn't say is what transformers takes for it.
+    What a config doesn't say is what transformers takes for it. `norms`: what is done to every one.
     """
     config.assume(
         hidden_size=2304,
@@ -118,8 +122,7 @@ def gemma_config(architecture: str, config: Config) -> DecoderConfig:
     config.must_be("hidden_activation", "gelu_pytorch_tanh")
     config.must_be("hidden_act", "gelu_pytorch_tanh")
     config.must_be("attention_bias", False)
-    config.must_be("use_bidirectional_attention", False)
-    return DecoderConfig(architecture, config, norms=Plus(1.0))
+    return DecoderConfig(architecture, config, norms=norms)
 
 
 def gemma_layer(decoder: DecoderConfig, layer: int) -> None:

@@ -54,5 +54,5 @@ def convert(config: Config) -> Conversion:
     ConfigError
         There is no `text_config`, or it contradicts what is around it.
     """
-    text = text_config(config, "gemma3_text", of_images=_OF_IMAGES)
+    text = text_config(config, "gemma3_text", of_others=_OF_IMAGES)
     return as_part(gemma3_text.convert(text))

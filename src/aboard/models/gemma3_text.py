@@ -17,6 +17,7 @@ def convert(config: Config) -> Conversion:
     """The GGUF file that such a checkpoint becomes; see `aboard.models.convert_config`."""
     config.assume(vocab_size=262_208, max_position_embeddings=131_072)
     decoder = gemma_config("gemma3", config)
+    config.must_be("use_bidirectional_attention", False)
     _store_ropes(decoder)
     store_windows(decoder, period=6, window=4096)
     store_embedding_scale(decoder)

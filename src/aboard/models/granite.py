@@ -30,7 +30,7 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
             Layer(attention=file.attention(i, rope=rope), feed_forward=file.feed_forward(i))
             for i in range(file.n_layers)
         ),
-        score_scale=given.number("attention.scale", 0.0, zero=True) or None,
+        score_scale=given.number("attention.scale", 0.0, zero=True),
         embedding_scale=given.number("embedding_scale", 0.0, zero=True) or 1.0,
         residual_scale=given.number("residual_scale", 0.0, zero=True) or 1.0,
         logit_scale=1.0 / given.number("logit_scale"),

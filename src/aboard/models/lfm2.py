@@ -25,7 +25,7 @@ _BEGINNINGS = (
 
 def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> DecoderModel:
     """The model that `metadata` describes; see `aboard.models.describe_model`."""
-    file = DecoderFile("lfm2", metadata, tensor_names, hybrid=True)
+    file = DecoderFile("lfm2", metadata, tensor_names, by_layer=True)
     rope = file.rope("halves")
     file.given.ignore("shortconv.l_cache")  # read where there are convolutions
     layers = [
@@ -33,7 +33,7 @@ def describe(metadata: Mapping[str, object], tensor_names: frozenset[str]) -> De
             attention=file.attention(i, rope=rope, head_norms="each"),
             feed_forward=file.feed_forward(i),
         )
-        if file.with_attention[i]
+        if file.n_kv_heads[i]
         else Layer(short_conv=file.short_conv(i), feed_forward=file.feed_forward(i))
         for i in range(file.n_layers)
     ]

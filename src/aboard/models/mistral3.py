@@ -49,7 +49,7 @@ def convert(config: Config) -> Conversion:
     ConfigError
         There is no `text_config`, or it contradicts what is around it.
     """
-    text = text_config(config, "ministral3", "mistral", of_images=_OF_IMAGES)
+    text = text_config(config, "ministral3", "mistral", of_others=_OF_IMAGES)
     if text.model_type == "ministral3":
         return as_part(ministral3.convert(text))
     mistral.assume_defaults(text)

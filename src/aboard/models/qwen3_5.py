@@ -18,5 +18,5 @@ def convert(config: Config) -> Conversion:
     ConfigError
         There is no `text_config`, or it contradicts what is around it.
     """
-    text = text_config(config, "qwen3_5_text", of_images=_OF_IMAGES, tied=False)
+    text = text_config(config, "qwen3_5_text", of_others=_OF_IMAGES, tied=False)
     return as_part(qwen3_5_text.convert(text))

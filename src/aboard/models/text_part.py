@@ -7,11 +7,14 @@ from dataclasses import replace
 from aboard.models.config import Config
 from aboard.models.conversion import Conversion
 
-_TOWERS = ("vision_tower.", "multi_modal_projector.", "visual.")
+_TOWERS = (
+    *("vision_tower.", "multi_modal_projector.", "visual.", "audio_tower."),
+    *("embed_vision.", "embed_audio.", "vision_embedder."),
+)
 
 
 def text_config(
-    config: Config, *model_types: str, of_images: tuple[str, ...], tied: bool = True
+    config: Config, *model_types: str, of_others: tuple[str, ...], tied: bool = True
 ) -> Config:
     """The config of the text model; all that is around it is read.
 
@@ -21,8 +24,8 @@ def text_config(
         Of the whole model.
     model_types : str
         What the text model may be.
-    of_images : tuple of str
-        Members that say nothing of texts.
+    of_others : tuple of str
+        Members beside `vision_config` that say nothing of texts.
     tied : bool
         Whether the head is the embedding where `config` doesn't say it.
 
@@ -47,7 +50,7 @@ def text_config(
     for name in ("dtype", "torch_dtype"):  # in which the whole model is computed
         if config.says(name):
             text.inherit(name, config.text(name, ""))
-    config.ignore("vision_config", *of_images)
+    config.ignore("vision_config", *of_others)
     config.finish()
     return text
 
