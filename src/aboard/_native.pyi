@@ -249,6 +249,19 @@ def attend_codes(
     spans: Sequence[tuple[int, int]],
     cap: float = 0.0,
 ) -> NDArray[np.float32]: ...
+def search_scales(
+    format: str,
+    weights: NDArray[np.float32],
+    importances: NDArray[np.float32] | None,
+    threads: int,
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.int8], NDArray[np.uint8]]: ...
+def nearest_codes(
+    format: str,
+    weights: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    offset: NDArray[np.float32] | None,
+    threads: int,
+) -> NDArray[np.uint8]: ...
 def dot_ops_per_s(threads: int) -> float: ...
 def rope_frequencies(
     base: float, rotated_dims: int, factors: Sequence[float] = (), scale: float = 1.0

@@ -8,6 +8,7 @@ import numpy as np
 
 from aboard.errors import UsageError
 from aboard.formats._blocks import Bytes, Float32
+from aboard.formats._parts import Parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +30,8 @@ class Grid:
         None where the format has none: 0.
     levels : (n,) float32
         What the codes 0 to n - 1 stand for, ascending; n is 4 to 256.
-    frame : (R, D / BLOCK, BLOCK_BYTES) uint8
-        The blocks with all codes zero; for `pack` alone.
+    parts : Parts
+        What blocks store of all this; for `pack` alone.
     """
 
     format: str
@@ -38,7 +39,7 @@ class Grid:
     scale: Float32
     offset: Float32 | None
     levels: Float32
-    frame: Bytes
+    parts: Parts
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,7 +52,7 @@ class Grid:
             self,
             scale=self.scale[first:last],
             offset=None if self.offset is None else self.offset[first:last],
-            frame=self.frame[first:last],
+            parts=self.parts.rows(first, last),
         )
 
     def weights(self, codes: Bytes) -> Float32:

@@ -1,0 +1,1 @@
+"""How the numbers in a format are chosen: methods above plain rounding, and what to keep as it is."""

@@ -1,0 +1,324 @@
+"""Weights that lie on the grid of a block format already, kept to the bit.
+
+Checkpoints of quantisation-aware training and files that someone dequantised hold float numbers of
+which each is a scale times a small integer. Rounding those to a grid of one's own loses for nothing:
+here the scales are found again, exactly, and with them the blocks.
+
+Whatever a block format stores, a weight is an integer number of `UNIT`, the smallest float16: so
+scales are found as greatest common divisors. Weights of 1 and more may have been rounded when they
+were dequantised; a block of those with a minimum is then not recognised.
+
+>>> from aboard import formats
+>>> weights = np.array([[-8, 3, 7, 0] * 8], np.float32) / 64
+>>> detect_grid(weights).format
+'Q4_0'
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aboard import formats
+from aboard.formats import Grid, Parts
+
+Float32 = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+UNIT = 2.0**-24
+FLOAT16_MOST = 65504 * 2**24  # in units
+SAMPLE_WEIGHTS = 1 << 14
+SHARED = 8  # divisors that all codes of a block, times their factors, may have in common
+FACTORS = {  # lowest and highest
+    "Q2_K": (0, 15),
+    "Q3_K": (-32, 31),
+    "Q4_K": (0, 63),
+    "Q5_K": (0, 63),
+    "Q6_K": (-128, 127),
+    "IQ4_XS": (-32, 31),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OnGrid:
+    """What weights were found to be: blocks of `format`, (R, D / BLOCK, BLOCK_BYTES) uint8."""
+
+    format: str
+    blocks: Bytes
+
+
+def detect_grid(weights: Float32) -> OnGrid | None:
+    """The smallest format whose blocks decode to precisely `weights`, and these blocks.
+
+    Parameters
+    ----------
+    weights : (R, D) float32
+        Finite. A few rows are looked at first: what lies on no grid costs little.
+
+    Returns
+    -------
+    OnGrid, or None
+        None where no format does; also of zeros alone, which lie on every grid.
+    """
+    if not weights.any():
+        return None
+    stride = max(weights.size // SAMPLE_WEIGHTS, 1)
+    sample = weights[::stride][: max(SAMPLE_WEIGHTS // weights.shape[1], 1)]
+    for name in formats.searchable():
+        if weights.shape[1] % formats.by_name(name).BLOCK or exact_blocks(name, sample) is None:
+            continue
+        blocks = exact_blocks(name, weights)
+        if blocks is not None:
+            return OnGrid(name, blocks)
+    return None
+
+
+def exact_blocks(name: str, weights: Float32) -> Bytes | None:
+    """Blocks of the format `name` that decode to precisely `weights`, or None.
+
+    Zeros may come back with the other sign.
+
+    Parameters
+    ----------
+    name : str
+        One of `formats.searchable()`.
+    weights : (R, D) float32
+        D a multiple of the format's BLOCK.
+    """
+    form = formats.packer(name)
+    with np.errstate(over="ignore"):
+        scaled = weights.astype(np.float64) / UNIT
+    if np.abs(scaled).max(initial=0) >= 2.0**52 or (scaled != np.rint(scaled)).any():
+        return None
+    blocks = scaled.astype(np.int64).reshape(-1, form.BLOCK // form.SUB_BLOCK, form.SUB_BLOCK)
+    find = _affine_parts if formats.is_affine(form) else _symmetric_parts
+    found = find(name, blocks)
+    if found is None:
+        return None
+    by_row = weights.shape[0], -1
+    parts = Parts(**{key: value.reshape(by_row) for key, value in found.items()})
+    grid = formats.grid_of(form, parts)
+    codes = formats.nearest_codes(grid, weights)
+    return formats.pack(grid, codes) if _same(grid, codes, weights) else None
+
+
+Fields = dict[str, np.ndarray]
+
+
+def _same(grid: Grid, codes: Bytes, weights: Float32) -> bool:
+    return bool((grid.weights(codes) == weights).all())
+
+
+def _symmetric_parts(name: str, blocks: Integers) -> Fields | None:
+    """Scales (and factors) of `blocks`, (n, groups, group), a scale times a level each."""
+    levels = np.array(formats.packer(name).LEVELS, np.int64)
+    if not _within(blocks, np.gcd.reduce(blocks, axis=2), int(np.abs(levels).max())):
+        return None
+    shared = np.gcd.reduce(blocks.reshape(len(blocks), -1), axis=1)
+    scale = np.zeros(len(blocks), np.int64)
+    factor = np.zeros(blocks.shape[:2], np.int64)
+    open_ = shared > 0
+    limit = int(np.abs(levels).max()) if name not in FACTORS else SHARED
+    for divisor, sign in itertools.product(range(1, limit + 1), (1, -1)):
+        if not open_.any():
+            break
+        at = np.flatnonzero(open_)
+        unit = sign * shared[at] // divisor
+        fits = (shared[at] % divisor == 0) & _is_float16(unit)
+        multiples = blocks[at] // np.where(fits, unit, 1)[:, None, None]
+        factors, sound = _factors_of(name, multiples, levels)
+        fits &= sound
+        scale[at[fits]], factor[at[fits]] = unit[fits], factors[fits]
+        open_[at[fits]] = False
+    if open_.any():
+        return None
+    fields: Fields = {"scale": _float16(scale)}
+    return fields | ({"factor": factor.astype(np.int8)} if name in FACTORS else {})
+
+
+def _within(groups: Integers, steps: Integers, highest: int) -> bool:
+    """Whether no weight of `groups`, (n, groups, group), is more than `highest` steps of its own."""
+    return bool((np.abs(groups).max(axis=2, initial=0) <= highest * steps).all())
+
+
+def _factors_of(name: str, multiples: Integers, levels: Integers) -> tuple[Integers, Flags]:
+    """The factor of each group, (n, groups), and whether all of a block, (n,), have one."""
+    if name not in FACTORS:
+        return np.ones(multiples.shape[:2], np.int64), np.isin(multiples, levels).all(axis=(1, 2))
+    low, high = FACTORS[name]
+    shared = np.gcd.reduce(multiples, axis=2)
+    factors = np.zeros_like(shared)
+    open_ = shared > 0
+    for divisor, sign in itertools.product(range(1, int(np.abs(levels).max()) + 1), (1, -1)):
+        at = np.flatnonzero(open_.reshape(-1))
+        if not at.size:
+            break
+        factor = sign * shared.reshape(-1)[at] // divisor
+        fits = (shared.reshape(-1)[at] % divisor == 0) & (low <= factor) & (factor <= high)
+        groups = multiples.reshape(-1, multiples.shape[2])[at]
+        fits &= np.isin(groups // np.where(fits, factor, 1)[:, None], levels).all(axis=1)
+        factors.reshape(-1)[at[fits]] = factor[fits]
+        open_.reshape(-1)[at[fits]] = False
+    return factors, ~open_.any(axis=1)
+
+
+def _affine_parts(name: str, blocks: Integers) -> Fields | None:
+    """Scales and minimums (and their factors) of `blocks`, (n, groups, group)."""
+    fields: Fields = {}
+    open_ = np.ones(len(blocks), bool)
+    for sign, minimum_sign in itertools.product((1, -1), (1, -1)):
+        if name not in FACTORS and minimum_sign < 0:
+            continue  # a minimum of its own has any sign
+        at = np.flatnonzero(open_)
+        if not at.size:
+            break
+        lines = _Lines.of(name, blocks[at] * sign)
+        if lines is None:
+            return None
+        found, fits = lines.parts(sign * minimum_sign)
+        found["scale"] *= sign
+        found["minimum"] *= minimum_sign
+        for key, values in found.items():
+            whole = fields.setdefault(key, np.zeros((len(blocks), *values.shape[1:]), np.int64))
+            whole[at[fits]] = values[fits]
+        open_[at[fits]] = False
+    if open_.any():
+        return None
+    return {key: _packed_field(key, values) for key, values in fields.items()}
+
+
+def _packed_field(key: str, values: Integers) -> np.ndarray:
+    kinds: dict[str, Callable[[Integers], np.ndarray]] = {
+        "scale": _float16,
+        "minimum": _float16,
+        "factor": lambda x: x.astype(np.int8),
+        "minimum_factor": lambda x: x.astype(np.uint8),
+    }
+    return kinds[key](values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Groups as multiples of a positive scale above their lowest weight.
+
+    Attributes
+    ----------
+    low : (n, groups)
+        The lowest weight of each.
+    scale : (n,)
+        Of the block; 0 where none of the groups has two different weights.
+    factor, span : (n, groups)
+        The step of a group is scale * factor; its highest weight is `span` steps above the lowest.
+    sound : (n,)
+        Whether factors and spans are within the format's.
+    """
+
+    name: str
+    low: Integers
+    scale: Integers
+    factor: Integers
+    span: Integers
+    sound: Flags
+
+    @classmethod
+    def of(cls, name: str, blocks: Integers) -> _Lines | None:
+        """The lines of `blocks`; None where the weights of a group are no line of the format's."""
+        highest = len(formats.packer(name).LEVELS) - 1
+        low = blocks.min(axis=2)
+        above = blocks - low[..., None]
+        steps = np.gcd.reduce(above, axis=2)
+        if not _within(above, steps, highest):
+            return None
+        shared = np.gcd.reduce(steps, axis=1)
+        most = FACTORS.get(name, (0, 1))[1]
+        scale, sound = shared.copy(), np.zeros(len(blocks), bool)
+        for divisor in range(1, SHARED + 1):
+            unit = shared // divisor
+            fits = ~sound & (shared % divisor == 0) & _is_float16(unit)
+            scale = np.where(fits, unit, scale)
+            sound |= fits
+        factor = steps // np.maximum(scale, 1)[:, None]
+        if name not in FACTORS:
+            factor = np.minimum(factor, 1)
+        # Codes that have a divisor in common: a factor beyond the highest is split.
+        for divisor in range(2, highest + 1):
+            split = (factor > most) & (factor % divisor == 0)
+            factor = np.where(split, factor // divisor, factor)
+        step = np.maximum(factor * scale[:, None], 1)
+        span = above.max(axis=2) // step
+        sound &= ((factor <= most) & (span <= highest)).all(axis=1)
+        return cls(name, low, scale, factor, span, sound)
+
+    def parts(self, sign: int) -> tuple[Fields, Flags]:
+        """Minimums by which the lowest weight of each group is a code of its line, after all.
+
+        Of a format with factors it is step * code - sign * minimum * factor; else scale * code +
+        sign * minimum. What is found of the blocks, and which blocks are found.
+        """
+        if self.name not in FACTORS:
+            minimum, found = self._minimums_alone()
+            return {"scale": self.scale[:, None], "minimum": sign * minimum}, self.sound & found
+        minimum = np.zeros_like(self.scale)
+        factor = np.zeros_like(self.low)
+        open_ = self.sound.copy()
+        for candidate in self._minimums():
+            fits = open_ & (candidate >= 0) & _is_float16(candidate)
+            if not fits.any():
+                continue
+            factors, sound = self._minimum_factors(sign * candidate)
+            fits &= sound
+            minimum[fits], factor[fits] = candidate[fits], factors[fits]
+            open_ &= ~fits
+        scales = {"scale": self.scale[:, None], "factor": self.factor}
+        minimums = {"minimum": minimum[:, None], "minimum_factor": factor}
+        return scales | minimums, self.sound & ~open_
+
+    def _minimums_alone(self) -> tuple[Integers, Flags]:
+        """The first of low, low - scale, ... that is a float16, (n, 1), and whether there is one."""
+        highest = len(formats.packer(self.name).LEVELS) - 1
+        codes = np.arange(highest + 1)
+        minimums = self.low - self.scale[:, None] * codes
+        fits = _is_float16(minimums) & (codes <= highest - self.span)
+        at = fits.argmax(axis=1)[:, None]
+        return np.take_along_axis(minimums, at, axis=1), fits.any(axis=1)
+
+    def _minimums(self) -> Iterator[Integers]:
+        """What the minimum of a block may be: common divisors of where its groups begin."""
+        below = np.abs(self.low)
+        shared = np.gcd.reduce(below, axis=1)
+        for divisor in range(1, SHARED + 1):
+            yield np.where(shared % divisor == 0, shared // divisor, -1)
+        for i, j in itertools.combinations(range(below.shape[1]), 2):
+            pair = np.gcd(below[:, i], below[:, j])
+            for divisor in (1, 2, 3):
+                yield np.where((pair > 0) & (pair % divisor == 0), pair // divisor, -1)
+
+    def _minimum_factors(self, minimum: Integers) -> tuple[Integers, Flags]:
+        """The factors of `minimum`, (n,), which is subtracted, that let groups begin at a code."""
+        most = FACTORS[self.name][1]
+        codes = np.arange(len(formats.packer(self.name).LEVELS))
+        step = self.factor * self.scale[:, None]
+        start = step[..., None] * codes - self.low[..., None]
+        divisor = np.where(minimum == 0, 1, minimum)[:, None, None]
+        factors = start // divisor
+        fits = (factors * minimum[:, None, None] == start) & (0 <= factors) & (factors <= most)
+        fits &= codes + self.span[..., None] < len(codes)
+        at = fits.argmax(axis=2)[..., None]
+        return np.take_along_axis(factors, at, axis=2)[..., 0], fits.any(axis=2).all(axis=1)
+
+
+def _is_float16(units: Integers) -> Flags:
+    """Whether integer numbers of `UNIT` are float16."""
+    magnitude = np.abs(units)
+    lowest_bit = magnitude & -magnitude
+    return (magnitude <= FLOAT16_MOST) & (magnitude < 2048 * np.maximum(lowest_bit, 1))
+
+
+def _float16(units: Integers) -> npt.NDArray[np.float16]:
+    return (units * UNIT).astype(np.float16)
