@@ -29,10 +29,10 @@ def decoded(name: str, packed: np.ndarray) -> np.ndarray:
     return quants.dequantize(rows, GGMLQuantizationType[name])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", NAMES)
 def test_dequantised_blocks_come_back_exactly(name: str, seed: int) -> None:
-    weights = decoded(name, formats.round_to(name, trained(24, 1024, seed)))
+    weights = decoded(name, formats.round_to(name, trained(12, 1024, seed)))
 
     found = detect_grid(weights)
 
@@ -76,8 +76,8 @@ def test_weights_that_nobody_rounded_are_on_no_grid(kept: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_weight_beside_the_grid_is_enough(name: str) -> None:
-    weights = decoded(name, formats.round_to(name, trained(24, 1024, seed=8)))
-    weights[17, 300] = np.nextafter(weights[17, 300], np.float32(1))
+    weights = decoded(name, formats.round_to(name, trained(12, 1024, seed=8)))
+    weights[7, 300] = np.nextafter(weights[7, 300], np.float32(1))
 
     assert detect_grid(weights) is None
 
@@ -90,7 +90,7 @@ def test_a_tensor_of_which_some_rows_are_on_the_grid_is_not() -> None:
 
 
 def test_blocks_of_zeros_and_of_one_value_do_not_hide_the_grid() -> None:
-    weights = decoded("Q4_0", formats.round_to("Q4_0", trained(24, 1024, seed=10)))
+    weights = decoded("Q4_0", formats.round_to("Q4_0", trained(12, 1024, seed=10)))
     weights[3] = 0
     weights[4, :32] = 0.5
     weights[5, 32:64] = -0.25
@@ -104,7 +104,7 @@ def test_blocks_of_zeros_and_of_one_value_do_not_hide_the_grid() -> None:
 
 @pytest.mark.parametrize("name", ["Q4_K", "Q6_K"])
 def test_rows_that_are_no_whole_blocks_are_not_tried(name: str) -> None:
-    weights = decoded(name, formats.round_to(name, trained(24, 1024, seed=11)))[:, :992]
+    weights = decoded(name, formats.round_to(name, trained(12, 1024, seed=11)))[:, :992]
 
     found = detect_grid(np.ascontiguousarray(weights))
 

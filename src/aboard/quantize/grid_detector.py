@@ -247,9 +247,10 @@ class _Lines:
         if name not in FACTORS:
             factor = np.minimum(factor, 1)
         # Codes that have a divisor in common: a factor beyond the highest is split.
+        whole = factor
         for divisor in range(2, highest + 1):
-            split = (factor > most) & (factor % divisor == 0)
-            factor = np.where(split, factor // divisor, factor)
+            split = (factor > most) & (whole % divisor == 0)
+            factor = np.where(split, whole // divisor, factor)
         step = np.maximum(factor * scale[:, None], 1)
         span = above.max(axis=2) // step
         sound &= ((factor <= most) & (span <= highest)).all(axis=1)
@@ -265,18 +266,19 @@ class _Lines:
             minimum, found = self._minimums_alone()
             return {"scale": self.scale[:, None], "minimum": sign * minimum}, self.sound & found
         minimum = np.zeros_like(self.scale)
-        factor = np.zeros_like(self.low)
+        minimum_factor = np.zeros_like(self.low)
+        factor = self.factor.copy()
         open_ = self.sound.copy()
         for candidate in self._minimums():
-            fits = open_ & (candidate >= 0) & _is_float16(candidate)
-            if not fits.any():
-                continue
-            factors, sound = self._minimum_factors(sign * candidate)
-            fits &= sound
-            minimum[fits], factor[fits] = candidate[fits], factors[fits]
-            open_ &= ~fits
-        scales = {"scale": self.scale[:, None], "factor": self.factor}
-        minimums = {"minimum": minimum[:, None], "minimum_factor": factor}
+            if not open_.any():
+                break
+            at = np.flatnonzero(open_ & (candidate >= 0) & _is_float16(candidate))
+            below, above, fits = self._minimum_factors(at, sign * candidate[at])
+            at = at[fits]
+            minimum[at], minimum_factor[at], factor[at] = candidate[at], below[fits], above[fits]
+            open_[at] = False
+        scales = {"scale": self.scale[:, None], "factor": factor}
+        minimums = {"minimum": minimum[:, None], "minimum_factor": minimum_factor}
         return scales | minimums, self.sound & ~open_
 
     def _minimums_alone(self) -> tuple[Integers, Flags]:
@@ -289,28 +291,57 @@ class _Lines:
         return np.take_along_axis(minimums, at, axis=1), fits.any(axis=1)
 
     def _minimums(self) -> Iterator[Integers]:
-        """What the minimum of a block may be: common divisors of where its groups begin."""
-        below = np.abs(self.low)
-        shared = np.gcd.reduce(below, axis=1)
+        """What the magnitude of the minimum of each block may be, -1 for nothing.
+
+        First divisors of what all groups begin at; then those of where the two groups whose codes
+        leave the least room may begin.
+        """
+        shared = np.gcd.reduce(np.abs(self.low), axis=1)
         for divisor in range(1, SHARED + 1):
             yield np.where(shared % divisor == 0, shared // divisor, -1)
-        for i, j in itertools.combinations(range(below.shape[1]), 2):
-            pair = np.gcd(below[:, i], below[:, j])
-            for divisor in (1, 2, 3):
-                yield np.where((pair > 0) & (pair % divisor == 0), pair // divisor, -1)
-
-    def _minimum_factors(self, minimum: Integers) -> tuple[Integers, Flags]:
-        """The factors of `minimum`, (n,), which is subtracted, that let groups begin at a code."""
-        most = FACTORS[self.name][1]
-        codes = np.arange(len(formats.packer(self.name).LEVELS))
+        highest = len(formats.packer(self.name).LEVELS) - 1
         step = self.factor * self.scale[:, None]
-        start = step[..., None] * codes - self.low[..., None]
+        order = np.where(step > 0, highest - self.span, highest + 1).argsort(axis=1, kind="stable")
+        for rank in range(2):
+            at = order[:, rank : rank + 1]
+            low, by, span = (np.take_along_axis(x, at, 1)[:, 0] for x in (self.low, step, self.span))
+            for code in range(highest + 1):
+                start = np.where(code <= highest - span, np.abs(low - code * by), 0)
+                factors = np.arange(1, FACTORS[self.name][1] + 1)
+                fits = (start[:, None] > 0) & (start[:, None] % factors == 0)
+                fits &= _is_float16(start[:, None] // factors) & self.sound[:, None]
+                for factor in factors[fits.any(axis=0)]:
+                    yield np.where(fits[:, factor - 1], start // factor, -1)
+
+    def _minimum_factors(self, at: Integers, minimum: Integers) -> tuple[Integers, Integers, Flags]:
+        """Factors of `minimum` in the blocks `at` that let each group begin at a code.
+
+        They, the factors of the scale beside them, and of which blocks all groups have them: codes
+        with a divisor in common may also be those of a smaller step.
+        """
+        n_codes = len(formats.packer(self.name).LEVELS)
+        codes = np.arange(n_codes)
+        chosen = np.zeros_like(self.low[at])
+        factor = self.factor[at].copy()
+        open_ = np.ones(chosen.shape, bool)
         divisor = np.where(minimum == 0, 1, minimum)[:, None, None]
-        factors = start // divisor
-        fits = (factors * minimum[:, None, None] == start) & (0 <= factors) & (factors <= most)
-        fits &= codes + self.span[..., None] < len(codes)
-        at = fits.argmax(axis=2)[..., None]
-        return np.take_along_axis(factors, at, axis=2)[..., 0], fits.any(axis=2).all(axis=1)
+        for common in range(1, n_codes):
+            span = self.span[at] * common
+            possible = open_ & (self.factor[at] % common == 0) & (span < n_codes)
+            if not possible.any():
+                break
+            step = self.factor[at] // common * self.scale[at, None]
+            start = step[..., None] * codes - self.low[at, :, None]
+            factors = start // divisor
+            fits = possible[..., None] & (factors * minimum[:, None, None] == start)
+            fits &= (factors >= 0) & (factors <= FACTORS[self.name][1])
+            fits &= codes + span[..., None] < n_codes
+            first = fits.argmax(axis=2)[..., None]
+            some = fits.any(axis=2)
+            chosen = np.where(some, np.take_along_axis(factors, first, axis=2)[..., 0], chosen)
+            factor = np.where(some, self.factor[at] // common, factor)
+            open_ &= ~some
+        return chosen, factor, ~open_.any(axis=1)
 
 
 def _is_float16(units: Integers) -> Flags:
