@@ -241,8 +241,9 @@ def test_weights_beyond_the_range_of_scales_are_refused(name: str, size: float) 
     values[1, 300] = size
     values[1, 301] = -size
 
-    with pytest.raises(UsageError, match="in row 1, is beyond the range of float16 scales"):
+    with pytest.raises(UsageError, match="is beyond the range of float16 scales$") as caught:
         formats.find_grid(name, values)
+    assert "row 1" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -278,9 +279,7 @@ def test_an_importance_that_is_no_number_from_0_up_is_refused(bad: float) -> Non
         ("F16", np.zeros((2, 64), np.float32), None),
     ],
 )
-def test_what_does_not_fit_is_refused(
-    name: str, values: np.ndarray, by: np.ndarray | None
-) -> None:
+def test_what_does_not_fit_is_refused(name: str, values: np.ndarray, by: np.ndarray | None) -> None:
     with pytest.raises(UsageError, match="expected"):
         formats.find_grid(name, values, by)
 

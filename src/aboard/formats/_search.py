@@ -227,7 +227,10 @@ def _require_range(form: Packer, parts: Parts, weights: Float32) -> None:
         row, block = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
         of_block = weights[row, block * form.BLOCK : (block + 1) * form.BLOCK]
         largest = of_block[np.abs(of_block).argmax()]
-        raise UsageError(f"{largest:g}, in row {row}, is beyond the range of float16 scales")
+        raise UsageError(
+            f"{largest:g} is beyond the range of float16 scales",
+            hint=f"It stands in row {row}: look whether the checkpoint is damaged.",
+        )
 
 
 def _bits(name: str) -> float:

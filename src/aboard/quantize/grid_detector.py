@@ -304,7 +304,9 @@ class _Lines:
         order = np.where(step > 0, highest - self.span, highest + 1).argsort(axis=1, kind="stable")
         for rank in range(2):
             at = order[:, rank : rank + 1]
-            low, by, span = (np.take_along_axis(x, at, 1)[:, 0] for x in (self.low, step, self.span))
+            low, by, span = (
+                np.take_along_axis(x, at, 1)[:, 0] for x in (self.low, step, self.span)
+            )
             for code in range(highest + 1):
                 start = np.where(code <= highest - span, np.abs(low - code * by), 0)
                 factors = np.arange(1, FACTORS[self.name][1] + 1)
