@@ -4,10 +4,11 @@
 
 ENV is a virtual environment with llama-cpp-python, whose `ggml_quantize_chunk` is the baseline:
 without importances and with them (its imatrix). Figures: sum of importance * error^2, ours divided
-by theirs, and CPU seconds of one thread likewise. Weights: Gaussian and Laplace numbers; of each MODEL
-some rows of some matrices, whose columns are first multiplied by log-normal factors (sigma 0.2): GGUF
-files lie on a grid of their own, on which any rounding looks free. The importances are log-normal
-(sigma 1.5): spread as mean squares of activations are.
+by theirs, and CPU seconds of one thread likewise. Weights: Gaussian and Laplace numbers; of each
+MODEL some rows of some matrices, whose columns are first multiplied by log-normal factors (sigma
+0.2): GGUF files lie on a grid of their own, on which any rounding looks free. The importances are
+log-normal (sigma 1.5), about as mean squares of activations spread. ggml minimises another sum, in
+which large weights count more; its figures by that sum would be better than these.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def random_weights(rows: int) -> dict[str, np.ndarray]:
 
 
 def model_weights(path: Path, rows: int) -> dict[str, np.ndarray]:
-    """Rows of matrices of the first, a middle and the last layer, in rows of whole blocks of 256."""
+    """Rows of matrices of the first, a middle and the last layer, as rows of whole blocks."""
     rng, found = np.random.default_rng(1), {}
     with open_gguf(path) as file:
         layers = [int(name.split(".")[1]) for name in file.tensors if name.startswith("blk.")]

@@ -115,8 +115,8 @@ def test_rows_that_are_no_blocks_are_f16_and_the_head_q8_0_and_both_are_told(
 
     assert made.tensors_by_format == {"Q4_0": 13, "F32": 5, "F16": 2, "Q8_0": 1}
     assert made.notes == (
-        "2 matrices are F16 (blk.0.ffn_down.weight, blk.1.ffn_down.weight): rows of 172 weights are "
-        "no whole blocks of Q4_0",
+        "2 matrices are F16 (blk.0.ffn_down.weight, blk.1.ffn_down.weight): rows of 172 weights "
+        "are no whole blocks of Q4_0",
         "output.weight is Q8_0: its errors would go straight into the logits",
     )
 

@@ -241,7 +241,7 @@ def test_weights_beyond_the_range_of_scales_are_refused(name: str, size: float) 
     values[1, 300] = size
     values[1, 301] = -size
 
-    with pytest.raises(UsageError, match="is beyond the range of float16 scales$") as caught:
+    with pytest.raises(UsageError, match=r"is beyond the range of float16 scales$") as caught:
         formats.find_grid(name, values)
     assert "row 1" in str(caught.value.hint)
 

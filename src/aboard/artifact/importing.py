@@ -206,8 +206,8 @@ def _notes(plan: Plan, wanted: str | None) -> list[str]:
         names = [t.name for t in shorter if (t.format, t.shape[-1]) == (form, columns)]
         what = "matrix is" if len(names) == 1 else "matrices are"
         notes.append(
-            f"{len(names)} {what} {form} ({_listed(names)}): rows of {columns} weights are no whole "
-            f"blocks of {wanted}"
+            f"{len(names)} {what} {form} ({_listed(names)}): rows of {columns} weights are no "
+            f"whole blocks of {wanted}"
         )
     notes += [
         f"{tensor.name} is {tensor.format}: its errors would go straight into the logits"

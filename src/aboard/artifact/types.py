@@ -3,8 +3,8 @@
 Vectors, and the taps of convolutions, are F32, as llama.cpp has them. Matrices have the type that
 was asked for, or else that of the checkpoint; where their rows are no whole blocks of 256, one of
 blocks of 32 that errs no more (`SHORTER`), and F16 where they are none of these either. The head,
-which may be the embedding, has at least six bits: its errors go straight into the logits. It is Q6_K
-beside the types of searched scales, where its rows allow, and Q8_0 otherwise.
+which may be the embedding, has at least six bits: its errors go straight into the logits. It is
+Q6_K beside the types of searched scales, where its rows allow, and Q8_0 otherwise.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ HEAD, EMBEDDING = "output.weight", "token_embd.weight"
 # Of encoders: small, added to what they never multiply, and F32 in every file.
 ADDED = ("position_embd.weight", "token_types.weight")
 
-# Instead of types of 256 weights a block. llama.cpp has Q4_0 for the first two and Q5_0 for Q4_K: of
-# as many bits, or more, and worse (docs/experiments.md, squared errors).
+# Instead of types of 256 weights a block. llama.cpp has Q4_0 for the first two, which errs more in
+# as many bits, and Q5_0 for Q4_K, of more bits than need be (docs/experiments.md, searched scales).
 SHORTER = {
     "Q2_K": "IQ4_NL",
     "Q3_K": "IQ4_NL",
@@ -106,7 +106,8 @@ def type_of(
         return "F32"
     if wanted is None:
         return own
-    if is_head and 8 * formats.by_name(wanted).BLOCK_BYTES < HEAD_BITS * _block(wanted):
+    form = formats.by_name(wanted)
+    if is_head and 8 * form.BLOCK_BYTES / form.BLOCK < HEAD_BITS:
         wanted = "Q8_0" if wanted in formats.plainly_encodable() else "Q6_K"
     return fitting(wanted, shape[-1])
 

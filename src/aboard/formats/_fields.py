@@ -54,7 +54,8 @@ def bit_fields(field: Bytes, width: int) -> Bytes:
 def joined_fields(fields: Bytes, width: int) -> Bytes:
     """Bytes of fields of `width` bits, lowest first: (..., 8 / width, n) -> (..., n)."""
     shifts = np.arange(0, 8, width, dtype=np.uint8)[:, None]
-    return np.bitwise_or.reduce(fields << shifts, axis=-2)
+    joint: Bytes = np.bitwise_or.reduce(fields << shifts, axis=-2)
+    return joint
 
 
 def by_block(codes: npt.NDArray[np.uint8] | npt.NDArray[np.int8] | None, *axes: int) -> Bytes:

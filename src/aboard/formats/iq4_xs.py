@@ -72,6 +72,6 @@ def _six_bit_scales(upper: Bytes, lower: Bytes) -> npt.NDArray[np.int8]:
 def _factor_fields(factors: Bytes) -> Bytes:
     """What `_six_bit_scales` reads: (..., 8) int8 as bytes -> (..., 6)."""
     stored = factors + np.uint8(32)
-    upper = (stored >> 4).reshape(*stored.shape[:-1], 2, 4).swapaxes(-1, -2)
-    lower = (stored & 15).reshape(*stored.shape[:-1], 4, 2).swapaxes(-1, -2)
+    upper = (stored >> np.uint8(4)).reshape(*stored.shape[:-1], 2, 4).swapaxes(-1, -2)
+    lower = (stored & np.uint8(15)).reshape(*stored.shape[:-1], 4, 2).swapaxes(-1, -2)
     return joined(joined_fields(upper, 2), joined_fields(lower, 4))

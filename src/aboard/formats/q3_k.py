@@ -56,8 +56,8 @@ def decode(packed: Bytes) -> Float32:
 
 def pack(parts: Parts, codes: Bytes) -> Bytes:
     """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 110) uint8."""
-    high = joined_fields(by_block(codes, 8, 32) >> 2, 1)
-    low = joined_fields(by_block(codes, 2, 4, 32) & 3, 2)
+    high = joined_fields(by_block(codes, 8, 32) >> np.uint8(2), 1)
+    low = joined_fields(by_block(codes, 2, 4, 32) & np.uint8(3), 2)
     factors = _factor_fields(by_block(parts.factor, 16))
     return joined(high, flat(low), factors, halves(parts.scale))
 
@@ -74,5 +74,5 @@ def _six_bit_scales(field: Bytes) -> npt.NDArray[np.int8]:
 def _factor_fields(factors: Bytes) -> Bytes:
     """What `_six_bit_scales` reads: (..., 16) int8 as bytes -> (..., 12)."""
     stored = factors + np.uint8(32)
-    upper = (stored >> 4).reshape(*stored.shape[:-1], 4, 4)
+    upper = (stored >> np.uint8(4)).reshape(*stored.shape[:-1], 4, 4)
     return joined(nibbles(stored), joined_fields(upper, 2))

@@ -59,5 +59,5 @@ def pack(parts: Parts, codes: Bytes) -> Bytes:
     """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 176) uint8."""
     scales = halves(parts.scale), halves(parts.minimum)
     factors = six_bit_fields(by_block(parts.factor, 8), by_block(parts.minimum_factor, 8))
-    high = joined_fields(by_block(codes, 8, 32) >> 4, 1)
+    high = joined_fields(by_block(codes, 8, 32) >> np.uint8(4), 1)
     return joined(*scales, factors, high, flat(nibbles(by_block(codes, 4, 64))))

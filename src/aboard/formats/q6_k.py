@@ -55,6 +55,6 @@ def decode(packed: Bytes) -> Float32:
 def pack(parts: Parts, codes: Bytes) -> Bytes:
     """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 210) uint8."""
     low = nibbles(by_block(codes, 2, 128))
-    high = joined_fields(by_block(codes, 2, 4, 32) >> 4, 2)
+    high = joined_fields(by_block(codes, 2, 4, 32) >> np.uint8(4), 2)
     factors = by_block(parts.factor, 16)
     return joined(flat(low), flat(high), factors, halves(parts.scale))

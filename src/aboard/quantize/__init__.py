@@ -1,1 +1,1 @@
-"""How the numbers in a format are chosen: methods above plain rounding, and what to keep as it is."""
+"""How the numbers in a format are chosen: methods beyond rounding, and what is kept as it is."""

@@ -1,8 +1,8 @@
 """Weights that lie on the grid of a block format already, kept to the bit.
 
 Checkpoints of quantisation-aware training and files that someone dequantised hold float numbers of
-which each is a scale times a small integer. Rounding those to a grid of one's own loses for nothing:
-here the scales are found again, exactly, and with them the blocks.
+which each is a scale times a small integer. Rounding those to a grid of one's own loses for
+nothing: here the scales are found again, exactly, and with them the blocks.
 
 Whatever a block format stores, a weight is an integer number of `UNIT`, the smallest float16: so
 scales are found as greatest common divisors. Weights of 1 and more may have been rounded when they
@@ -143,14 +143,14 @@ def _symmetric_parts(name: str, blocks: Integers) -> Fields | None:
 
 
 def _within(groups: Integers, steps: Integers, highest: int) -> bool:
-    """Whether no weight of `groups`, (n, groups, group), is more than `highest` steps of its own."""
+    """Whether all of `groups`, (n, groups, group), are at most `highest` steps of their own."""
     return bool((np.abs(groups).max(axis=2, initial=0) <= highest * steps).all())
 
 
 def _factors_of(name: str, multiples: Integers, levels: Integers) -> tuple[Integers, Flags]:
     """The factor of each group, (n, groups), and whether all of a block, (n,), have one."""
     if name not in FACTORS:
-        return np.ones(multiples.shape[:2], np.int64), np.isin(multiples, levels).all(axis=(1, 2))
+        return np.ones(multiples.shape[:2], np.int64), _every(np.isin(multiples, levels))
     low, high = FACTORS[name]
     shared = np.gcd.reduce(multiples, axis=2)
     factors = np.zeros_like(shared)
@@ -165,7 +165,7 @@ def _factors_of(name: str, multiples: Integers, levels: Integers) -> tuple[Integ
         fits &= np.isin(groups // np.where(fits, factor, 1)[:, None], levels).all(axis=1)
         factors.reshape(-1)[at[fits]] = factor[fits]
         open_.reshape(-1)[at[fits]] = False
-    return factors, ~open_.any(axis=1)
+    return factors, _every(~open_)
 
 
 def _affine_parts(name: str, blocks: Integers) -> Fields | None:
@@ -282,13 +282,13 @@ class _Lines:
         return scales | minimums, self.sound & ~open_
 
     def _minimums_alone(self) -> tuple[Integers, Flags]:
-        """The first of low, low - scale, ... that is a float16, (n, 1), and whether there is one."""
+        """The first float16 of low, low - scale, ..., (n, 1), and whether there is one, (n,)."""
         highest = len(formats.packer(self.name).LEVELS) - 1
         codes = np.arange(highest + 1)
         minimums = self.low - self.scale[:, None] * codes
         fits = _is_float16(minimums) & (codes <= highest - self.span)
         at = fits.argmax(axis=1)[:, None]
-        return np.take_along_axis(minimums, at, axis=1), fits.any(axis=1)
+        return np.take_along_axis(minimums, at, axis=1), ~_every(~fits)
 
     def _minimums(self) -> Iterator[Integers]:
         """What the magnitude of the minimum of each block may be, -1 for nothing.
@@ -343,7 +343,13 @@ class _Lines:
             chosen = np.where(some, np.take_along_axis(factors, first, axis=2)[..., 0], chosen)
             factor = np.where(some, self.factor[at] // common, factor)
             open_ &= ~some
-        return chosen, factor, ~open_.any(axis=1)
+        return chosen, factor, _every(~open_)
+
+
+def _every(flags: Flags) -> Flags:
+    """Whether all flags of each block are set, (n, ...) -> (n,)."""
+    every: Flags = np.logical_and.reduce(flags.reshape(len(flags), -1), axis=1)
+    return every
 
 
 def _is_float16(units: Integers) -> Flags:
