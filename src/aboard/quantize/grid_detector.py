@@ -348,7 +348,7 @@ class _Lines:
 
 def _every(flags: Flags) -> Flags:
     """Whether all flags of each block are set, (n, ...) -> (n,)."""
-    every: Flags = np.logical_and.reduce(flags.reshape(len(flags), -1), axis=1)
+    every: Flags = np.logical_and.reduce(flags, axis=tuple(range(1, flags.ndim)))
     return every
 
 
