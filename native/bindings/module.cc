@@ -16,5 +16,6 @@ NB_MODULE(_native, m) {
   aboard::BindDecoder(m);
   aboard::BindEncoder(m);
   aboard::BindSampler(m);
+  aboard::BindRounding(m);
   aboard::BindScaleSearch(m);
 }

@@ -116,24 +116,59 @@ void ForwardPass::Embed(Team& team, const PackedMatrix& embedding) {
       if (shape_.embedding_scale != 1.0f) {
         kernels_.scale(x, shape_.embedding_scale, shape_.width);
       }
-      const size_t position = batch_[t].position;
-      float* angles = space_.angles.Row(t);
-      for (const Rope& rope : shape_.ropes) {
-        RopeAngles(rope.frequencies, position, rope.factor, angles);
-        angles += 2 * rope.frequencies.size();
-      }
-      if (shape_.temperature != 0.0) {
-        const auto turns = static_cast<double>(position / shape_.temperature_context);
-        *angles = static_cast<float>(1.0 + shape_.temperature * Log(1.0 + turns));
-      }
+      FindAngles(t);
     }
   });
+}
+
+void ForwardPass::FindAngles(size_t token) {
+  const size_t position = batch_[token].position;
+  float* angles = space_.angles.Row(token);
+  for (const Rope& rope : shape_.ropes) {
+    RopeAngles(rope.frequencies, position, rope.factor, angles);
+    angles += 2 * rope.frequencies.size();
+  }
+  if (shape_.temperature != 0.0) {
+    const auto turns = static_cast<double>(position / shape_.temperature_context);
+    *angles = static_cast<float>(1.0 + shape_.temperature * Log(1.0 + turns));
+  }
+}
+
+void ForwardPass::Enter(Team& team, const float* hidden) {
+  team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
+    for (size_t t = first; t < last; ++t) {
+      std::copy_n(hidden + t * shape_.width, shape_.width, space_.residual.Row(t));
+      FindAngles(t);
+    }
+  });
+}
+
+void ForwardPass::Leave(Team& team, float* hidden) {
+  team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
+    for (size_t t = first; t < last; ++t) {
+      std::copy_n(space_.residual.Row(t), shape_.width, hidden + t * shape_.width);
+    }
+  });
+}
+
+void ForwardPass::TapInputs(const LayerPart& part, float* out) {
+  taps_ = out;
+  tap_width_ = part.InputWidth(shape_);
+  if (!part.inner) {
+    tapped_ = &space_.width;
+  } else if (part.half == LayerHalf::kFeed) {
+    tapped_ = &space_.ffn;
+  } else {
+    tapped_ = part.attends ? &space_.heads : &space_.convolved;
+  }
 }
 
 // x becomes `n` columns of what a matrix is multiplied with, from block `first_block` on.
 void ForwardPass::Prepare(const float* x, size_t n, Operand& out, size_t row,
                           size_t first_block) {
-  if (floats_) {
+  if (EndsAt(out)) {
+    std::copy_n(x, n, taps_ + row * tap_width_ + first_block * kBlock);
+  } else if (floats_) {
     std::copy_n(x, n, out.floats().Row(row) + first_block * kBlock);
   } else {
     kernels_.quantize(x, n, out.codes(), row, first_block);
@@ -233,6 +268,7 @@ bool ForwardPass::Completes(size_t n, size_t total) {
 // A part is made of blocks of 32 hidden values, so that they can be quantised at once.
 void ForwardPass::FeedForward(Team& team, const FeedForwardBlock& block) {
   NormAndPrepare(team, block.norm);
+  if (EndsAt(space_.width)) return;
   const size_t width = shape_.ffn_width;
   const auto gated =
       block.function == GateFunction::kGelu ? kernels_.geglu : kernels_.swiglu;
@@ -248,6 +284,7 @@ void ForwardPass::FeedForward(Team& team, const FeedForwardBlock& block) {
       Prepare(gate.Row(t) + begin, n, space_.ffn, t, first);
     }
   });
+  if (EndsAt(space_.ffn)) return;
   AddToResidual(team, block.down, block.post_norm,
                 [&]() -> const Operand& { return space_.ffn; });
 }

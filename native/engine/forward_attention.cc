@@ -13,6 +13,7 @@ void ForwardPass::Attend(Team& team, const AttentionBlock& block, size_t layer) 
   const Projection projections[] = {
       {block.query, space_.query}, {block.key, space_.key}, {block.value, space_.value}};
   NormAndPrepare(team, block.norm);
+  if (EndsAt(space_.width)) return;
   Project(team, projections, block.norm);
   RotateAndStore(team, block, layer);
   if (by_chunk_) {
@@ -41,6 +42,7 @@ void ForwardPass::Attend(Team& team, const AttentionBlock& block, size_t layer) 
     });
   }
   PrepareAttended(team);
+  if (EndsAt(space_.heads)) return;
   AddToResidual(team, block.output, block.post_norm,
                 [&]() -> const Operand& { return Attended(team); });
 }

@@ -145,6 +145,10 @@ class Decoder:
     def forward(
         self, tokens: NDArray[np.int32], caches: Sequence[KvCache], wanted: Sequence[int]
     ) -> NDArray[np.float32]: ...
+    def run_half(self, half: str, hidden: NDArray[np.float32]) -> None: ...
+    def tap_inputs(
+        self, half: str, inner: bool, hidden: NDArray[np.float32]
+    ) -> NDArray[np.float32]: ...
 
 class Encoder:
     def __init__(
@@ -293,3 +297,14 @@ def philox4x32(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[in
 def scalar_exp(xs: Sequence[float]) -> list[float]: ...
 def scalar_exp_of_non_positive(xs: Sequence[float]) -> list[float]: ...
 def scalar_log(xs: Sequence[float]) -> list[float]: ...
+
+def round_columns(
+    weights: NDArray[np.float32],
+    carried: NDArray[np.float32],
+    feedback: NDArray[np.float32],
+    scales: NDArray[np.float32],
+    offsets: NDArray[np.float32] | None,
+    groups: NDArray[np.int32],
+    levels: NDArray[np.float32],
+    threads: int,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
