@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aboard import formats
+from aboard.engine.arguments import ACTIVATIONS, checked_choice
 from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.weights import Float32, Weights
@@ -39,14 +40,24 @@ class LayerEngine:
         Which layer.
     threads : int, optional
         By default one for each usable core; no result depends on it.
+    activations : str
+        "int8", as answers are computed, or "float32", to compare with others.
     """
 
-    def __init__(self, model: DecoderModel, index: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: DecoderModel,
+        index: int,
+        threads: int | None = None,
+        activations: str = "int8",
+    ) -> None:
         nothing = Weight(_NOTHING, (1, model.width))
         self._model = replace(
             model, layers=(model.layers[index],), embedding=nothing, head=nothing
         )
         self._threads = checked_threads(threads)
+        checked_choice("activations", activations, ACTIVATIONS)
+        self._kv = "f16" if activations == "int8" else "f32"
         self._matrices = {
             weight.label: _room("F16", weight.shape) for weight in self._model.matrices()
         }
@@ -129,7 +140,7 @@ class LayerEngine:
     def _ready(self) -> Decoder:
         if self._decoder is None:
             weights = Weights(self._matrices, self._vectors, "")
-            self._decoder = build_decoder(self._model, weights, self._threads)
+            self._decoder = build_decoder(self._model, weights, self._threads, self._kv)
         return self._decoder
 
 

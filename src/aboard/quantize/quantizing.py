@@ -105,7 +105,7 @@ def quantize_layers(
     # What tokens begin as is then that of nearest codes, which are about as far off.
     hidden = _embedded(task, calibration, provisional=tied)
     layer: LayerEngine | None = None
-    for index, described in enumerate(model.layers):
+    for index, described in enumerate(model.layers[: _last_layer(model, assignment) + 1]):
         layer = open_layer(model, index)
         for name in layer.tensors:
             layer.put(name, *task.current(name))
@@ -113,9 +113,21 @@ def quantize_layers(
             _round_stage(task, layer, stage, hidden, calibration)
             if stage.inner:
                 layer.run(stage.half, hidden)
-    assert layer is not None, "a decoder has layers"
-    _round_stage(task, layer, Stage("end", False, (model.head.name,)), hidden, calibration)
+    if layer is not None:
+        _round_stage(task, layer, Stage("end", False, (model.head.name,)), hidden, calibration)
     return task.told
+
+
+def _last_layer(model: DecoderModel, assignment: Mapping[str, str]) -> int:
+    """The last layer of which something is to be rounded or whose outputs must be known."""
+    if model.head.name in assignment:
+        return len(model.layers) - 1
+    named = (
+        index
+        for index, layer in enumerate(model.layers)
+        if any(name in assignment for stage in stages_of(layer) for name in stage.tensors)
+    )
+    return max(named, default=-1)
 
 
 class _Task:
