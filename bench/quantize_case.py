@@ -2,11 +2,11 @@
 
     python bench/quantize_case.py MODEL OUT [--sigma 0.2] [--seed 0]
 
-MODEL: a `llama` GGUF file, such as the demo model, whose weights lie on a grid already; to round them
-to 4 bits again would cost nothing and show nothing. Every input channel of a layer's matrices is
-divided by a log-normal factor, and what makes the channel is multiplied by it: the norm before
-queries, keys and values and before gate and up, the rows of value before output, the rows of up before
-down. OUT is F32. The embedding, which is the head, stays as it is.
+MODEL: a `llama` GGUF file, such as the demo model, whose weights lie on a grid already; to round
+them to 4 bits again would cost nothing and show nothing. Every input channel of a layer's matrices
+is divided by a log-normal factor, and what makes the channel is multiplied by it: the norm before
+queries, keys and values and before gate and up, the rows of value before output, the rows of up
+before down. OUT is F32. The embedding, which is the head, stays as it is.
 """
 
 import argparse
@@ -36,9 +36,7 @@ def main() -> None:
         files, _, metadata, streams = gguf_source.read(options.model, None, opened)
         weights = GgufWeights(files)
         tensors = {each.tensor.name: decoded(weights, each.tensor) for each in streams}
-        heads, kv_heads = (
-            int(metadata[f"llama.attention.head_count{end}"]) for end in ("", "_kv")
-        )
+        heads, kv_heads = (int(metadata[f"llama.attention.head_count{end}"]) for end in ("", "_kv"))
         for layer in range(int(metadata["llama.block_count"])):
             rescale(tensors, f"blk.{layer}.", (heads, kv_heads), options.sigma, random)
         new = [NewTensor(each.tensor.name, "F32", each.tensor.shape) for each in streams]

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from golden import transformers_model
 from golden_families import family_model
+
+from golden import transformers_model
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "taps"

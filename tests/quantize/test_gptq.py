@@ -1,4 +1,4 @@
-"""GPTQ against the paper's own recipe in NumPy, against all codes there are, and against rounding."""
+"""GPTQ against the paper's own recipe in NumPy, all codes there are, and the nearest codes."""
 
 import itertools
 import logging
@@ -40,7 +40,7 @@ def moments(x: np.ndarray) -> Moments:
 def gptq_of_the_paper(
     weights: np.ndarray, grid: formats.Grid, gram: np.ndarray, damping: float
 ) -> np.ndarray:
-    """Codes by algorithm 1 of arXiv:2210.17323, column by column, with the inverse it prescribes."""
+    """Codes by algorithm 1 of arXiv:2210.17323, column by column, with the inverse it has."""
     hessian = gram.astype(np.float64)
     hessian += damping * np.diagonal(hessian).mean() * np.eye(hessian.shape[0])
     order = np.argsort(-np.diagonal(gram).astype(np.float64), kind="stable")

@@ -1,7 +1,7 @@
 """A GGUF file in other formats, rounded with regard to what its matrices are multiplied with.
 
-The file appears whole or not at all. Finished tensors are kept beside it, in `.NAME.quantize`, until
-then: the same call once more goes on where a killed one stopped.
+The file appears whole or not at all. Finished tensors are kept beside it, in `.NAME.quantize`,
+until then: the same call once more goes on where a killed one stopped.
 """
 
 from __future__ import annotations
@@ -125,8 +125,11 @@ def quantize_file(
         model = _decoder(source, metadata, files)
         _check(model, assignment)
         tensors = [
-            NewTensor(each.tensor.name, assignment.get(each.tensor.name, each.tensor.format),
-                      each.tensor.shape)
+            NewTensor(
+                each.tensor.name,
+                assignment.get(each.tensor.name, each.tensor.format),
+                each.tensor.shape,
+            )
             for each in streams
         ]
         keeping = Keeping(
@@ -149,7 +152,9 @@ def quantize_file(
         with GgufWriter(out, metadata, tensors) as writer:
             for tensor in tensors:
                 kept = keeping.get(tensor.name) if tensor.name in assignment else None
-                writer.write(tensor.name, weights.packed(tensor.name)[1] if kept is None else kept[1])
+                writer.write(
+                    tensor.name, weights.packed(tensor.name)[1] if kept is None else kept[1]
+                )
             writer.publish()
         keeping.discard()
     n_weights = sum(math.prod(tensor.shape) for tensor in tensors)
@@ -199,7 +204,9 @@ def _key(
         "source": [str(source.resolve()), state.st_size, state.st_mtime_ns],
         "assignment": dict(assignment),
         "method": method.entries(),
-        "calibration": None if calibration is None else [calibration.sha256, calibration.n_held_out],
+        "calibration": None
+        if calibration is None
+        else [calibration.sha256, calibration.n_held_out],
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -1,8 +1,8 @@
 """One layer of a model by itself: hidden states in, hidden states or the inputs of matrices out.
 
 What calibration needs of the engine. The layer is computed by the very code that answers are, with
-int8 activations, so the inputs of its matrices are those of the file that ships; and an architecture
-that the engine runs can be calibrated.
+int8 activations, so the inputs of its matrices are those of the file that ships; and whatever
+architecture the engine runs can be calibrated.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ class LayerEngine:
         activations: str = "int8",
     ) -> None:
         nothing = Weight(_NOTHING, (1, model.width))
-        self._model = replace(
-            model, layers=(model.layers[index],), embedding=nothing, head=nothing
-        )
+        self._model = replace(model, layers=(model.layers[index],), embedding=nothing, head=nothing)
         self._threads = checked_threads(threads)
         checked_choice("activations", activations, ACTIVATIONS)
         self._kv = "f16" if activations == "int8" else "f32"

@@ -187,7 +187,9 @@ def _rounds(
         yield begun if number else asked + begun
 
 
-def calibration_of(tokens: Mapping[str, npt.NDArray[np.int32]], window: int = WINDOW) -> Calibration:
+def calibration_of(
+    tokens: Mapping[str, npt.NDArray[np.int32]], window: int = WINDOW
+) -> Calibration:
     """Whole windows of `tokens`, the rest of each source being left out; every eighth is held out.
 
     Parameters

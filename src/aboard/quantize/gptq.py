@@ -20,7 +20,7 @@ from aboard.errors import NumericalError
 from aboard.formats import Grid, nearest_codes
 from aboard.quantize.moments import Float32, Moments, cost
 
-DAMPINGS = (0.001, 0.01, 0.03, 0.1, 0.3)
+DAMPINGS = (0.01, 0.03, 0.1, 0.3)
 """What is added to the diagonal of H, as a part of its mean: less trust in few tokens."""
 
 _BLOCK = 128  # columns; the errors of whole blocks go on by one product of matrices

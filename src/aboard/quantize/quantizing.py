@@ -101,8 +101,8 @@ def quantize_layers(
         for name in assignment:
             task.round([name], None)
         return task.told
-    # A head that is the embedding is rounded last, for the hidden states that it is multiplied with.
-    # What tokens begin as is then that of nearest codes, which are about as far off.
+    # A head that is the embedding is rounded last, for the hidden states that it is multiplied
+    # with. What tokens begin as is then that of nearest codes, which are about as far off.
     hidden = _embedded(task, calibration, provisional=tied)
     layer: LayerEngine | None = None
     for index, described in enumerate(model.layers[: _last_layer(model, assignment) + 1]):
@@ -189,16 +189,17 @@ def _round_stage(
 ) -> None:
     """Round the matrices of a stage and put them into the layer."""
     unfinished = [
-        name
-        for name in stage.tensors
-        if name in task.assignment and not task.keeping.has(name)
+        name for name in stage.tensors if name in task.assignment and not task.keeping.has(name)
     ]
     moments = None
     if unfinished:
         first_held_out = hidden.shape[0] - calibration.n_held_out
         pieces = (
             (piece, held_out)
-            for held_out, some in ((False, hidden[:first_held_out]), (True, hidden[first_held_out:]))
+            for held_out, some in (
+                (False, hidden[:first_held_out]),
+                (True, hidden[first_held_out:]),
+            )
             for piece in layer.inputs(stage.half, stage.inner, some)
         )
         moments = moments_of(pieces, unfinished[0])

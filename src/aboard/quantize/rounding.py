@@ -130,12 +130,13 @@ def round_tensors(
         dampings = method.dampings if method.rounding == "gptq" else ()
         choose_dampings(list(trials.values()), moments, dampings, threads=threads)
     for name in (name for name in wanted if name not in trials):
-        yield Rounding(name=name, format=wanted[name]), _written(
-            source, name, wanted[name], importances, None, threads
+        yield (
+            Rounding(name=name, format=wanted[name]),
+            _written(source, name, wanted[name], importances, None, threads),
         )
     # Tensors of one damping follow each other: its feedback is made once.
     feedback: Feedback | None = None
-    for name in sorted(trials, key=lambda name: (trials[name].damping or -1.0)):
+    for name in sorted(trials, key=lambda name: trials[name].damping or -1.0):
         damping = trials[name].damping
         if damping is not None and (feedback is None or feedback.asked != damping):
             assert moments is not None
