@@ -37,7 +37,7 @@ def text(n: int, seed: int) -> np.ndarray:
     return (np.cumsum(steps) % 97 + random.integers(0, 3, n)).astype(np.int32)
 
 
-def calibration(n: int = 4096, window: int = 64) -> Calibration:
+def calibration(n: int = 2048, window: int = 64) -> Calibration:
     return calibration_of({"made up": text(n, 1)}, window=window)
 
 
@@ -93,7 +93,7 @@ def test_the_file_tells_how_it_was_made_and_keeps_what_was_not_named(
     assert fields["general.quantized_by"] == "Aboard"
     assert fields["aboard.quantize.rounding"] == "gptq"
     assert fields["aboard.quantize.calibration_sha256"] == calibration().sha256
-    assert fields["aboard.quantize.calibration_tokens"] == 4096
+    assert fields["aboard.quantize.calibration_tokens"] == 2048
     assert list(tmp_path.iterdir()) == [out]
 
 
@@ -173,7 +173,7 @@ class Fragile:
         return Layer(model, index)
 
 
-@pytest.mark.parametrize("after", [0, 3, 5, 8, 13])
+@pytest.mark.parametrize("after", [0, 5, 12])
 def test_a_run_goes_on_where_one_was_killed(after: int, source: Path, tmp_path: Path) -> None:
     whole = Fragile(1000)
     quantized(source, tmp_path / "whole.gguf", open_layer=whole)

@@ -144,7 +144,7 @@ class Feedback:
 
     def _codes(self, weights: Float32, grid: Grid, threads: int) -> Codes:
         """Codes of some rows; the columns of `weights` and of the result are in order."""
-        from aboard import _native
+        from aboard._native import round_columns
 
         n_rows, n_columns = weights.shape
         groups = (self.order // grid.group).astype(np.int32)
@@ -153,7 +153,7 @@ class Feedback:
         for first in range(0, n_columns, _BLOCK):
             block = slice(first, min(first + _BLOCK, n_columns))
             carried = errors[:, :first] @ self.shares[:first, block]
-            codes[:, block], errors[:, block] = _native.round_columns(
+            codes[:, block], errors[:, block] = round_columns(
                 np.ascontiguousarray(weights[:, block]),
                 carried,
                 np.ascontiguousarray(self.shares[block, block]),

@@ -7,7 +7,7 @@ float32, in pieces of a few thousand inputs, which BLAS computes as the symmetri
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,19 @@ class Moments:
         return self.gram * np.float32(self.n_tokens / total) + self.held_out * np.float32(
             self.n_held_out / total
         )
+
+    def as_embedding(self) -> Moments:
+        """Those of a head that is the embedding, too.
+
+        An error of a row then goes into the hidden states of its token as it is. It counts as much
+        there as in a logit whose inputs have the mean size.
+        """
+
+        def mixed(gram: Float32) -> Float32:
+            size = np.float32(np.diagonal(gram).mean()) or np.float32(1)
+            return gram + size * np.eye(gram.shape[0], dtype=np.float32)
+
+        return replace(self, gram=mixed(self.gram), held_out=mixed(self.held_out))
 
 
 def moments_of(inputs: Iterable[tuple[Float32, bool]], what: str) -> Moments:

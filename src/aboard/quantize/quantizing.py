@@ -203,6 +203,8 @@ def _round_stage(
             for piece in layer.inputs(stage.half, stage.inner, some)
         )
         moments = moments_of(pieces, unfinished[0])
+        if task.model.embedding.name in unfinished:
+            moments = moments.as_embedding()
     task.round(stage.tensors, moments)
     if stage.half != "end":
         for name in unfinished:
