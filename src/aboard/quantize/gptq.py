@@ -169,7 +169,7 @@ class Feedback:
 def _cholesky(gram: Float64, added: float) -> Float64:
     damped = gram.copy()
     damped[np.diag_indices_from(damped)] += added
-    lower: Float64 = np.linalg.cholesky(damped)
+    lower = np.linalg.cholesky(damped)
     if not np.isfinite(lower).all():
         raise np.linalg.LinAlgError("not finite")
-    return lower
+    return np.asarray(lower, np.float64)
