@@ -265,3 +265,20 @@ def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -
 
     with pytest.raises(ValueError, match=message):
         _native.round_columns(**(given | change))  # type: ignore[arg-type]
+
+
+def test_moments_too_close_to_singular_for_float32_are_taken_in_float64() -> None:
+    random = np.random.default_rng(18)
+    x = random.standard_normal((64, 8)) @ random.standard_normal((8, 64))
+    gram = gram_of(x.astype(np.float32))
+    weights = matrix(4, 64, 19)
+    grid = formats.find_grid("Q4_0", weights)
+
+    rough = Feedback.of(gram, 1e-7, rough=True)
+
+    assert rough.damping == Feedback.of(gram, 1e-7).damping
+    costs = [
+        cost(weights - grid.weights(each.round(weights, grid)), gram)
+        for each in (rough, Feedback.of(gram, 1e-7))
+    ]
+    assert costs[0] == pytest.approx(costs[1], rel=0.2)

@@ -80,7 +80,7 @@ def choose_dampings(
         trial.nearest_cost = trial.cost = held_out_cost(trial, nearest)
         trial.damping = None
     for damping in dampings:
-        feedback = Feedback.of(moments.gram, damping)
+        feedback = Feedback.of(moments.gram, damping, rough=True)
         for trial in trials:
             found = held_out_cost(trial, feedback.round(trial.weights, trial.grid, threads=threads))
             if found < trial.cost:
@@ -107,8 +107,10 @@ class Feedback:
     damping: float
 
     @classmethod
-    def of(cls, gram: Float32, damping: float) -> Feedback:
+    def of(cls, gram: Float32, damping: float, *, rough: bool = False) -> Feedback:
         """The feedback for inputs with the moments `gram`, `damping` being raised where needed.
+
+        `rough`: by float32 where that suffices, in half the time.
 
         Raises
         ------
@@ -118,13 +120,17 @@ class Feedback:
         diagonal = np.diagonal(gram).astype(np.float64)
         order = np.argsort(-diagonal, kind="stable")
         backwards = order[::-1]
-        ordered = gram[np.ix_(backwards, backwards)].astype(np.float64)
+        ordered: Float32 | Float64 = gram[np.ix_(backwards, backwards)]
+        ordered = ordered if rough else ordered.astype(np.float64)
         mean = float(diagonal.mean()) or 1.0
         tried = damping
         while tried <= _LARGEST_DAMPING:
             try:
                 lower = _cholesky(ordered, tried * mean)
             except np.linalg.LinAlgError:
+                if ordered.dtype == np.float32:
+                    ordered = ordered.astype(np.float64)
+                    continue
                 tried = max(tried * 10, 1e-4)
                 _log.warning("the moments are not positive definite: damping raised to %g", tried)
                 continue
@@ -166,10 +172,10 @@ class Feedback:
         return codes
 
 
-def _cholesky(gram: Float64, added: float) -> Float64:
+def _cholesky(gram: Float32 | Float64, added: float) -> Float32 | Float64:
     damped = gram.copy()
-    damped[np.diag_indices_from(damped)] += added
+    damped[np.diag_indices_from(damped)] += gram.dtype.type(added)
     lower = np.linalg.cholesky(damped)
     if not np.isfinite(lower).all():
         raise np.linalg.LinAlgError("not finite")
-    return np.asarray(lower, np.float64)
+    return np.asarray(lower, gram.dtype)
