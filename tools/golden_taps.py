@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from golden_families import family_model
-
-from golden import transformers_model
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "taps"
 sys.path.insert(0, str(ROOT / "tests"))
 
+from golden_families import family_model  # noqa: E402
+
+from golden import transformers_model  # noqa: E402
 from tap_cases import CASES, TOKENS  # noqa: E402
 from tiny import Llama, llama_weights  # noqa: E402
 from tiny_families import random_weights  # noqa: E402

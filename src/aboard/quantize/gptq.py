@@ -175,7 +175,7 @@ class Feedback:
 def _cholesky(gram: Float32 | Float64, added: float) -> Float32 | Float64:
     damped = gram.copy()
     damped[np.diag_indices_from(damped)] += gram.dtype.type(added)
-    lower = np.linalg.cholesky(damped)
+    lower: Float32 | Float64 = np.linalg.cholesky(damped)
     if not np.isfinite(lower).all():
         raise np.linalg.LinAlgError("not finite")
-    return np.asarray(lower, gram.dtype)
+    return lower
