@@ -63,12 +63,14 @@ golden: $(ORACLE)/.built ## make the golden files anew, with transformers
 	@$(ORACLE)/bin/python tools/golden.py
 	@$(ORACLE)/bin/python tools/golden_encoders.py
 	@$(ORACLE)/bin/python tools/golden_import.py
+	@$(ORACLE)/bin/python tools/golden_taps.py
 	@$(ORACLE)/bin/python tools/golden_tokenizer.py
 
 check-golden: $(ORACLE)/.built ## derive the golden files again and compare
 	@$(ORACLE)/bin/python tools/golden.py --check
 	@$(ORACLE)/bin/python tools/golden_encoders.py --check
 	@$(ORACLE)/bin/python tools/golden_import.py --check
+	@$(ORACLE)/bin/python tools/golden_taps.py --check
 	@$(ORACLE)/bin/python tools/golden_tokenizer.py --check
 
 platforms: $(VENV)/.test ## replay models on AArch64 (emulated), with clang, under sanitizers

@@ -71,5 +71,7 @@ void BindDecoder(nb::module_& m);
 void BindEncoder(nb::module_& m);
 void BindKvCache(nb::module_& m);
 void BindSampler(nb::module_& m);
+void BindRounding(nb::module_& m);
+void BindScaleSearch(nb::module_& m);
 
 }  // namespace aboard

@@ -28,6 +28,8 @@ KvFormat CheckedKvFormat(const std::string& name) {
   Refuse("unknown KV format: " + name);
 }
 
+using WritableStates = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+
 // A decoder and the arenas its matrices lie in. Ropes and blocks are added in order.
 class PyDecoder {
  public:
@@ -217,6 +219,7 @@ class PyDecoder {
                                   layers_.size() * layer_embedding_->norm.size()) {
         Refuse("the layers' embedding is one of another number of layers");
       }
+      n_layers_ = layers_.size();
       decoder_ = std::make_unique<Decoder>(shape_, std::move(layers_), embedding_,
                                            std::move(final_norm_), head_, threads_, kv_format_,
                                            std::move(layer_embedding_));
@@ -267,7 +270,61 @@ class PyDecoder {
     return logits;
   }
 
+  // Half of the only layer, "mix" or "feed": hidden states, (B, T, D), in place; each of B is a
+  // sequence of its own.
+  void RunHalf(const std::string& half, const WritableStates& hidden) {
+    const LayerHalf which = CheckedHalf(half, hidden);
+    Sequences sequences(decoder_.get(), hidden.shape(0), hidden.shape(1));
+    const nb::gil_scoped_release unlocked;
+    decoder_->RunHalf(sequences.tokens(), which, hidden.data());
+  }
+
+  // The inputs of the first matrices of a half ("end": of the head), or of its last one (`inner`),
+  // (B T, K).
+  NumpyArray<float, 2> TapInputs(const std::string& half, bool inner,
+                                 const Array<float, 3>& hidden) {
+    const LayerHalf which = CheckedHalf(half, hidden);
+    if (inner && which == LayerHalf::kEnd) Refuse("nothing follows the head");
+    const LayerPart part{which, inner, decoder_->attends()};
+    Sequences sequences(decoder_.get(), hidden.shape(0), hidden.shape(1));
+    auto inputs = NewArray<float, 2>({sequences.tokens().size(), part.InputWidth(decoder_->shape())});
+    const nb::gil_scoped_release unlocked;
+    decoder_->TapInputs(sequences.tokens(), part, hidden.data(), inputs.data());
+    return inputs;
+  }
+
  private:
+  // Sequences of a pass whose tokens have no ids.
+  class Sequences {
+   public:
+    Sequences(Decoder* decoder, size_t count, size_t n_tokens) {
+      caches_.reserve(count);
+      for (size_t b = 0; b < count; ++b) {
+        caches_.push_back(decoder->NewCache(n_tokens));
+        for (size_t t = 0; t < n_tokens; ++t) tokens_.push_back({0, &caches_.back(), t});
+      }
+    }
+    std::span<const BatchToken> tokens() const { return tokens_; }
+
+   private:
+    std::vector<KvCache> caches_;
+    std::vector<BatchToken> tokens_;
+  };
+
+  template <class States>
+  LayerHalf CheckedHalf(const std::string& half, const States& hidden) {
+    Ready();
+    if (n_layers_ != 1) Refuse("halves are those of a decoder of one layer");
+    if (hidden.shape(2) != shape_.width || hidden.shape(0) * hidden.shape(1) < 2) {
+      Refuse("hidden states must be (B, T, " + std::to_string(shape_.width) +
+             "), of two tokens or more");
+    }
+    if (half == "mix") return LayerHalf::kMix;
+    if (half == "feed") return LayerHalf::kFeed;
+    if (half == "end") return LayerHalf::kEnd;
+    Refuse("unknown half: " + half);
+  }
+
   void CheckUnused() const {
     if (decoder_) Refuse("the decoder is in use: nothing more can be added");
   }
@@ -345,6 +402,7 @@ class PyDecoder {
   Vector final_norm_;
   std::optional<LayerEmbedding> layer_embedding_;
   size_t feed_forwards_ = 0;
+  size_t n_layers_ = 0;
   size_t threads_;
   KvFormat kv_format_;
   KeptArenas arenas_;
@@ -398,7 +456,12 @@ void BindDecoder(nb::module_& m) {
       .def_prop_ro("weight_memory", &PyDecoder::WeightMemory,
                    "Address and size in bytes of each piece of memory the matrices lie in.")
       .def("forward", &PyDecoder::Forward, nb::arg("tokens"), nb::arg("caches"),
-           nb::arg("wanted"), "(n, V) float32 logits of the wanted tokens. Frees the GIL.");
+           nb::arg("wanted"), "(n, V) float32 logits of the wanted tokens. Frees the GIL.")
+      .def("run_half", &PyDecoder::RunHalf, nb::arg("half"), nb::arg("hidden"),
+           "Half of the only layer, \"mix\" or \"feed\", on (B, T, D) float32 in place.")
+      .def("tap_inputs", &PyDecoder::TapInputs, nb::arg("half"), nb::arg("inner"),
+           nb::arg("hidden"),
+           "(B T, K) float32: what goes into the first matrices of a half, or into its last one.");
 }
 
 }  // namespace aboard

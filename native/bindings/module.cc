@@ -8,7 +8,7 @@ namespace nb = nanobind;
 NB_MODULE(_native, m) {
   // Threads that still hold a model when the program ends are its affair; sanitizers watch ours.
   nb::set_leak_warnings(false);
-  m.doc() = "The engine of Aboard: kernels, packed matrices, decoder, encoder, sampler.";
+  m.doc() = "The engine of Aboard: kernels, packed matrices, decoder, encoder, sampler, quantiser.";
   m.attr("NUMERICS_VERSION") = 1;
   aboard::BindKernels(m);
   aboard::BindMatrix(m);
@@ -16,4 +16,6 @@ NB_MODULE(_native, m) {
   aboard::BindDecoder(m);
   aboard::BindEncoder(m);
   aboard::BindSampler(m);
+  aboard::BindRounding(m);
+  aboard::BindScaleSearch(m);
 }

@@ -58,8 +58,9 @@ void Decoder::FitStates(const Layer& layer) {
   }
 }
 
-void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t> wanted,
-                      float* logits) {
+template <class Prepare, class Steps>
+void Decoder::Run(std::span<const BatchToken> batch, size_t n_logits, const Prepare& prepare,
+                  const Steps& steps) {
   auto& machine = machine_.Get();
   const std::lock_guard lock(machine.mutex);
   if (batch.empty()) return;
@@ -68,9 +69,16 @@ void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t>
   pool.Resize(machine_.threads());
   machine.workspace.threads.resize(pool.threads());
   ForwardPass pass(shape_, kv_shape_.format, batch, machine.workspace, pool.threads());
-  pass.Reserve(wanted.size());
+  pass.Reserve(n_logits);
   pass.BeginSequences();
-  pool.Run([&](Team& team) {
+  prepare(pass);
+  pool.Run([&](Team& team) { steps(pass, team); });
+  for (const BatchToken& each : batch) each.cache->set_size(each.position + 1);
+}
+
+void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t> wanted,
+                      float* logits) {
+  Run(batch, wanted.size(), [](ForwardPass&) {}, [&](ForwardPass& pass, Team& team) {
     pass.Embed(team, embedding_, layer_embedding_);
     size_t convolutions = 0;
     for (size_t i = 0; i < layers_.size(); ++i) {
@@ -83,7 +91,38 @@ void Decoder::Forward(std::span<const BatchToken> batch, std::span<const size_t>
     }
     pass.Head(team, final_norm_, head_, wanted, logits);
   });
-  for (const BatchToken& each : batch) each.cache->set_size(each.position + 1);
+}
+
+void Decoder::RunHalf(std::span<const BatchToken> batch, LayerHalf half, float* hidden) {
+  Run(batch, 0, [](ForwardPass&) {}, [&](ForwardPass& pass, Team& team) {
+    pass.Enter(team, hidden);
+    DoHalf(pass, team, half);
+    pass.Leave(team, hidden);
+  });
+}
+
+void Decoder::TapInputs(std::span<const BatchToken> batch, const LayerPart& part,
+                        const float* hidden, float* inputs) {
+  Run(batch, 0, [&](ForwardPass& pass) { pass.TapInputs(part, inputs); },
+      [&](ForwardPass& pass, Team& team) {
+        pass.Enter(team, hidden);
+        DoHalf(pass, team, part.half);
+      });
+}
+
+void Decoder::DoHalf(ForwardPass& pass, Team& team, LayerHalf half) {
+  const Layer& layer = layers_.front();
+  if (half == LayerHalf::kEnd) {
+    pass.NormAtEnd(team, final_norm_);
+  } else if (half == LayerHalf::kFeed) {
+    pass.FeedForward(team, layer.feed_forward, layer.scale);
+  } else if (layer.attention) {
+    pass.Attend(team, *layer.attention);
+  } else if (layer.short_conv) {
+    pass.Convolve(team, *layer.short_conv, 0);
+  } else {
+    pass.RecurDelta(team, *layer.delta_net, 0);
+  }
 }
 
 }  // namespace aboard

@@ -151,6 +151,26 @@ struct BatchToken {
   size_t position;  // its keys and values are stored there
 };
 
+// The halves of a layer, and what follows the last one.
+enum class LayerHalf : uint8_t { kMix, kFeed, kEnd };
+
+// Where inputs of matrices are taken from: those of a half's first matrices, which share them, or
+// of its last one.
+struct LayerPart {
+  LayerHalf half;
+  bool inner;    // of the last matrix
+  bool attends;  // whether the layer mixes tokens by attention
+
+  size_t InputWidth(const DecoderShape& shape) const {
+    if (!inner) return shape.width;
+    if (half == LayerHalf::kFeed) return shape.ffn_width;
+    if (attends) return shape.query_heads * shape.head_dim;
+    return shape.delta.key_heads != 0 ? shape.delta.inner() : shape.width;
+  }
+};
+
+class ForwardPass;
+
 class Decoder {
  public:
   Decoder(DecoderShape shape, std::vector<Layer> layers, PackedMatrix embedding,
@@ -168,6 +188,14 @@ class Decoder {
   // One call at a time works; others wait.
   void Forward(std::span<const BatchToken> batch, std::span<const size_t> wanted, float* logits);
 
+  // Of a decoder of one layer, whose tokens' ids don't matter: half of it, from hidden states,
+  // (T, D), to hidden states; T is at least 2.
+  void RunHalf(std::span<const BatchToken> batch, LayerHalf half, float* hidden);
+  // Likewise, but to the inputs of matrices, (T, part.InputWidth(shape())).
+  void TapInputs(std::span<const BatchToken> batch, const LayerPart& part, const float* hidden,
+                 float* inputs);
+  bool attends() const { return layers_.front().attention.has_value(); }
+
   // Threads of the next calls.
   void set_threads(size_t threads) { machine_.set_threads(threads); }
   size_t threads() const { return machine_.threads(); }
@@ -176,6 +204,11 @@ class Decoder {
   // Notes what a layer needs of a workspace and of a cache.
   void FitAttention(AttentionBlock& block);
   void FitStates(const Layer& layer);
+  // prepare(pass) on this thread, then steps(pass, team) on every thread of the team.
+  template <class Prepare, class Steps>
+  void Run(std::span<const BatchToken> batch, size_t n_logits, const Prepare& prepare,
+           const Steps& steps);
+  void DoHalf(ForwardPass& pass, Team& team, LayerHalf half);
 
   DecoderShape shape_;
   std::vector<Layer> layers_;

@@ -128,6 +128,10 @@ void ForwardPass::ReadToken(size_t token, const PackedMatrix& embedding) {
   float* x = space_.residual.Row(token);
   ReadRow(embedding, static_cast<size_t>(batch_[token].id), x);
   if (shape_.embedding_scale != 1.0f) kernels_.scale(x, shape_.embedding_scale, shape_.width);
+  FindAngles(token);
+}
+
+void ForwardPass::FindAngles(size_t token) {
   const size_t position = batch_[token].position;
   float* angles = space_.angles.Row(token);
   for (const Rope& rope : shape_.ropes) {
@@ -140,10 +144,41 @@ void ForwardPass::ReadToken(size_t token, const PackedMatrix& embedding) {
   }
 }
 
+void ForwardPass::Enter(Team& team, const float* hidden) {
+  team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
+    for (size_t t = first; t < last; ++t) {
+      std::copy_n(hidden + t * shape_.width, shape_.width, space_.residual.Row(t));
+      FindAngles(t);
+    }
+  });
+}
+
+void ForwardPass::Leave(Team& team, float* hidden) {
+  team.Phase(n_tokens_, parts_, [&](size_t first, size_t last) {
+    for (size_t t = first; t < last; ++t) {
+      std::copy_n(space_.residual.Row(t), shape_.width, hidden + t * shape_.width);
+    }
+  });
+}
+
+void ForwardPass::TapInputs(const LayerPart& part, float* out) {
+  taps_ = out;
+  tap_width_ = part.InputWidth(shape_);
+  if (!part.inner) {
+    tapped_ = &space_.width;
+  } else if (part.half == LayerHalf::kFeed) {
+    tapped_ = &space_.ffn;
+  } else {
+    tapped_ = part.attends ? &space_.heads : &space_.convolved;
+  }
+}
+
 // x becomes `n` columns of what a matrix is multiplied with, from block `first_block` on.
 void ForwardPass::Prepare(const float* x, size_t n, Operand& out, size_t row,
                           size_t first_block) {
-  if (floats_) {
+  if (EndsAt(out)) {
+    std::copy_n(x, n, taps_ + row * tap_width_ + first_block * kBlock);
+  } else if (floats_) {
     std::copy_n(x, n, out.floats().Row(row) + first_block * kBlock);
   } else {
     kernels_.quantize(x, n, out.codes(), row, first_block);
@@ -247,6 +282,7 @@ bool ForwardPass::Completes(size_t n, size_t total) {
 void ForwardPass::FeedForward(Team& team, const FeedForwardBlock& block, float scale) {
   NormAndPrepare(team, block.norm);
   const size_t width = block.gate.matrix.rows;
+  if (EndsAt(space_.width)) return;
   const auto gated =
       block.function == GateFunction::kGelu ? kernels_.geglu : kernels_.swiglu;
   team.Phase(RoundUp(width, kBlock) / kBlock, parts_, [&](size_t first, size_t last) {
@@ -261,6 +297,7 @@ void ForwardPass::FeedForward(Team& team, const FeedForwardBlock& block, float s
       Prepare(gate.Row(t) + begin, n, space_.ffn, t, first);
     }
   });
+  if (EndsAt(space_.ffn)) return;
   AddToResidual(
       team, block.down, block.post_norm, [&]() -> const Operand& { return space_.ffn; }, scale);
 }

@@ -44,10 +44,16 @@ class ForwardPass {
   void Reserve(size_t n_logits);
   // Makes caches ready; likewise.
   void BeginSequences();
+  // Half of a layer is to end where the inputs of its first matrices are there, or of its last one,
+  // and to write them, (T, K) float32, to `out`; likewise. Of a pass of several tokens.
+  void TapInputs(const LayerPart& part, float* out);
 
   // The steps; each is called by every thread of the team.
   void Embed(Team& team, const PackedMatrix& embedding,
              const std::optional<LayerEmbedding>& layers);
+  void Enter(Team& team, const float* hidden);
+  void Leave(Team& team, float* hidden);
+  void NormAtEnd(Team& team, const Vector& norm) { NormAndPrepare(team, norm); }
   void Attend(Team& team, const AttentionBlock& block);
   void Convolve(Team& team, const ShortConvBlock& block, size_t layer);
   void RecurDelta(Team& team, const DeltaNetBlock& block, size_t layer);
@@ -64,6 +70,7 @@ class ForwardPass {
   };
 
   // forward.cc: what goes into a block and what comes out of it.
+  void FindAngles(size_t token);
   void Prepare(const float* x, size_t n, Operand& out, size_t row, size_t first_block);
   void NormAndPrepare(Team& team, const Vector& norm);
   const Operand& Normed(const Team& team, const Vector& norm);
@@ -78,6 +85,8 @@ class ForwardPass {
                      float scale = 1.0f);
   void AddOutput(size_t token, float* x, size_t row, size_t n, float scale);
   void AddNormedOutput(const Team& team, size_t token, const Vector& post_norm, float scale);
+  // Whether a block ends here, where its inputs are wanted and nothing else.
+  bool EndsAt(const Operand& inputs) const { return &inputs == tapped_; }
   // Whether `n` more parts of `total` are the last ones of a phase to be finished.
   bool Completes(size_t n, size_t total);
   size_t AnglesWidth() const;
@@ -138,6 +147,9 @@ class ForwardPass {
   bool alone_;     // a single token
   size_t parts_;   // of a phase, for each thread
   size_t threads_, padded_, max_chunks_;
+  const Operand* tapped_ = nullptr;  // what goes to taps_, (T, tap_width_), instead
+  float* taps_ = nullptr;
+  size_t tap_width_ = 0;
   std::vector<QueryTile> tiles_;
   std::vector<QueryTile> runs_;  // the tokens of each sequence
   std::atomic<size_t> finished_{0};  // see Completes

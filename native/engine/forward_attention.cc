@@ -29,6 +29,7 @@ void ForwardPass::Attend(Team& team, const AttentionBlock& block) {
       {block.query, space_.query}, {block.key, space_.key}, {block.value, space_.value}};
   const size_t n_projections = block.keys_of ? 1 : block.has_value() ? 3 : 2;
   NormAndPrepare(team, block.norm);
+  if (EndsAt(space_.width)) return;
   Project(team, {projections, n_projections}, block.norm);
   RotateAndStore(team, block);
   const size_t heads = view.kv_heads;
@@ -58,6 +59,7 @@ void ForwardPass::Attend(Team& team, const AttentionBlock& block) {
   }
   const size_t width = shape_.query_heads * view.head_dim;
   PrepareAttended(team, width);
+  if (EndsAt(space_.heads)) return;
   AddToResidual(team, block.output, block.post_norm,
                 [&]() -> const Operand& { return Attended(team, width); });
 }

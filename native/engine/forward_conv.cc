@@ -12,6 +12,7 @@ namespace aboard {
 // itself, in the caches, too: what earlier tokens left there is read before it is overwritten.
 void ForwardPass::Convolve(Team& team, const ShortConvBlock& block, size_t layer) {
   NormAndPrepare(team, block.norm);
+  if (EndsAt(space_.width)) return;
   const size_t width = shape_.width;
   team.Phase(RoundUp(width, kBlock) / kBlock, parts_, [&](size_t first, size_t last) {
     const Operand& x = Normed(team, block.norm);
@@ -30,6 +31,7 @@ void ForwardPass::Convolve(Team& team, const ShortConvBlock& block, size_t layer
     }
     for (size_t t = 0; t < n_tokens_; ++t) KeepInput(t, layer, begin, n);
   });
+  if (EndsAt(space_.convolved)) return;
   const Vector none;
   AddToResidual(team, block.output, none,
                 [&]() -> const Operand& { return space_.convolved; });

@@ -29,6 +29,7 @@ void ForwardPass::RecurDelta(Team& team, const DeltaNetBlock& block, size_t laye
                                     {block.alpha, space_.delta_alpha},
                                     {block.beta, space_.delta_beta}};
   NormAndPrepare(team, block.norm);
+  if (EndsAt(space_.width)) return;
   Project(team, projections, block.norm);
   const size_t width = delta.mixed();
   team.Phase(RoundUp(width, kBlock) / kBlock, parts_, [&](size_t first, size_t last) {
@@ -50,6 +51,7 @@ void ForwardPass::RecurDelta(Team& team, const DeltaNetBlock& block, size_t laye
       Prepare(space_.conv_gate.Row(t), delta.inner(), space_.convolved, t, 0);
     }
   });
+  if (EndsAt(space_.convolved)) return;
   const Vector none;
   AddToResidual(team, block.output, none,
                 [&]() -> const Operand& { return space_.convolved; });

@@ -43,7 +43,8 @@ std::shared_ptr<KvPool> KvPool::Make(size_t chunk_bytes) {
   static const int registered =
       pthread_atfork(&PoolsAtFork::Before, &PoolsAtFork::After, &PoolsAtFork::After);
   if (registered != 0) throw std::bad_alloc();
-  std::shared_ptr<KvPool> pool(new KvPool(chunk_bytes));
+  // Delta nets alone have nothing in chunks, which must be something all the same.
+  std::shared_ptr<KvPool> pool(new KvPool(std::max(chunk_bytes, size_t{4096})));
   const std::lock_guard lock(Pools().mutex);
   Pools().pools.push_back(pool.get());
   return pool;

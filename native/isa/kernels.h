@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/layout.h"
+#include "quantize/search.h"
 
 namespace aboard {
 
@@ -100,6 +101,12 @@ struct Kernels {
 
   // e^x, 0 below -87, e^88 above 88.
   void (*exp)(const float* x, size_t n, float* out);
+
+  // Scales and minimums of the groups from kSearchLanes * first to before kSearchLanes * last.
+  void (*search_scales)(const ScaleSearch& search, size_t first, size_t last);
+
+  // Codes of the groups from `first` to before `last`.
+  void (*nearest_codes)(const CodeSearch& search, size_t first, size_t last);
 
   // 1024 * n integer operations on registers; see kernels/ceiling-inl.h.
   int32_t (*dot_loop)(size_t n, const uint8_t* quad, int32_t four);

@@ -16,6 +16,7 @@
 #include "kernels/coded-attention-inl.h"
 #include "kernels/delta-inl.h"
 #include "kernels/ceiling-inl.h"
+#include "quantize/search-inl.h"
 
 namespace aboard {
 
@@ -49,6 +50,8 @@ const Kernels ABOARD_ISA_TABLE = {
     .merge = Merge,
     .divide = Divide,
     .exp = ExpOf,
+    .search_scales = SearchScales,
+    .nearest_codes = NearestCodes,
     .dot_loop = DotLoop,
 };
 

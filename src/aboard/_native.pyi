@@ -165,6 +165,10 @@ class Decoder:
     def forward(
         self, tokens: NDArray[np.int32], caches: Sequence[KvCache], wanted: Sequence[int]
     ) -> NDArray[np.float32]: ...
+    def run_half(self, half: str, hidden: NDArray[np.float32]) -> None: ...
+    def tap_inputs(
+        self, half: str, inner: bool, hidden: NDArray[np.float32]
+    ) -> NDArray[np.float32]: ...
 
 class Encoder:
     def __init__(
@@ -269,6 +273,19 @@ def attend_codes(
     spans: Sequence[tuple[int, int]],
     cap: float = 0.0,
 ) -> NDArray[np.float32]: ...
+def search_scales(
+    format: str,
+    weights: NDArray[np.float32],
+    importances: NDArray[np.float32] | None,
+    threads: int,
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.int8], NDArray[np.uint8]]: ...
+def nearest_codes(
+    format: str,
+    weights: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    offset: NDArray[np.float32] | None,
+    threads: int,
+) -> NDArray[np.uint8]: ...
 def dot_ops_per_s(threads: int) -> float: ...
 def rope_frequencies(
     base: float, rotated_dims: int, factors: Sequence[float] = (), scale: float = 1.0
@@ -300,3 +317,13 @@ def philox4x32(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[in
 def scalar_exp(xs: Sequence[float]) -> list[float]: ...
 def scalar_exp_of_non_positive(xs: Sequence[float]) -> list[float]: ...
 def scalar_log(xs: Sequence[float]) -> list[float]: ...
+def round_columns(
+    weights: NDArray[np.float32],
+    carried: NDArray[np.float32],
+    feedback: NDArray[np.float32],
+    scales: NDArray[np.float32],
+    offsets: NDArray[np.float32] | None,
+    groups: NDArray[np.int32],
+    levels: NDArray[np.float32],
+    threads: int,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...

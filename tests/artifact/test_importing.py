@@ -82,7 +82,7 @@ def test_without_a_type_weights_stay_as_they_are(tmp_path: Path, form: str) -> N
         assert tensor.format == ("F32" if key == "output_norm" else OWN_TYPES[form])
 
 
-@pytest.mark.parametrize("name", formats.encodable())
+@pytest.mark.parametrize("name", formats.plainly_encodable())
 def test_with_a_type_matrices_are_what_the_gguf_package_rounds_them_to(
     tmp_path: Path, name: str
 ) -> None:
@@ -115,9 +115,56 @@ def test_rows_that_are_no_blocks_are_f16_and_the_head_q8_0_and_both_are_told(
 
     assert made.tensors_by_format == {"Q4_0": 13, "F32": 5, "F16": 2, "Q8_0": 1}
     assert made.notes == (
-        "2 matrices are F16: their rows are no whole blocks of Q4_0",
+        "2 matrices are F16 (blk.0.ffn_down.weight, blk.1.ffn_down.weight): rows of 172 weights "
+        "are no whole blocks of Q4_0",
         "output.weight is Q8_0: its errors would go straight into the logits",
     )
+
+
+@pytest.mark.parametrize("name", ["Q2_K", "Q3_K", "IQ4_XS", "Q4_K", "Q5_K", "Q6_K"])
+def test_types_of_256_a_block_are_searched_and_their_head_has_six_bits(
+    tmp_path: Path, name: str
+) -> None:
+    shape = Llama(layers=3, heads=8, kv_heads=4, width=256, ffn=256)
+    weights = llama_weights(shape, 2)
+    config = tiny_config(hidden_size=256, intermediate_size=256, num_key_value_heads=4, head_dim=32)
+    source = write_folder(tmp_path / "m", weights, config)
+
+    made = import_checkpoint(source, tmp_path / "o.gguf", type=name.lower())
+
+    expected = gguf_tensors(shape, weights)
+    for tensor in gguf.GGUFReader(tmp_path / "o.gguf").tensors:
+        want = np.frombuffer(expected[tensor.name].data, np.float32)
+        if len(tensor.shape) > 1:
+            kind = "Q6_K" if tensor.name == "output.weight" else name
+            want = formats.round_to(kind, want.reshape(expected[tensor.name].shape))
+            assert tensor.tensor_type == GGMLQuantizationType[kind]
+        assert tensor.data.tobytes() == want.tobytes()
+    heads = ("output.weight is Q6_K: its errors would go straight into the logits",)
+    assert made.notes == (() if name == "Q6_K" else heads)
+    assert np.isfinite(aboard.load(tmp_path / "o.gguf").logits([1, 2, 3])).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("Q2_K", "IQ4_NL"),
+        ("Q3_K", "IQ4_NL"),
+        ("IQ4_XS", "IQ4_NL"),
+        ("Q4_K", "Q4_1"),
+        ("Q5_K", "Q5_1"),
+        ("Q6_K", "Q8_0"),
+    ],
+)
+def test_rows_too_short_for_256_a_block_get_a_type_of_32_and_are_told(
+    tmp_path: Path, name: str, instead: str
+) -> None:
+    made = import_checkpoint(write_folder(tmp_path / "m"), tmp_path / "o.gguf", type=name)
+
+    assert made.tensors_by_format[instead] >= 15
+    assert f" are {instead} (" in made.notes[0]
+    assert f"rows of 64 weights are no whole blocks of {name}" in made.notes[0]
+    assert np.isfinite(aboard.load(tmp_path / "o.gguf").logits([1, 2, 3])).all()
 
 
 def test_configs_that_end_an_answer_otherwise_are_told(tmp_path: Path) -> None:
@@ -388,9 +435,11 @@ def test_a_weight_beyond_the_range_of_its_new_type_is_refused(tmp_path: Path) ->
         imported(tmp_path, source, type="f16")
 
 
-@pytest.mark.parametrize("name", ["q4_k", "int8", "", "F33"])
+@pytest.mark.parametrize("name", ["q4_2", "int8", "", "F33", "mxfp4"])
 def test_types_that_are_not_written_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="expected one of q4_0, q4_1, q5_0, q5_1, q8_0, bf16, f16"):
+    with pytest.raises(
+        UsageError, match="expected one of q2_k, q3_k, iq4_xs, iq4_nl, q4_0, q4_k, "
+    ):
         imported(tmp_path, write_folder(tmp_path / "model"), type=name)
 
 

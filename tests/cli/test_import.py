@@ -62,7 +62,7 @@ def test_as_json(call, tmp_path: Path) -> None:
     [
         (["nothing", "-o", "x.gguf"], 1, "nothing: no such file or folder"),
         (["model.pt", "-o", "x.gguf"], 1, "is a pickled checkpoint"),
-        (["my-model", "-o", "x.gguf", "--type", "q3"], 2, "the type is 'q3', expected one of q4_0"),
+        (["my-model", "-o", "x.gguf", "--type", "q3"], 2, "the type is 'q3', expected one of q2_k"),
         (["my-model", "-o", "no/x.gguf"], 1, "can't be written"),
         (["my-model", "-o", "no/"], 1, "'no/': names no file"),
         (["", "-o", "x.gguf"], 2, "the source is an empty text"),

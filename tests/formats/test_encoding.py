@@ -21,7 +21,8 @@ def weights(shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def test_the_formats_that_can_be_written_are_these() -> None:
-    assert sorted(formats.encodable()) == sorted(ENCODED)
+    assert sorted(formats.plainly_encodable()) == sorted(ENCODED)
+    assert set(formats.encodable()) == {*ENCODED, *formats.searchable()}
 
 
 @pytest.mark.parametrize("shape", [(160,), (5, 256), (2, 3, 128)], ids=str)
@@ -94,3 +95,23 @@ def test_rows_that_are_no_blocks_or_no_float32_are_refused(name: str) -> None:
 def test_a_format_that_is_not_written_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="expected one of Q4_0"):
         formats.encoder(name)
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_formats_of_plain_rules_are_encoded_by_them(name: str) -> None:
+    values = weights((2, 128), seed=3)
+
+    assert formats.encode(name, values).tobytes() == formats.encoder(name).encode(values).tobytes()
+
+
+@pytest.mark.parametrize("name", ["Q4_K", "Q2_K", "IQ4_NL"])
+def test_the_other_formats_are_searched(name: str) -> None:
+    values = weights((2, 256), seed=4)
+
+    assert formats.encode(name, values).tobytes() == formats.round_to(name, values).tobytes()
+
+
+@pytest.mark.parametrize("name", ["q8_0", "MXFP4", "IQ1_S", ""])
+def test_a_format_that_is_never_written_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="expected one of Q2_K, Q3_K, IQ4_XS"):
+        formats.encode(name, np.zeros((1, 256), np.float32))

@@ -179,5 +179,5 @@ def test_the_width_of_quantised_models_must_fit_the_blocks(tmp_path: Path) -> No
 
     made = import_checkpoint(folder, tmp_path / "tiny.gguf", type="q8_0")
 
-    assert "rows are no whole blocks" in made.notes[0]
+    assert "rows of 60 weights are no whole blocks of Q8_0" in made.notes[0]
     assert aboard.load(tmp_path / "tiny.gguf").embed(TEXTS).shape == (2, 60)

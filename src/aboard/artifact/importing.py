@@ -23,7 +23,7 @@ import numpy as np
 from aboard.artifact import gguf_source, huggingface_source
 from aboard.artifact.gguf_writer import GgufWriter
 from aboard.artifact.tensor_stream import Decode, Stream, write_streams
-from aboard.artifact.types import TAPS, checked_type, size_label, type_entries
+from aboard.artifact.types import TAPS, checked_type, fitting, size_label, type_entries
 from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.foreign import PICKLED_SUFFIXES, pickled
 from aboard.checkpoint.tensor_files import TensorFiles
@@ -91,7 +91,7 @@ def import_checkpoint(
     out : path
         The new file; one that is there is replaced at the end.
     type : str, optional
-        What matrices are stored in: "f32", "f16", "bf16", "q8_0", ... By default what the
+        What matrices are stored in: "f32", "f16", "bf16", "q8_0", "q4_k", ... By default what the
         checkpoint has; 8-bit floats become f16.
     text_only : bool
         Leave out the parts of a model that see or hear; otherwise such a model is refused.
@@ -227,16 +227,31 @@ def _notes(plan: Plan, wanted: str | None) -> list[str]:
         if wanted is not None and len(stream.tensor.shape) > 1 and stream.tensor.format != wanted
         if not stream.tensor.name.endswith(TAPS)
     ]
-    rows = sum(1 for tensor in others if tensor.format == "F16")
+    shorter = [
+        tensor
+        for tensor in others
+        if wanted is not None and tensor.format == fitting(wanted, tensor.shape[-1])
+    ]
     notes = []
-    if rows:
-        notes.append(f"{rows} matrices are F16: their rows are no whole blocks of {wanted}")
+    for form, columns in dict.fromkeys((tensor.format, tensor.shape[-1]) for tensor in shorter):
+        names = [t.name for t in shorter if (t.format, t.shape[-1]) == (form, columns)]
+        what = "matrix is" if len(names) == 1 else "matrices are"
+        notes.append(
+            f"{len(names)} {what} {form} ({_listed(names)}): rows of {columns} weights are no "
+            f"whole blocks of {wanted}"
+        )
     notes += [
         f"{tensor.name} is {tensor.format}: its errors would go straight into the logits"
         for tensor in others
-        if tensor.format != "F16"
+        if tensor not in shorter
     ]
     return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first few of `names`, and how many more there are."""
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def _text(value: object) -> str | None:

@@ -165,9 +165,9 @@ def _require_finite(piece: _Piece, rows: Float32) -> None:
 
 def _rounded(stream: Stream, rows: Float32) -> Bytes:
     tensor = stream.tensor
-    form = formats.encoder(tensor.format)
+    matrix = rows if len(tensor.shape) > 1 else rows.reshape(1, -1)
     try:
-        return form.encode(rows if len(tensor.shape) > 1 else rows.reshape(1, -1)).reshape(-1)
+        return formats.encode(tensor.format, matrix).reshape(-1)
     except UsageError as error:
         raise UnsupportedFile(
             f"tensor {shown(tensor.name)}: {error}, of which {tensor.format} is made",

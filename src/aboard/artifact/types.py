@@ -1,8 +1,10 @@
 """Which type each tensor of a new GGUF file has, and what the file says about it.
 
 Vectors, and the taps of convolutions, are F32, as llama.cpp has them. Matrices have the type that
-was asked for, or else that of the checkpoint; where their rows are no whole blocks, F16. Below
-eight bits the head, which may be the embedding, is Q8_0: its errors go straight into the logits.
+was asked for, or else that of the checkpoint; where their rows are no whole blocks of 256, one of
+blocks of 32 that errs no more (`SHORTER`), and F16 where they are none of these either. The head,
+which may be the embedding, has at least six bits: its errors go straight into the logits. It is
+Q6_K beside the types of searched scales, where its rows allow, and Q8_0 otherwise.
 """
 
 from __future__ import annotations
@@ -16,9 +18,21 @@ from aboard.artifact.gguf_writer import NewTensor
 from aboard.errors import UsageError
 
 TAPS = ("shortconv.conv.weight", "ssm_conv1d.weight")  # a few weights for each column
+HEAD_BITS = 6.5  # of a weight, at least
 HEAD, EMBEDDING = "output.weight", "token_embd.weight"
 # Of encoders: small, added to what they never multiply, and F32 in every file.
 ADDED = ("position_embd.weight", "token_types.weight")
+
+# Instead of types of 256 weights a block. llama.cpp has Q4_0 for the first two, which errs more in
+# as many bits, and Q5_0 for Q4_K, of more bits than need be (docs/experiments.md, searched scales).
+SHORTER = {
+    "Q2_K": "IQ4_NL",
+    "Q3_K": "IQ4_NL",
+    "IQ4_XS": "IQ4_NL",
+    "Q4_K": "Q4_1",
+    "Q5_K": "Q5_1",
+    "Q6_K": "Q8_0",
+}
 
 # Exactly as they are, but for F64. All numbers of eight bits are numbers of float16.
 OWN_TYPES = {
@@ -93,9 +107,20 @@ def type_of(
     if wanted is None:
         return own
     form = formats.by_name(wanted)
-    if is_head and form.BLOCK_BYTES < form.BLOCK:
-        form = formats.by_name("Q8_0")
-    return form.NAME if shape[-1] % form.BLOCK == 0 else "F16"
+    if is_head and 8 * form.BLOCK_BYTES / form.BLOCK < HEAD_BITS:
+        wanted = "Q8_0" if wanted in formats.plainly_encodable() else "Q6_K"
+    return fitting(wanted, shape[-1])
+
+
+def fitting(wanted: str, columns: int) -> str:
+    """`wanted`, or what takes its place in rows of `columns` that are no whole blocks of it."""
+    while columns % _block(wanted):
+        wanted = SHORTER.get(wanted, "F16")
+    return wanted
+
+
+def _block(name: str) -> int:
+    return formats.by_name(name).BLOCK
 
 
 def type_entries(tensors: Iterable[NewTensor]) -> dict[str, object]:

@@ -27,7 +27,8 @@ def import_(
         typer.Option(
             "--type",
             metavar="TYPE",
-            help="What matrices are stored in: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0.",
+            help="What matrices are stored in: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, q3_k, q2_k, "
+            "iq4_nl, iq4_xs, q5_1, q5_0, q4_1 or q4_0.",
             show_default="the checkpoint's own",
         ),
     ] = None,

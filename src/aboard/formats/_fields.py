@@ -51,6 +51,39 @@ def bit_fields(field: Bytes, width: int) -> Bytes:
     return (field[..., None, :] >> shifts) & np.uint8((1 << width) - 1)
 
 
+def joined_fields(fields: Bytes, width: int) -> Bytes:
+    """Bytes of fields of `width` bits, lowest first: (..., 8 / width, n) -> (..., n)."""
+    shifts = np.arange(0, 8, width, dtype=np.uint8)[:, None]
+    joint: Bytes = np.bitwise_or.reduce(fields << shifts, axis=-2)
+    return joint
+
+
+def by_block(codes: npt.NDArray[np.uint8] | npt.NDArray[np.int8] | None, *axes: int) -> Bytes:
+    """`codes`, (..., K), as bytes (..., n_blocks, *axes): the weights of a block along axes.
+
+    A format that has such a field never gets None for it.
+    """
+    assert codes is not None
+    blocks = codes.shape[-1] // math.prod(axes)
+    return codes.view(np.uint8).reshape(*codes.shape[:-1], blocks, *axes)
+
+
+def halves(scale: npt.NDArray[np.float16] | None) -> Bytes:
+    """(..., n) float16 as fields, (..., n, 2)."""
+    assert scale is not None
+    return np.ascontiguousarray(scale, "<f2")[..., None].view(np.uint8)
+
+
+def flat(field: Bytes) -> Bytes:
+    """A field's two axes as one: (..., a, b) -> (..., a * b)."""
+    return field.reshape(*field.shape[:-2], field.shape[-2] * field.shape[-1])
+
+
+def joined(*fields: Bytes) -> Bytes:
+    """The fields of blocks, each (..., n), one after another."""
+    return np.concatenate(fields, axis=-1)
+
+
 def split(field: Bytes, parts: int) -> Bytes:
     """The bytes of `field` in equal parts: (..., n) -> (..., parts, n / parts)."""
     return field.reshape(*field.shape[:-1], parts, field.shape[-1] // parts)
@@ -67,3 +100,16 @@ def six_bit_pairs(field: Bytes) -> tuple[Bytes, Bytes]:
     scales = [first & 63, (third & 15) | ((first >> 6) << 4)]
     minimums = [second & 63, (third >> 4) | ((second >> 6) << 4)]
     return np.concatenate(scales, axis=-1), np.concatenate(minimums, axis=-1)
+
+
+def nibble_pairs(low: Bytes, high: Bytes) -> Bytes:
+    """Numbers of four bits, two in a byte: two of (..., n) -> (..., n)."""
+    return low | (high << np.uint8(4))
+
+
+def six_bit_fields(scales: Bytes, minimums: Bytes) -> Bytes:
+    """What `six_bit_pairs` reads: two of (..., 8), numbers of six bits, -> (..., 12)."""
+    first = (scales[..., :4] & 63) | (scales[..., 4:] >> 4 << 6)
+    second = (minimums[..., :4] & 63) | (minimums[..., 4:] >> 4 << 6)
+    third = (scales[..., 4:] & 15) | (minimums[..., 4:] << 4)
+    return np.concatenate([first, second, third], axis=-1)

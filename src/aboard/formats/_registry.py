@@ -75,7 +75,7 @@ def by_name(name: str) -> Format:
 
 
 @functools.cache
-def encodable() -> tuple[str, ...]:
+def plainly_encodable() -> tuple[str, ...]:
     """The names of the formats that `encoder` knows, in the order of their bits."""
     found = [name for name in NAMES if hasattr(by_name(name), "encode")]
     return tuple(sorted(found, key=lambda name: (_bits(by_name(name)), name)))
@@ -89,8 +89,8 @@ def encoder(name: str) -> Encoder:
     UsageError
         Aboard has no such format, or can't write it.
     """
-    if name not in encodable():
-        raise UsageError(f"the type is {name!r}, expected one of {', '.join(encodable())}")
+    if name not in plainly_encodable():
+        raise UsageError(f"the type is {name!r}, expected one of {', '.join(plainly_encodable())}")
     return cast(Encoder, by_name(name))
 
 

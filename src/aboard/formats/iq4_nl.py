@@ -9,7 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
-from aboard.formats._fields import bit_fields, by_weight, float16, require_blocks
+from aboard.formats._fields import (
+    bit_fields,
+    by_block,
+    by_weight,
+    float16,
+    halves,
+    joined,
+    require_blocks,
+)
+from aboard.formats._parts import Parts
+from aboard.formats._rounding import nibbles
 
 NAME = "IQ4_NL"
 GGML_TYPE = 20
@@ -18,6 +28,7 @@ BLOCK_BYTES = 18
 SUB_BLOCK = 32
 
 VALUES = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+LEVELS = VALUES
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -32,3 +43,8 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 18) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 18) uint8."""
+    return joined(halves(parts.scale), nibbles(by_block(codes, 32)))

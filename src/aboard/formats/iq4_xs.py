@@ -12,7 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
-from aboard.formats._fields import bit_fields, by_weight, float16, product, require_blocks, split
+from aboard.formats._fields import (
+    bit_fields,
+    by_block,
+    by_weight,
+    flat,
+    float16,
+    halves,
+    joined,
+    joined_fields,
+    product,
+    require_blocks,
+    split,
+)
+from aboard.formats._parts import Parts
+from aboard.formats._rounding import nibbles
 from aboard.formats.iq4_nl import VALUES
 
 NAME = "IQ4_XS"
@@ -20,6 +34,7 @@ GGML_TYPE = 23
 BLOCK = 256
 BLOCK_BYTES = 136
 SUB_BLOCK = 32
+LEVELS = VALUES
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -38,6 +53,13 @@ def decode(packed: Bytes) -> Float32:
     return unpack(packed).weights()
 
 
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 136) uint8."""
+    factors = by_block(parts.factor, 8)
+    nibble_rows = nibbles(by_block(codes, 8, 32))
+    return joined(halves(parts.scale), _factor_fields(factors), flat(nibble_rows))
+
+
 def _six_bit_scales(upper: Bytes, lower: Bytes) -> npt.NDArray[np.int8]:
     """The eight scales, -32 to 31: (..., 2) and (..., 4) uint8 -> (..., 8) int8."""
     shape = (*lower.shape[:-1], 8)
@@ -45,3 +67,11 @@ def _six_bit_scales(upper: Bytes, lower: Bytes) -> npt.NDArray[np.int8]:
     high = bit_fields(upper, 2).swapaxes(-1, -2).reshape(shape)
     scales: npt.NDArray[np.int8] = (low | high << np.uint8(4)).view(np.int8) - np.int8(32)
     return scales
+
+
+def _factor_fields(factors: Bytes) -> Bytes:
+    """What `_six_bit_scales` reads: (..., 8) int8 as bytes -> (..., 6)."""
+    stored = factors + np.uint8(32)
+    upper = (stored >> np.uint8(4)).reshape(*stored.shape[:-1], 2, 4).swapaxes(-1, -2)
+    lower = (stored & np.uint8(15)).reshape(*stored.shape[:-1], 4, 2).swapaxes(-1, -2)
+    return joined(joined_fields(upper, 2), joined_fields(lower, 4))

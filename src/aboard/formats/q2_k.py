@@ -10,13 +10,28 @@ from __future__ import annotations
 import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
-from aboard.formats._fields import bit_fields, by_weight, float16, product, require_blocks, split
+from aboard.formats._fields import (
+    bit_fields,
+    by_block,
+    by_weight,
+    flat,
+    float16,
+    halves,
+    joined,
+    joined_fields,
+    nibble_pairs,
+    product,
+    require_blocks,
+    split,
+)
+from aboard.formats._parts import Parts
 
 NAME = "Q2_K"
 GGML_TYPE = 10
 BLOCK = 256
 BLOCK_BYTES = 84
 SUB_BLOCK = 16
+LEVELS = tuple(range(4))
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -34,3 +49,10 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 84) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 84) uint8."""
+    pairs = nibble_pairs(by_block(parts.factor, 16), by_block(parts.minimum_factor, 16))
+    low = joined_fields(by_block(codes, 2, 4, 32), 2)
+    return joined(pairs, flat(low), halves(parts.scale), halves(parts.minimum))

@@ -13,13 +13,28 @@ import numpy as np
 import numpy.typing as npt
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
-from aboard.formats._fields import bit_fields, by_weight, float16, product, require_blocks, split
+from aboard.formats._fields import (
+    bit_fields,
+    by_block,
+    by_weight,
+    flat,
+    float16,
+    halves,
+    joined,
+    joined_fields,
+    product,
+    require_blocks,
+    split,
+)
+from aboard.formats._parts import Parts
+from aboard.formats._rounding import nibbles
 
 NAME = "Q3_K"
 GGML_TYPE = 11
 BLOCK = 256
 BLOCK_BYTES = 110
 SUB_BLOCK = 16
+LEVELS = tuple(range(-4, 4))
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -39,6 +54,14 @@ def decode(packed: Bytes) -> Float32:
     return unpack(packed).weights()
 
 
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 110) uint8."""
+    high = joined_fields(by_block(codes, 8, 32) >> np.uint8(2), 1)
+    low = joined_fields(by_block(codes, 2, 4, 32) & np.uint8(3), 2)
+    factors = _factor_fields(by_block(parts.factor, 16))
+    return joined(high, flat(low), factors, halves(parts.scale))
+
+
 def _six_bit_scales(field: Bytes) -> npt.NDArray[np.int8]:
     """The sixteen scales, -32 to 31: (..., 12) uint8 -> (..., 16) int8."""
     shape = (*field.shape[:-1], 16)
@@ -46,3 +69,10 @@ def _six_bit_scales(field: Bytes) -> npt.NDArray[np.int8]:
     high = bit_fields(field[..., 8:12], 2).reshape(shape)
     scales: npt.NDArray[np.int8] = (low | high << np.uint8(4)).view(np.int8) - np.int8(32)
     return scales
+
+
+def _factor_fields(factors: Bytes) -> Bytes:
+    """What `_six_bit_scales` reads: (..., 16) int8 as bytes -> (..., 12)."""
+    stored = factors + np.uint8(32)
+    upper = (stored >> np.uint8(4)).reshape(*stored.shape[:-1], 4, 4)
+    return joined(nibbles(stored), joined_fields(upper, 2))

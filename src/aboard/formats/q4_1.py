@@ -8,7 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
-from aboard.formats._fields import bit_fields, by_weight, float16, require_blocks
+from aboard.formats._fields import (
+    bit_fields,
+    by_block,
+    by_weight,
+    float16,
+    halves,
+    joined,
+    require_blocks,
+)
+from aboard.formats._parts import Parts
 from aboard.formats._rounding import affine, blocks_of, float16_bytes, nibbles
 
 NAME = "Q4_1"
@@ -16,6 +25,7 @@ GGML_TYPE = 3
 BLOCK = 32
 BLOCK_BYTES = 20
 SUB_BLOCK = 32
+LEVELS = tuple(range(16))
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -32,6 +42,12 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 20) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 20) uint8."""
+    fields = halves(parts.scale), halves(parts.minimum), nibbles(by_block(codes, 32))
+    return joined(*fields)
 
 
 def encode(weights: Float32) -> Bytes:

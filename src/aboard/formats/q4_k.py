@@ -12,19 +12,27 @@ import numpy as np
 from aboard.formats._blocks import Blocks, Bytes, Float32
 from aboard.formats._fields import (
     bit_fields,
+    by_block,
     by_weight,
+    flat,
     float16,
+    halves,
+    joined,
     product,
     require_blocks,
+    six_bit_fields,
     six_bit_pairs,
     split,
 )
+from aboard.formats._parts import Parts
+from aboard.formats._rounding import nibbles
 
 NAME = "Q4_K"
 GGML_TYPE = 12
 BLOCK = 256
 BLOCK_BYTES = 144
 SUB_BLOCK = 32
+LEVELS = tuple(range(16))
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -42,3 +50,10 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 144) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 144) uint8."""
+    scales = halves(parts.scale), halves(parts.minimum)
+    factors = six_bit_fields(by_block(parts.factor, 8), by_block(parts.minimum_factor, 8))
+    return joined(*scales, factors, flat(nibbles(by_block(codes, 4, 64))))

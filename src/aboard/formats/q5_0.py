@@ -9,7 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
-from aboard.formats._fields import bit_fields, by_weight, float16, require_blocks
+from aboard.formats._fields import (
+    bit_fields,
+    by_block,
+    by_weight,
+    float16,
+    halves,
+    joined,
+    require_blocks,
+)
+from aboard.formats._parts import Parts
 from aboard.formats._rounding import blocks_of, fifth_bits, float16_bytes, nibbles, symmetric
 
 NAME = "Q5_0"
@@ -17,6 +26,7 @@ GGML_TYPE = 6
 BLOCK = 32
 BLOCK_BYTES = 22
 SUB_BLOCK = 32
+LEVELS = tuple(range(-16, 16))
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -31,6 +41,12 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 22) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 22) uint8."""
+    blocks = by_block(codes, 32)
+    return joined(halves(parts.scale), fifth_bits(blocks), nibbles(blocks))
 
 
 def encode(weights: Float32) -> Bytes:

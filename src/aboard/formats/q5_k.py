@@ -13,19 +13,28 @@ import numpy as np
 from aboard.formats._blocks import Blocks, Bytes, Float32
 from aboard.formats._fields import (
     bit_fields,
+    by_block,
     by_weight,
+    flat,
     float16,
+    halves,
+    joined,
+    joined_fields,
     product,
     require_blocks,
+    six_bit_fields,
     six_bit_pairs,
     split,
 )
+from aboard.formats._parts import Parts
+from aboard.formats._rounding import nibbles
 
 NAME = "Q5_K"
 GGML_TYPE = 13
 BLOCK = 256
 BLOCK_BYTES = 176
 SUB_BLOCK = 32
+LEVELS = tuple(range(32))
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -44,3 +53,11 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 176) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 176) uint8."""
+    scales = halves(parts.scale), halves(parts.minimum)
+    factors = six_bit_fields(by_block(parts.factor, 8), by_block(parts.minimum_factor, 8))
+    high = joined_fields(by_block(codes, 8, 32) >> np.uint8(4), 1)
+    return joined(*scales, factors, high, flat(nibbles(by_block(codes, 4, 64))))

@@ -11,13 +11,28 @@ from __future__ import annotations
 import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
-from aboard.formats._fields import bit_fields, by_weight, float16, product, require_blocks, split
+from aboard.formats._fields import (
+    bit_fields,
+    by_block,
+    by_weight,
+    flat,
+    float16,
+    halves,
+    joined,
+    joined_fields,
+    product,
+    require_blocks,
+    split,
+)
+from aboard.formats._parts import Parts
+from aboard.formats._rounding import nibbles
 
 NAME = "Q6_K"
 GGML_TYPE = 14
 BLOCK = 256
 BLOCK_BYTES = 210
 SUB_BLOCK = 16
+LEVELS = tuple(range(-32, 32))
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -35,3 +50,11 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 210) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 210) uint8."""
+    low = nibbles(by_block(codes, 2, 128))
+    high = joined_fields(by_block(codes, 2, 4, 32) >> np.uint8(4), 2)
+    factors = by_block(parts.factor, 16)
+    return joined(flat(low), flat(high), factors, halves(parts.scale))

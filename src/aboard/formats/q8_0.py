@@ -8,7 +8,15 @@ from __future__ import annotations
 import numpy as np
 
 from aboard.formats._blocks import Blocks, Bytes, Float32
-from aboard.formats._fields import by_weight, float16, require_blocks
+from aboard.formats._fields import (
+    by_block,
+    by_weight,
+    float16,
+    halves,
+    joined,
+    require_blocks,
+)
+from aboard.formats._parts import Parts
 from aboard.formats._rounding import blocks_of, float16_bytes, reciprocal
 
 NAME = "Q8_0"
@@ -16,6 +24,7 @@ GGML_TYPE = 8
 BLOCK = 32
 BLOCK_BYTES = 34
 SUB_BLOCK = 32
+LEVELS = tuple(range(-128, 128))
 
 
 def unpack(packed: Bytes) -> Blocks:
@@ -30,6 +39,11 @@ def unpack(packed: Bytes) -> Blocks:
 def decode(packed: Bytes) -> Float32:
     """Weights of `packed`: (..., n_blocks, 34) uint8 -> (..., K) float32."""
     return unpack(packed).weights()
+
+
+def pack(parts: Parts, codes: Bytes) -> Bytes:
+    """Blocks of `parts` and `codes`, (..., K) uint8 -> (..., n_blocks, 34) uint8."""
+    return joined(halves(parts.scale), by_block(codes, 32) ^ np.uint8(128))
 
 
 def encode(weights: Float32) -> Bytes:

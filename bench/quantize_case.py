@@ -1,0 +1,89 @@
+"""A model taken off its 4-bit grid: the same function, its weights no longer round numbers.
+
+    python bench/quantize_case.py MODEL OUT [--sigma 0.2] [--seed 0]
+
+MODEL: a `llama` GGUF file, such as the demo model, whose weights lie on a grid already; to round
+them to 4 bits again would cost nothing and show nothing. Every input channel of a layer's matrices
+is divided by a log-normal factor, and what makes the channel is multiplied by it: the norm before
+queries, keys and values and before gate and up, the rows of value before output, the rows of up
+before down. OUT is F32. The embedding, which is the head, stays as it is.
+"""
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from aboard.artifact import gguf_source
+from aboard.artifact.gguf_writer import GgufWriter, NewTensor
+from aboard.artifact.quantized import GgufWeights
+from aboard.artifact.types import type_entries
+
+Tensors = dict[str, np.ndarray]
+
+
+def main() -> None:
+    """Writes the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--sigma", type=float, default=0.2)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    random = np.random.default_rng(options.seed)
+    with ExitStack() as opened:
+        files, _, metadata, streams = gguf_source.read(options.model, None, opened)
+        weights = GgufWeights(files)
+        tensors = {each.tensor.name: decoded(weights, each.tensor) for each in streams}
+        heads, kv_heads = (int(metadata[f"llama.attention.head_count{end}"]) for end in ("", "_kv"))
+        for layer in range(int(metadata["llama.block_count"])):
+            rescale(tensors, f"blk.{layer}.", (heads, kv_heads), options.sigma, random)
+        new = [NewTensor(each.tensor.name, "F32", each.tensor.shape) for each in streams]
+        with GgufWriter(options.out, metadata | type_entries(new), new) as writer:
+            for tensor in new:
+                writer.write(tensor.name, tensors[tensor.name])
+            writer.publish()
+
+
+def decoded(weights: GgufWeights, tensor: NewTensor) -> np.ndarray:
+    """The values of a tensor, float32."""
+    if len(tensor.shape) > 1:
+        return weights.rows(tensor.name, 0, tensor.shape[0])
+    assert tensor.format == "F32"
+    return weights.packed(tensor.name)[1].view("<f4")
+
+
+def rescale(
+    tensors: Tensors, prefix: str, heads: tuple[int, int], sigma: float, random: np.random.Generator
+) -> None:
+    """Change a layer's weights and not what it computes."""
+
+    def factors(n: int) -> np.ndarray:
+        return np.exp(sigma * random.standard_normal(n)).astype(np.float32)
+
+    def times(name: str, by: np.ndarray) -> None:
+        tensors[prefix + name] = tensors[prefix + name] * by
+
+    width = tensors[prefix + "attn_norm.weight"].size
+    for norm, names in (
+        ("attn_norm.weight", ("attn_q.weight", "attn_k.weight", "attn_v.weight")),
+        ("ffn_norm.weight", ("ffn_gate.weight", "ffn_up.weight")),
+    ):
+        channels = factors(width)
+        times(norm, channels)
+        for name in names:
+            times(name, 1 / channels)
+    rows = factors(tensors[prefix + "attn_v.weight"].shape[0])
+    times("attn_v.weight", rows[:, None])
+    # A key-value head serves several query heads, which follow each other.
+    n_heads, kv_heads = heads
+    by_head = np.repeat(rows.reshape(kv_heads, 1, -1), n_heads // kv_heads, axis=1)
+    times("attn_output.weight", 1 / by_head.reshape(-1))
+    hidden = factors(tensors[prefix + "ffn_up.weight"].shape[0])
+    times("ffn_up.weight", hidden[:, None])
+    times("ffn_down.weight", 1 / hidden)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How the numbers in a format are chosen: methods beyond rounding, and what is kept as it is."""

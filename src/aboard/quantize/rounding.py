@@ -1,0 +1,202 @@
+"""Matrices that share their inputs, rounded: grids by importance, codes by GPTQ, blocks packed.
+
+Memory: some rows at a time, whatever the size of a matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from aboard import formats
+from aboard.quantize.gptq import DAMPINGS, Feedback, Trial, choose_dampings
+from aboard.quantize.moments import Float32, Moments, cost
+
+Bytes = npt.NDArray[np.uint8]
+
+_WEIGHTS_AT_ONCE = 1 << 25
+_TRIAL_ROWS, _TRIAL_RUNS = 256, 16
+
+
+class Source(Protocol):
+    """The weights of a checkpoint, by the names of GGUF tensors."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, outermost first."""
+        ...
+
+    def rows(self, name: str, first: int, last: int) -> Float32:
+        """Some rows of a matrix, (last - first, K) float32, finite."""
+        ...
+
+    def packed(self, name: str) -> tuple[str, Bytes]:
+        """The format of a tensor and all of its bytes, flat."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How matrices are rounded.
+
+    Attributes
+    ----------
+    rounding : str
+        "nearest" codes, or "gptq".
+    by_importance : bool
+        Whether scales are chosen for the inputs that matter; for all alike otherwise.
+    dampings : sequence of float
+        Among which GPTQ chooses.
+    """
+
+    rounding: Literal["nearest", "gptq"] = "gptq"
+    by_importance: bool = True
+    dampings: tuple[float, ...] = DAMPINGS
+
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether it must know what matrices are multiplied with."""
+        return self.by_importance or self.rounding == "gptq"
+
+    def entries(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rounding:
+    """What became of a tensor.
+
+    Attributes
+    ----------
+    name, format : str
+        The tensor and its format.
+    error, nearest_error : float or None
+        What rounding costs on tokens held out, as a part of what the outputs are, measured on some
+        rows: by the method, and by nearest codes on the same grid. None: not measured.
+    damping : float or None
+        GPTQ's. None: nearest codes were taken.
+    """
+
+    name: str
+    format: str
+    error: float | None = None
+    nearest_error: float | None = None
+    damping: float | None = None
+
+
+def round_tensors(
+    source: Source,
+    wanted: Mapping[str, str],
+    moments: Moments | None,
+    method: Method,
+    *,
+    threads: int = 1,
+) -> Iterator[tuple[Rounding, Bytes]]:
+    """Each matrix of `wanted` in its format, and all bytes of it, flat.
+
+    Parameters
+    ----------
+    source : Source
+        Where they come from.
+    wanted : mapping of str to str
+        Names of matrices that share their inputs, and their formats.
+    moments : Moments, optional
+        Of the inputs. None: unknown; the nearest codes are taken.
+    method : Method
+        How.
+
+    Raises
+    ------
+    CheckpointError
+        The source can't be read.
+    UsageError
+        A format can't be written, or holds no such weight.
+    NumericalError
+        As for `choose_dampings`.
+    """
+    gridded = [name for name, form in wanted.items() if form in formats.searchable()]
+    importances = None
+    if moments is not None and method.by_importance:
+        importances = moments.importances
+    trials: dict[str, Trial] = {}
+    if moments is not None:
+        trials = {
+            name: _trial(source, name, wanted[name], importances, threads) for name in gridded
+        }
+        dampings = method.dampings if method.rounding == "gptq" else ()
+        choose_dampings(list(trials.values()), moments, dampings, threads=threads)
+    for name in (name for name in wanted if name not in trials):
+        yield (
+            Rounding(name=name, format=wanted[name]),
+            _written(source, name, wanted[name], importances, None, threads),
+        )
+    # Tensors of one damping follow each other: its feedback is made once.
+    feedback: Feedback | None = None
+    for name in sorted(trials, key=lambda name: trials[name].damping or -1.0):
+        damping = trials[name].damping
+        if damping is not None and (feedback is None or feedback.asked != damping):
+            assert moments is not None
+            feedback = Feedback.of(moments.all_tokens(), damping)
+        packed = _written(
+            source,
+            name,
+            wanted[name],
+            importances,
+            None if damping is None else feedback,
+            threads,
+        )
+        assert moments is not None
+        yield _told(name, wanted[name], trials[name], moments), packed
+
+
+def _told(name: str, form: str, trial: Trial, moments: Moments) -> Rounding:
+    whole = cost(trial.weights, moments.held_out) or 1.0
+    return Rounding(
+        name=name,
+        format=form,
+        error=trial.cost / whole,
+        nearest_error=trial.nearest_cost / whole,
+        damping=trial.damping,
+    )
+
+
+def _trial(
+    source: Source, name: str, form: str, importances: Float32 | None, threads: int
+) -> Trial:
+    """Rows from all over a matrix."""
+    n_rows = source.shape(name)[0]
+    if n_rows <= _TRIAL_ROWS:
+        weights = source.rows(name, 0, n_rows)
+    else:
+        each = _TRIAL_ROWS // _TRIAL_RUNS
+        begins: Sequence[int] = [i * n_rows // _TRIAL_RUNS for i in range(_TRIAL_RUNS)]
+        weights = np.concatenate([source.rows(name, begin, begin + each) for begin in begins])
+    return Trial(weights, formats.find_grid(form, weights, importances, threads=threads))
+
+
+def _written(
+    source: Source,
+    name: str,
+    form: str,
+    importances: Float32 | None,
+    feedback: Feedback | None,
+    threads: int,
+) -> Bytes:
+    n_rows, n_columns = source.shape(name)
+    step = max(1, _WEIGHTS_AT_ONCE // n_columns)
+    parts = []
+    for first in range(0, n_rows, step):
+        weights = source.rows(name, first, min(first + step, n_rows))
+        if form not in formats.searchable():
+            parts.append(formats.encoder(form).encode(weights).reshape(-1))
+        elif feedback is None:
+            parts.append(formats.round_to(form, weights, importances, threads=threads).reshape(-1))
+        else:
+            grid = formats.find_grid(form, weights, importances, threads=threads)
+            codes = feedback.round(weights, grid, threads=threads)
+            parts.append(formats.pack(grid, codes).reshape(-1))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
