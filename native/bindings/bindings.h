@@ -71,5 +71,6 @@ void BindDecoder(nb::module_& m);
 void BindEncoder(nb::module_& m);
 void BindKvCache(nb::module_& m);
 void BindSampler(nb::module_& m);
+void BindScores(nb::module_& m);
 
 }  // namespace aboard

@@ -16,4 +16,5 @@ NB_MODULE(_native, m) {
   aboard::BindDecoder(m);
   aboard::BindEncoder(m);
   aboard::BindSampler(m);
+  aboard::BindScores(m);
 }

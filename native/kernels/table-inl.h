@@ -15,6 +15,7 @@
 #include "kernels/attention-inl.h"
 #include "kernels/coded-attention-inl.h"
 #include "kernels/delta-inl.h"
+#include "kernels/scoring-inl.h"
 #include "kernels/ceiling-inl.h"
 
 namespace aboard {
@@ -49,6 +50,9 @@ const Kernels ABOARD_ISA_TABLE = {
     .merge = Merge,
     .divide = Divide,
     .exp = ExpOf,
+    .peak = PeakOf,
+    .sum_of_exps = SumOfExps,
+    .divergence = DivergenceOf,
     .dot_loop = DotLoop,
 };
 
