@@ -14,7 +14,9 @@ def mixed_weights(share: float) -> dict[str, np.ndarray]:
     """The weights of seed 0 with a `share` of those of seed 1, in float32."""
     first, second = llama_weights(Llama(), 0), llama_weights(Llama(), 1)
     kept = np.float32(1 - share)
-    return {name: values * kept + second[name] * np.float32(share) for name, values in first.items()}
+    return {
+        name: values * kept + second[name] * np.float32(share) for name, values in first.items()
+    }
 
 
 def mixed(path: Path, share: float, **metadata: object) -> Path:

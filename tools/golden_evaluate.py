@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from golden import transformers_model
 from torch.nn import functional
+
+from golden import transformers_model
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "evaluate.json"

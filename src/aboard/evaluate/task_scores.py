@@ -118,12 +118,11 @@ def _tokens(item: Item, choice: str, tokenizer: Tokenizer) -> tuple[list[int], i
         return tokenizer.encode(text, add_special=False, parse_special=False)
 
     before = [tokenizer.bos_id] if tokenizer.adds_bos and tokenizer.bos_id is not None else []
-    context = item.context.rstrip()  # the space before a word is part of the word's token
-    context = context or item.context
+    context = item.context.rstrip(" ")  # the space before a word is part of the word's token
     whole = encoded(item.context + item.gap + choice)
     n_context = min(len(encoded(context)), len(whole) - 1)
     if not before and n_context < 1:
-        raise UsageError(f"{item.where} nothing stands before the answer")
+        raise UsageError(f"{item.where} no token stands before the answer")
     return before + whole, len(before) + n_context
 
 
