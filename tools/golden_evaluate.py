@@ -3,9 +3,9 @@
     python tools/golden_evaluate.py            # write the file anew
     python tools/golden_evaluate.py --check    # derive all again; exit 1 where one is off by 1e-4
 
-Needs tools/oracle_requirements.txt. Two Llama models of random weights of tests/tiny.py, in float64:
-a reference, and one whose weights are mixed with some of another. Losses are torch's cross entropy,
-divergences its kl_div over the log-softmax of both.
+Needs tools/oracle_requirements.txt. Two Llama models of random weights of tests/tiny.py, in
+float64: a reference, and one whose weights are mixed with some of another. Losses are torch's
+cross entropy, divergences its kl_div over the log-softmax of both.
 """
 
 import argparse
