@@ -242,6 +242,25 @@ def test_the_state_of_another_run_is_not_taken(
     assert replace(found, command="") == replace(want, command="")
 
 
+@pytest.mark.parametrize("content", [b"GGUF\x03", b"my thesis", b"zz", b"0123456789"])
+def test_a_file_of_something_else_is_not_taken_for_state(
+    content: bytes, near: Path, text: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    state.write_bytes(content)
+
+    with pytest.raises(UsageError, match="something else than an unfinished evaluation"):
+        evaluate(near, text=[text], window=64, state=state)
+    assert state.read_bytes() == content
+
+
+def test_a_first_line_that_was_cut_short_is_state(near: Path, text: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.write_bytes(b"12af")
+
+    assert evaluate(near, text=[text], window=64, state=state).text is not None
+
+
 def test_without_resuming_nothing_is_left(near: Path, text: Path, cache: Path) -> None:
     with pytest.raises(Stop):
         evaluate(near, text=[text], window=64, resume=False, progress=stopped_after(4))

@@ -97,54 +97,45 @@ def evaluate(
     """
     from aboard import __version__
 
-    chosen: Text | None = None
-    if text:
-        chosen = FileText(text)
-    elif not tasks:
-        chosen = OwnText("built-in text", PASSAGES, builtin=True)
+    chosen = _chosen_text(text, tasks)
     read = [read_task(name, path) for name, path in find_tasks(tasks).items()]
     if sequences is not None and sequences < 1:
         raise UsageError(f"sequences is {sequences}, expected 1 or more")
-    own = open_for_evaluation(model, window or WINDOW, threads, kv, "int8")
+    longest = window or WINDOW
+    own = open_for_evaluation(model, longest, threads, kv, "int8")
     theirs = None
     if against is not None:
-        theirs = open_for_evaluation(
-            against, window or WINDOW, threads, "f16", reference_activations
-        )
+        theirs = open_for_evaluation(against, longest, threads, "f16", reference_activations)
         require_same_vocabulary(own.model, theirs.model, own.metadata, theirs.metadata)
     opened = [each for each in (own, theirs) if each]
     size = _window_size(chosen, window, [each.model for each in opened])
     survey = None
     if chosen is not None:
-        calibrated = [
-            (each.given, sample)
-            for each in opened
-            if (sample := sample_of_metadata(each.metadata)) is not None
-        ]
-        survey = survey_text(chosen, own.model.tokenizer, size, sequences, calibrated)
-    key = _key(own, theirs, size, survey, read)
+        survey = _surveyed(chosen, size, sequences, opened)
+    key = _key(opened, size, survey, read)
     path = None
     if resume:
         path = Path(state) if state is not None else cache_folder() / f"{key[:32]}.jsonl"
     with ExitStack() as held:
         kept = held.enter_context(Unfinished(path, key))
-        scorer = held.enter_context(Scorer(own.model, theirs.model if theirs else None))
+        scorer = held.enter_context(Scorer(*(each.model for each in opened)))
         on_text = None
         if chosen is not None and survey is not None:
-            each_window = islice(windows(chosen, own.model.tokenizer, size), survey.n_sequences)
-            found = list(_windows_scored(scorer, kept, each_window, survey.n_tokens, progress))
-            on_text = sum_up(
-                found,
-                name=chosen.name,
-                sha256=survey.sha256,
-                builtin=chosen.builtin,
-                window=size,
-            )
+            every = windows(chosen, own.model.tokenizer, size)
+            on_text = _text_scored(scorer, kept, chosen, every, size, survey, progress)
         on_tasks = tuple(
             _task_scored(scorer, kept, task, own.model, theirs is not None, progress)
             for task in read
         )
         kept.discard()
+    options = {
+        "--window": window,
+        "--sequences": sequences,
+        "--kv": None if kv == "f16" else kv,
+        "--reference-activations": (
+            None if reference_activations == "int8" else reference_activations
+        ),
+    }
     return Evaluation(
         model=own.about(),
         reference=theirs.about() if theirs else None,
@@ -154,21 +145,24 @@ def evaluate(
         context=own.model.context_length,
         numerics_version=numerics_version(),
         aboard_version=__version__,
-        command=_command(
-            model,
-            against,
-            text,
-            tasks,
-            {
-                "--window": window,
-                "--sequences": sequences,
-                "--kv": None if kv == "f16" else kv,
-                "--reference-activations": (
-                    None if reference_activations == "int8" else reference_activations
-                ),
-            },
-        ),
+        command=_command(model, against, text, tasks, options),
     )
+
+
+def _chosen_text(text: Sequence[str | Path], tasks: Sequence[str]) -> Text | None:
+    """The files, or our own text where there are no tasks either."""
+    if text:
+        return FileText(text)
+    return None if tasks else OwnText("built-in text", PASSAGES, builtin=True)
+
+
+def _surveyed(text: Text, size: int, most: int | None, opened: Sequence[Opened]) -> Survey:
+    calibrated = [
+        (each.given, sample)
+        for each in opened
+        if (sample := sample_of_metadata(each.metadata)) is not None
+    ]
+    return survey_text(text, opened[0].model.tokenizer, size, most, calibrated)
 
 
 def _window_size(text: Text | None, window: int | None, models: Sequence[Model]) -> int:
@@ -184,9 +178,7 @@ def _window_size(text: Text | None, window: int | None, models: Sequence[Model])
     return window
 
 
-def _key(
-    own: Opened, theirs: Opened | None, size: int, survey: Survey | None, tasks: Sequence[Task]
-) -> str:
+def _key(opened: Sequence[Opened], size: int, survey: Survey | None, tasks: Sequence[Task]) -> str:
     """The hash of all that decides the figures of windows and questions."""
     decided = {
         "format": 1,
@@ -198,14 +190,32 @@ def _key(
                 each.model.kv,
                 each.model.context_length,
             ]
-            for each in (own, theirs)
-            if each
+            for each in opened
         ],
         "window": size,
         "text": survey.tokens_sha256 if survey else None,
         "tasks": [[task.name, task.sha256] for task in tasks],
     }
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+
+
+def _text_scored(
+    scorer: Scorer,
+    kept: Unfinished,
+    text: Text,
+    every: Iterator[Window],
+    size: int,
+    survey: Survey,
+    told: Told,
+) -> TextScores:
+    first = islice(every, survey.n_sequences)
+    return sum_up(
+        list(_windows_scored(scorer, kept, first, survey.n_tokens, told)),
+        name=text.name,
+        sha256=survey.sha256,
+        builtin=text.builtin,
+        window=size,
+    )
 
 
 def _windows_scored(

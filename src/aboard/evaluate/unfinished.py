@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from aboard.closing import Closing
+from aboard.errors import UsageError
 
 
 def cache_folder() -> Path:
@@ -36,6 +39,11 @@ class Unfinished(Closing):
         evaluation goes on without it.
     key : str
         The hash of all that decides the figures: those of another are not taken.
+
+    Raises
+    ------
+    UsageError
+        The file is something else, which would be lost when this is finished.
     """
 
     def __init__(self, path: Path | None, key: str) -> None:
@@ -44,6 +52,7 @@ class Unfinished(Closing):
         self._file: BinaryIO | None = None
         if path is None:
             return
+        _refuse_foreign(path)
         with contextlib.suppress(OSError):
             for of, number, figures in _lines(path, key):
                 self._known[of, number] = figures
@@ -85,6 +94,26 @@ class Unfinished(Closing):
             self._file.write(b"%08x %s\n" % (zlib.crc32(rest), rest))
         except OSError:  # no room: the evaluation itself needs none
             self.close()
+
+
+_LINE = re.compile(rb"\n*[0-9a-f]{8} \[")
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse what doesn't begin as such a file does, even if that is no more than a few bytes."""
+    try:
+        mode = path.stat().st_mode
+        begin = b""
+        if stat.S_ISREG(mode):
+            with path.open("rb") as file:
+                begin = file.read(64).lstrip(b"\n")[:10]
+    except OSError:
+        return  # missing, or of no use: see `Unfinished`
+    if not stat.S_ISREG(mode) or not _LINE.match(begin + b"00000000 ["[len(begin) :]):
+        raise UsageError(
+            f"{path}: is something else than an unfinished evaluation",
+            hint="Name a new file, or leave --state out.",
+        )
 
 
 def _lines(path: Path, key: str) -> Iterator[tuple[str, int, Any]]:
