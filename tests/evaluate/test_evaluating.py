@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,35 +16,12 @@ from aboard.evaluate.text_scores import sum_up
 from aboard.evaluate.text_windows import Window
 from aboard.overlap import sample_runs
 from engine.made import made, with_value
+from evaluate.sample import TEXT
 from tiny import Llama, tiny_llama, tokenizer_metadata
 from tiny_encoders import TinyBert, bert_folder
 from tiny_mixed import SHARES, mixed
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "evaluate.json").read_text())
-TEXT = "".join(chr(97 + i * i % 23) + " " * (i % 5 == 0) for i in range(700))
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "aboard" / "evaluate"
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    path = tmp_path / "text.txt"
-    path.write_text(TEXT)
-    return path
-
-
-@pytest.fixture
-def reference(tmp_path: Path) -> Path:
-    return mixed(tmp_path / "reference.gguf", 0.0)
-
-
-@pytest.fixture
-def near(tmp_path: Path) -> Path:
-    return mixed(tmp_path / "near.gguf", 0.1)
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -179,105 +155,6 @@ def test_figures_do_not_depend_on_threads(
     assert found == want
 
 
-class Stop(Exception):
-    pass
-
-
-def stopped_after(count: int):
-    def told(stage: str, done: int, total: int) -> None:
-        nonlocal count
-        count -= 1
-        if count < 0:
-            raise Stop
-
-    return told
-
-
-@pytest.mark.parametrize("steps", [1, 4, 12])
-def test_a_run_that_was_stopped_goes_on(
-    steps: int, near: Path, reference: Path, text: Path, tasks: Path, cache: Path
-) -> None:
-    options = {"against": reference, "text": [text], "window": 64, "tasks": [f"mine={tasks}"]}
-    want = evaluate(near, **options, resume=False)
-    with pytest.raises(Stop):
-        evaluate(near, **options, progress=stopped_after(steps))
-    (state,) = cache.iterdir()
-    state.write_bytes(state.read_bytes()[:-7])  # the last line was cut short
-    kept = state.read_bytes().count(b"\n")
-
-    found = evaluate(near, **options)
-
-    assert found == want
-    assert kept == steps - 1
-    assert not list(cache.iterdir())
-
-
-def test_what_was_found_is_not_computed_again(
-    near: Path, text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(Stop):
-        evaluate(near, text=[text], window=64, progress=stopped_after(5))
-    computed = []
-    plain = Scorer.window
-    monkeypatch.setattr(
-        Scorer, "window", lambda self, window: computed.append(1) or plain(self, window)
-    )
-
-    found = evaluate(near, text=[text], window=64)
-
-    assert found.text is not None
-    assert len(computed) == found.text.n_sequences - 5
-
-
-def test_the_state_of_another_run_is_not_taken(
-    near: Path, reference: Path, text: Path, tmp_path: Path
-) -> None:
-    state = tmp_path / "state"
-    want = evaluate(reference, text=[text], window=64)
-    with pytest.raises(Stop):
-        evaluate(near, text=[text], window=64, state=state, progress=stopped_after(4))
-
-    found = evaluate(reference, text=[text], window=64, state=state)
-
-    assert replace(found, command="") == replace(want, command="")
-
-
-@pytest.mark.parametrize("content", [b"GGUF\x03", b"my thesis", b"zz", b"0123456789"])
-def test_a_file_of_something_else_is_not_taken_for_state(
-    content: bytes, near: Path, text: Path, tmp_path: Path
-) -> None:
-    state = tmp_path / "state"
-    state.write_bytes(content)
-
-    with pytest.raises(UsageError, match="something else than an unfinished evaluation"):
-        evaluate(near, text=[text], window=64, state=state)
-    assert state.read_bytes() == content
-
-
-def test_a_first_line_that_was_cut_short_is_state(near: Path, text: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    state.write_bytes(b"12af")
-
-    assert evaluate(near, text=[text], window=64, state=state).text is not None
-
-
-def test_without_resuming_nothing_is_left(near: Path, text: Path, cache: Path) -> None:
-    with pytest.raises(Stop):
-        evaluate(near, text=[text], window=64, resume=False, progress=stopped_after(4))
-
-    assert not cache.exists()
-
-
-def test_a_place_that_cant_be_written_is_done_without(
-    near: Path, text: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "file").touch()
-
-    found = evaluate(near, text=[text], window=64, state=tmp_path / "file" / "below" / "state")
-
-    assert found.text is not None
-
-
 def test_without_a_text_it_takes_its_own_and_says_so(near: Path) -> None:
     found = evaluate(near)
 
@@ -309,85 +186,6 @@ def test_bos_stands_before_every_window(tmp_path: Path, text: Path) -> None:
     assert found.n_tokens == len(ids)
     nats = sum(each.nats * each.n_scored for each in losses) / len(ids)
     assert found.perplexity == pytest.approx(math.exp(nats), rel=1e-12)
-
-
-# --- tasks ---
-
-
-@pytest.fixture
-def tasks(tmp_path: Path) -> Path:
-    records = [
-        {"prompt": f"{i} and {i + 1}", "choices": [str(i + 2), "nothing", "x"], "answer": i % 3}
-        for i in range(12)
-    ]
-    path = tmp_path / "mine.jsonl"
-    path.write_text("".join(json.dumps(each) + "\n" for each in records))
-    return path
-
-
-def plain_score(model: aboard.Model, context: str, rest: str) -> float:
-    ids = list((context + rest).encode())
-    rows = log_softmax(model.logits(ids))
-    return sum(rows[i - 1, ids[i]] for i in range(len(context.encode()), len(ids)))
-
-
-def test_answers_are_those_of_plain_numpy(near: Path, reference: Path, tasks: Path) -> None:
-    records = [json.loads(line) for line in tasks.read_text().splitlines()]
-    right, right_norm = [], []
-    for path in (near, reference):
-        model = aboard.load(path)
-        scores = [
-            [plain_score(model, each["prompt"], f" {choice}") for choice in each["choices"]]
-            for each in records
-        ]
-        lengths = [[len(choice) for choice in each["choices"]] for each in records]
-        answers = [each["answer"] for each in records]
-        right.append(np.argmax(scores, axis=1) == answers)
-        right_norm.append(np.argmax(np.array(scores) / lengths, axis=1) == answers)
-
-    found = evaluate(near, against=reference, tasks=[f"mine={tasks}"])
-
-    (task,) = found.tasks
-    assert found.text is None
-    assert task.correct == tuple(right[0].tolist())
-    assert task.reference_correct == tuple(right[1].tolist())
-    assert task.accuracy_norm == pytest.approx(right_norm[0].mean())
-    assert task.comparison is not None
-    assert task.comparison.lost == (right[1] & ~right[0]).sum()
-    assert task.comparison.gained == (right[0] & ~right[1]).sum()
-    assert task.comparison.difference == pytest.approx(right[0].mean() - right[1].mean())
-
-
-def test_a_continuation_is_right_where_the_model_says_it(near: Path, tmp_path: Path) -> None:
-    model = aboard.load(near)
-    prompts = [f"{i}\n" for i in range(200)]
-    tops = [int(model.logits(list(each.encode()))[-1].argmax()) for each in prompts]
-    prompt, top = next(
-        (prompt, chr(top))
-        for prompt, top in zip(prompts, tops, strict=True)
-        if ord("!") <= top <= ord("~")
-    )
-    other = "a" if top != "a" else "b"
-    records = [{"prompt": prompt, "continuation": each} for each in (top, other)]
-    path = tmp_path / "said.jsonl"
-    path.write_text("\n".join(map(json.dumps, records)))
-
-    (task,) = evaluate(near, tasks=[f"said={path}"]).tasks
-
-    scores = [plain_score(model, prompt, each) for each in (top, other)]
-    assert task.correct == (True, False)
-    assert task.perplexity == pytest.approx(math.exp(-np.mean(scores)))
-
-
-def test_a_question_beyond_the_context_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "long.jsonl"
-    path.write_text(json.dumps({"prompt": "a" * 1100, "choices": ["b", "c"], "answer": 0}))
-
-    with pytest.raises(UsageError, match=r"line 1: .*the context holds 1024"):
-        evaluate(tiny_llama(tmp_path / "tiny.gguf"), tasks=[f"long={path}"])
-
-
-# --- what is refused ---
 
 
 def test_nan_is_an_error(reference: Path, text: Path, tmp_path: Path) -> None:
