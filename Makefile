@@ -62,6 +62,7 @@ $(ORACLE)/.built: tools/oracle_requirements.txt
 golden: $(ORACLE)/.built ## make the golden files anew, with transformers
 	@$(ORACLE)/bin/python tools/golden.py
 	@$(ORACLE)/bin/python tools/golden_encoders.py
+	@$(ORACLE)/bin/python tools/golden_evaluate.py
 	@$(ORACLE)/bin/python tools/golden_import.py
 	@$(ORACLE)/bin/python tools/golden_taps.py
 	@$(ORACLE)/bin/python tools/golden_tokenizer.py
@@ -69,6 +70,7 @@ golden: $(ORACLE)/.built ## make the golden files anew, with transformers
 check-golden: $(ORACLE)/.built ## derive the golden files again and compare
 	@$(ORACLE)/bin/python tools/golden.py --check
 	@$(ORACLE)/bin/python tools/golden_encoders.py --check
+	@$(ORACLE)/bin/python tools/golden_evaluate.py --check
 	@$(ORACLE)/bin/python tools/golden_import.py --check
 	@$(ORACLE)/bin/python tools/golden_taps.py --check
 	@$(ORACLE)/bin/python tools/golden_tokenizer.py --check

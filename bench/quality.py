@@ -7,13 +7,13 @@ ENV: a virtual environment; the oracle's is that of tools/oracle_requirements.tx
 llama-cpp-python. The oracle is transformers in float32 on the weights that the `gguf` package
 decodes. The text is cut into chunks of 512 tokens, each scored on its own at every position.
 Figures: mean KL(oracle || engine) in nats a token, the share of positions with the same top
-token, and perplexity (positions 1 to 511 of each chunk). The oracle's logits are kept in --cache.
+token, and perplexity, all of the predictions of tokens 1 to 511 of each chunk, by the very code of
+`aboard eval`. The oracle's logits are kept in --cache.
 """
 
 import argparse
 import hashlib
 import json
-import math
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -25,29 +25,26 @@ from engines import record
 import aboard
 from aboard.engine.benchmark import Peer, llama_cpp
 from aboard.engine.benchmark.peer import python_of
+from aboard.engine.row_scores import pair_scores
+from aboard.evaluate.text_scores import SAME_TOP, WindowScores, sum_up
 
 CHUNK = 512
 Logits = Callable[[list[int]], np.ndarray]
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Natural logarithms of the probabilities, (T, V) float64."""
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
-    return wide
-
-
-def score(oracle: np.ndarray, logits: np.ndarray, tokens: list[int]) -> dict[str, np.ndarray]:
-    """Per position of one chunk: KL divergence, same top token, loss of oracle and engine."""
-    want, got = log_softmax(oracle), log_softmax(logits)
-    position, following = np.arange(len(tokens) - 1), np.array(tokens[1:])
-    return {
-        "kl": (np.exp(want) * (want - got)).sum(axis=1),
-        "same_top": want.argmax(axis=1) == got.argmax(axis=1),
-        "oracle_loss": -want[position, following],
-        "loss": -got[position, following],
-    }
+def scored(oracle: np.ndarray, logits: np.ndarray, tokens: list[int]) -> WindowScores:
+    """What the logits of one chunk say of its tokens but the first."""
+    following = np.array(tokens[1:], np.int32)
+    rows = (np.ascontiguousarray(each[: following.size], np.float32) for each in (oracle, logits))
+    pair = pair_scores(*rows, following)
+    same = (pair.reference.top == pair.model.top) * SAME_TOP
+    return WindowScores(
+        n_bytes=0,
+        losses=pair.model.losses,
+        reference_losses=pair.reference.losses,
+        divergence=pair.divergence,
+        marks=same.astype(np.uint8),
+    )
 
 
 def oracle_logits(options: argparse.Namespace, tokens: list[int]) -> np.ndarray:
@@ -76,21 +73,22 @@ def logits_of(peer: Peer, threads: int) -> Logits:
     return logits
 
 
-def measure(logits: Logits, oracle: np.ndarray, tokens: list[int]) -> dict[str, float | str]:
+def measure(logits: Logits, oracle: np.ndarray, tokens: list[int]) -> dict[str, object]:
     """The figures of one engine over all chunks."""
     parts = []
     for start in range(0, len(tokens), CHUNK):
         chunk = tokens[start : start + CHUNK]
-        parts.append(score(oracle[start : start + CHUNK], logits(chunk), chunk))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    means = np.array([part["kl"].mean() for part in parts])
+        parts.append(scored(oracle[start : start + CHUNK], logits(chunk), chunk))
+    found = sum_up(parts, name="text", sha256="", builtin=False, window=CHUNK)
+    compared = found.comparison
+    assert compared is not None
     return {
-        "mean_kl": float(joined["kl"].mean()),
-        "mean_kl_error": float(means.std(ddof=1) / math.sqrt(len(means))),
-        "p99_kl": float(np.quantile(joined["kl"], 0.99)),
-        "same_top": float(joined["same_top"].mean()),
-        "perplexity": math.exp(joined["loss"].mean()),
-        "oracle_perplexity": math.exp(joined["oracle_loss"].mean()),
+        "mean_kl": compared.kl_mean,
+        "mean_kl_ci95": compared.kl_ci95,
+        "p99_kl": compared.kl_p99,
+        "same_top": compared.same_top_fraction,
+        "perplexity": found.perplexity,
+        "oracle_perplexity": compared.reference_perplexity,
     }
 
 
@@ -121,7 +119,7 @@ def main() -> None:
     for kind, figures in found.items():
         change = figures["perplexity"] / figures["oracle_perplexity"] - 1
         print(
-            f"{kind:7} KL {figures['mean_kl']:.5f} +- {figures['mean_kl_error']:.5f}  "
+            f"{kind:7} KL {figures['mean_kl']:.5f} {figures['mean_kl_ci95'] or ''}  "
             f"same top {figures['same_top']:.2%}  perplexity {figures['perplexity']:.4f} "
             f"({change:+.2%} of float32's {figures['oracle_perplexity']:.4f})"
         )

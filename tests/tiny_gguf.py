@@ -18,7 +18,13 @@ TYPE_NUMBERS = {
 }
 # How each Python type is stored: the type's number and how it is packed.
 _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
-_ELEMENT_TYPES = {"int32": _INT32, "uint32": _UINT32, "float32": _FLOAT32, "bool": _BOOL}
+_ELEMENT_TYPES = {
+    "int32": _INT32,
+    "uint32": _UINT32,
+    "uint64": 10,
+    "float32": _FLOAT32,
+    "bool": _BOOL,
+}
 
 
 @dataclass(frozen=True)

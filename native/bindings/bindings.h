@@ -73,5 +73,6 @@ void BindKvCache(nb::module_& m);
 void BindSampler(nb::module_& m);
 void BindRounding(nb::module_& m);
 void BindScaleSearch(nb::module_& m);
+void BindScores(nb::module_& m);
 
 }  // namespace aboard

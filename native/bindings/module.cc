@@ -18,4 +18,5 @@ NB_MODULE(_native, m) {
   aboard::BindSampler(m);
   aboard::BindRounding(m);
   aboard::BindScaleSearch(m);
+  aboard::BindScores(m);
 }

@@ -9,25 +9,13 @@
 #include <span>
 
 #include "engine/scalar_math.h"
+#include "isa/kernels.h"
 
 namespace aboard {
 
 // ln(sum of exp(logits - max)) for a finite max.
 inline double LogSumExp(std::span<const float> logits, float max) {
-  constexpr size_t kLanes = 16;
-  double lanes[kLanes] = {};
-  for (size_t i = 0; i < logits.size(); i += kLanes) {
-    double x[kLanes];
-    const size_t n = std::min(kLanes, logits.size() - i);
-    std::fill(x + n, x + kLanes, 0.0);
-    for (size_t j = 0; j < n; ++j) x[j] = static_cast<double>(logits[i + j]) - max;
-    ExpOfNonPositive(x);
-    for (size_t j = 0; j < n; ++j) lanes[j] += x[j];
-  }
-  for (size_t width = kLanes / 2; width > 0; width /= 2) {
-    for (size_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
-  }
-  return Log(lanes[0]);
+  return Log(ActiveKernels().sum_of_exps(logits.data(), max, logits.size()));
 }
 
 // Looks up log-probabilities. Logits of +infinity, where there are any, share all the probability.

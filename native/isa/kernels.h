@@ -108,6 +108,15 @@ struct Kernels {
   // Codes of the groups from `first` to before `last`.
   void (*nearest_codes)(const CodeSearch& search, size_t first, size_t last);
 
+  // The peak of a row of logits.
+  LogitPeak (*peak)(const float* x, size_t n);
+
+  // Sum of e^(x - max) in double precision; no x is above max. -infinity counts as nothing.
+  double (*sum_of_exps)(const float* x, float max, size_t n);
+
+  // What their divergence is made of; both rows are finite, the maxima are theirs.
+  DivergenceSums (*divergence)(const float* p, float p_max, const float* q, float q_max, size_t n);
+
   // 1024 * n integer operations on registers; see kernels/ceiling-inl.h.
   int32_t (*dot_loop)(size_t n, const uint8_t* quad, int32_t four);
 };

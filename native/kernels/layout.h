@@ -95,6 +95,17 @@ struct DeltaToken {
   float decay, beta;
 };
 
+// The largest of a row of logits and where it first stands; NaN and -1 where one isn't finite.
+struct LogitPeak {
+  float max;
+  int32_t at;
+};
+
+// Of two rows of logits less their maxima, a and b: the sums of e^a, of e^b and of e^a (a - b).
+struct DivergenceSums {
+  double p, q, distance;
+};
+
 // Queries that attention takes at once, at most; converting keys pays off where there are more.
 inline constexpr size_t kAttendTogether = 4;
 

@@ -15,6 +15,7 @@
 #include "kernels/attention-inl.h"
 #include "kernels/coded-attention-inl.h"
 #include "kernels/delta-inl.h"
+#include "kernels/scoring-inl.h"
 #include "kernels/ceiling-inl.h"
 #include "quantize/search-inl.h"
 
@@ -52,6 +53,9 @@ const Kernels ABOARD_ISA_TABLE = {
     .exp = ExpOf,
     .search_scales = SearchScales,
     .nearest_codes = NearestCodes,
+    .peak = PeakOf,
+    .sum_of_exps = SumOfExps,
+    .divergence = DivergenceOf,
     .dot_loop = DotLoop,
 };
 

@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from aboard.cli import attest, bench, chat, check, embed, import_, info, models, pull, run, state
+from aboard.cli import (
+    attest,
+    bench,
+    chat,
+    check,
+    embed,
+    eval,
+    import_,
+    info,
+    models,
+    pull,
+    run,
+    state,
+)
 from aboard.cli.exits import errors_told
 
 _EPILOG = (
@@ -62,7 +75,7 @@ def _root(
     pass
 
 
-for _module in (pull, import_, models, run, chat, embed, state, info, check, bench, attest):
+for _module in (pull, import_, models, run, chat, embed, state, info, check, eval, bench, attest):
     _name = _module.__name__.rpartition(".")[2]
     _command = getattr(_module, _name)
     # the whole first line in the list of commands: by itself Typer cuts it where the screen ends

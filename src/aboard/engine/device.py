@@ -88,3 +88,10 @@ def use_isa_of_environment() -> None:
             use_isa(name)
         except UsageError as error:
             raise UsageError(f"ABOARD_ISA: {error}") from None
+
+
+def numerics_version() -> int:
+    """The integer that names the exact arithmetic; see docs/decisions/0002-numerics-contract.md."""
+    from aboard import _native
+
+    return _native.NUMERICS_VERSION

@@ -9,18 +9,30 @@ True
 
 from __future__ import annotations
 
+from aboard.evaluate.evaluating import evaluate
+from aboard.evaluate.evaluation import Evaluated, Evaluation
 from aboard.evaluate.perplexity import Forward, Perplexity, perplexity, token_losses
 from aboard.evaluate.report import Finding, Outcome, Report
 from aboard.evaluate.soundness import CHECKS, check
+from aboard.evaluate.task_scores import TaskComparison, TaskScores
+from aboard.evaluate.text_scores import Comparison, SequenceScores, TextScores
 
 __all__ = [
     "CHECKS",
+    "Comparison",
+    "Evaluated",
+    "Evaluation",
     "Finding",
     "Forward",
     "Outcome",
     "Perplexity",
     "Report",
+    "SequenceScores",
+    "TaskComparison",
+    "TaskScores",
+    "TextScores",
     "check",
+    "evaluate",
     "perplexity",
     "token_losses",
 ]

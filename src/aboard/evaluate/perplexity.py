@@ -1,7 +1,7 @@
 """How well a model predicts a text: loss in nats, perplexity, bits per byte.
 
 What computes the logits is a callable, so that anything can be measured: `model.logits`, another
-engine, a reference. Logits are turned into losses row by row, in float64, and never kept.
+engine, a reference. Logits are turned into losses in float64, as they come, and never kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aboard.engine.row_scores import row_scores
 from aboard.errors import NumericalError, UsageError
 
 Rows = npt.NDArray[Any]
@@ -104,9 +105,14 @@ def token_losses(
     found: list[float] = []
     for begin, end, first in _windows(len(ids), window, step):
         part = ids[begin:end]
-        for at, row in enumerate(_rows(forward(part)), start=1):
-            if at < len(part) and begin + at >= first:
-                found.append(_loss(row, part[at]))
+        at = 1  # the token that the next row predicts
+        for piece in forward(part):
+            rows = np.ascontiguousarray(np.atleast_2d(piece), np.float32)
+            skipped = max(first - begin - at, 0)
+            following = _checked(part[at + skipped : at + len(rows)], rows.shape[1])
+            scored = rows[skipped : skipped + following.size]
+            found += row_scores(scored, following).losses.tolist()
+            at += len(rows)
     losses = np.array(found)
     if not np.isfinite(losses).all():
         bad = int(np.argmin(np.isfinite(losses)))
@@ -126,14 +132,8 @@ def _windows(n_tokens: int, window: int, stride: int) -> Iterator[tuple[int, int
             return
 
 
-def _rows(pieces: Iterable[Rows]) -> Iterator[Rows]:
-    for piece in pieces:
-        yield from np.atleast_2d(piece)
-
-
-def _loss(logits: Rows, token: int) -> float:
-    if not 0 <= token < logits.size:
-        raise UsageError(f"token {token} is not in the vocabulary of {logits.size}")
-    wide = np.subtract(logits, logits.max(), dtype=np.float64)
-    of_token = float(wide[token])
-    return float(np.log(np.exp(wide, out=wide).sum())) - of_token
+def _checked(tokens: Sequence[int], n_vocabulary: int) -> npt.NDArray[np.int32]:
+    for token in tokens:
+        if not 0 <= token < n_vocabulary:
+            raise UsageError(f"token {token} is not in the vocabulary of {n_vocabulary}")
+    return np.array(tokens, np.int32)

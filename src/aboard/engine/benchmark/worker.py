@@ -10,6 +10,7 @@ be done is {"error", "hint"}, and the end.
     {"op": "prompt", "variant", "threads", "context", "n_tokens"}  -> {"seconds"}
     {"op": "decode", ...the same}                                  -> {"seconds"}
     {"op": "tokenize", "text"}                                     -> {"tokens"}
+    {"op": "windows", "windows", "threads"}                        -> {"seconds"}
     {"op": "logits", "tokens", "threads", "out"}     -> {"n_vocabulary"}, (T, V) float32 in a file
 """
 
@@ -97,6 +98,24 @@ class LlamaCpp:
     def logits(self, tokens: list[int], threads: int, out: str) -> dict[str, Any]:
         """Writes the logits after each of `tokens`."""
         engine = self._filled(self.variants[0], threads, 0)
+        found = self._all_logits(engine, tokens)
+        Path(out).write_bytes(ctypes.string_at(found, 4 * len(tokens) * self._n_vocabulary))
+        self._held[self.variants[0]] = len(tokens)
+        return {"n_vocabulary": self._n_vocabulary}
+
+    def windows(self, windows: list[list[int]], threads: int) -> dict[str, Any]:
+        """Seconds that the logits of all tokens of each window take; nothing is made of them."""
+        seconds = 0.0
+        for tokens in windows:
+            engine = self._filled(self.variants[0], threads, 0)
+            began = time.perf_counter()
+            self._all_logits(engine, tokens)
+            seconds += time.perf_counter() - began
+            self._held[self.variants[0]] = len(tokens)
+        return {"seconds": seconds}
+
+    def _all_logits(self, engine: Any, tokens: list[int]) -> Any:
+        """Where the logits after each of `tokens` lie."""
         n = len(tokens)
         batch = self._api.llama_batch_init(n, 0, 1)
         batch.n_tokens = n
@@ -105,10 +124,8 @@ class LlamaCpp:
             batch.seq_id[i][0], batch.logits[i] = 0, True
         self._decode(engine, batch)
         found = self._api.llama_get_logits(engine)
-        Path(out).write_bytes(ctypes.string_at(found, 4 * n * self._n_vocabulary))
         self._api.llama_batch_free(batch)
-        self._held[self.variants[0]] = n
-        return {"n_vocabulary": self._n_vocabulary}
+        return found
 
     def _filled(self, variant: str, threads: int, n_tokens: int) -> Any:
         """The context of a variant, holding the first `n_tokens`."""
