@@ -7,7 +7,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from aboard.cli import attest, bench, chat, check, embed, import_, info, models, pull, run, state
+from aboard.cli import (
+    attest,
+    bench,
+    chat,
+    check,
+    device,
+    embed,
+    import_,
+    info,
+    models,
+    plan,
+    pull,
+    run,
+    state,
+)
 from aboard.cli.exits import errors_told
 
 _EPILOG = (
@@ -62,7 +76,8 @@ def _root(
     pass
 
 
-for _module in (pull, import_, models, run, chat, embed, state, info, check, bench, attest):
+_ORDER = (pull, import_, models, run, chat, embed, state, info, plan, device, check, bench, attest)
+for _module in _ORDER:
     _name = _module.__name__.rpartition(".")[2]
     _command = getattr(_module, _name)
     # the whole first line in the list of commands: by itself Typer cuts it where the screen ends

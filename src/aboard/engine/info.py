@@ -13,6 +13,7 @@ from typing import SupportsIndex
 from aboard import formats
 from aboard.checkpoint.gguf import TensorInfo, open_gguf
 from aboard.engine.arguments import KV_FORMATS, checked_choice
+from aboard.engine.footprint import head_bytes
 from aboard.errors import MalformedFile
 
 
@@ -160,12 +161,8 @@ def _kv_bytes_per_token(facts: _Facts, architecture: str, kv: str) -> int | None
         raise MalformedFile(f"{facts.path}: {architecture}.attention.head_count is {heads[0]}")
     key = facts.integer(f"{architecture}.attention.key_length") or width // heads[0]
     value = facts.integer(f"{architecture}.attention.value_length") or width // heads[0]
-    # As native/engine/kv_cache.h lays them out.
     conv = _conv_bytes_per_token(facts, architecture, kv_heads.count(0), width)
-    if kv == "f16":
-        return sum(kv_heads) * 2 * (_padded(key, 16) + _padded(value, 16)) + conv
-    key_bytes = _padded(key, 32) + _padded(key, 32) // 32 * 4  # codes, and a scale for each 32
-    return sum(kv_heads) * (key_bytes + _padded(value, 16) + 4) + conv
+    return sum(kv_heads) * sum(head_bytes(key, value, kv)) + conv
 
 
 def _conv_bytes_per_token(facts: _Facts, architecture: str, layers: int, width: int) -> int:
@@ -178,15 +175,8 @@ def _conv_bytes_per_token(facts: _Facts, architecture: str, layers: int, width: 
     return -(-layers * (taps - 1) * width * 4 // _native.KEY_CHUNK)
 
 
-def _padded(head_dim: int, unit: int) -> int:
-    """A head is stored with its size rounded up to `unit`."""
-    return -(-head_dim // unit) * unit
-
-
 def _memory_bytes(tensor: TensorInfo) -> int:
     """Bytes of a tensor once loaded: matrices are packed for the kernels."""
-    from aboard import _native
-
     if len(tensor.shape) != 2 or tensor.format not in formats.NAMES:
         return tensor.size_bytes
-    return _native.packed_size(tensor.format, *tensor.shape)
+    return formats.packed_bytes(tensor.format, *tensor.shape)

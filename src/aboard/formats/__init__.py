@@ -20,6 +20,7 @@ from aboard.formats._registry import (
     encodable,
     encoder,
 )
+from aboard.formats._sizes import file_bytes, packed_bytes
 
 __all__ = [
     "NAMES",
@@ -31,4 +32,6 @@ __all__ = [
     "check_scales",
     "encodable",
     "encoder",
+    "file_bytes",
+    "packed_bytes",
 ]
