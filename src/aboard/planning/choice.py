@@ -75,7 +75,7 @@ def recommend(candidates: Sequence[Candidate], users: int) -> tuple[Candidate | 
     possible = [each for each in candidates if each.own or each.writable]
     fitting = [each for each in possible if each.fits]
     if not fitting:
-        least = min(possible, key=lambda each: each.peak_bytes)
+        least = min(possible, key=lambda each: (each.peak_bytes, each.file_bytes))
         return None, (
             f"nothing fits: the smallest that there is, {least.label}, lacks "
             f"{-least.margin_bytes / 1e6:,.0f} MB; a shorter context or fewer users take less"
