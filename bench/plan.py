@@ -21,7 +21,7 @@ from engines import ROOT, record
 from model_files import FOLDER
 
 from aboard.engine.benchmark import Plan as Bench
-from aboard.engine.benchmark import Spread, benchmark
+from aboard.engine.benchmark import benchmark
 from aboard.engine.device import usable_cores
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -61,17 +61,12 @@ def check(model: str, context: int, users: int) -> None:
     """One line: peak memory and speeds, predicted and measured in a process of its own."""
     child = [sys.executable, str(Path(__file__).with_name("plan_child.py")), model]
     command = [*child, str(context), str(users)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(run.stdout)
     predicted, measured = found["predicted"], found["measured"]
     ratios = {key: predicted[key] / measured[key] for key in measured if predicted[key]}
     record("plan", model=Path(model).name, context=context, users=users, **found, ratios=ratios)
     print(Path(model).name, {key: f"{ratio:.3f}" for key, ratio in ratios.items()}, flush=True)
-
-
-def spread(values: list[float]) -> dict[str, object]:
-    """The spread of `values`, as it is recorded."""
-    return dataclasses.asdict(Spread.of(values))
 
 
 def main() -> None:

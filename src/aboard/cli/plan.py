@@ -58,10 +58,11 @@ def plan(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Tell whether MODEL fits a device and how fast it will be, at each precision it can have.
+    """Tell whether MODEL fits a device and how fast it will be, before any work.
 
-    Headers alone are read, no weights. Memory is counted; speeds are predicted, from bandwidth and
-    integer peak of the device and the part of them that the engine reaches.
+    A line for each precision that it can have; headers alone are read, no weights. Memory is
+    counted; speeds are predicted, from bandwidth and integer peak of the device and the part of
+    them that the engine reaches.
     """
     from aboard.cli.output import json_result, note
     from aboard.planning import chosen_device
