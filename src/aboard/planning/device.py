@@ -92,6 +92,13 @@ class Device:
         """Whether other programs may have slowed down what was measured."""
         return self.load is not None and self.load > 0.5 * self.usable_cores
 
+    @property
+    def one_thread_ops_per_s(self) -> float | None:
+        """The integer peak of a thread with the best instruction set; None where nobody knows."""
+        if self.isa is None:
+            return None
+        return self.ceilings[0].ops_per_s[self.isa] / self.ceilings[0].threads
+
     def ceiling(self) -> Ceiling | None:
         """That of as many threads as it can use."""
         return self.ceilings[-1] if self.ceilings else None

@@ -93,21 +93,32 @@ def main_type(tensors: Sequence[NewTensor]) -> str:
 def _typed(wanted: str, tensors: Sequence[NewTensor]) -> Variant:
     """Each tensor in the type that an import to `wanted` gives it, or in what is used instead."""
     head = HEAD if HEAD in {each.name for each in tensors} else EMBEDDING
-    types, others = {}, Counter[tuple[str, str]]()
+    block = formats.by_name(wanted).BLOCK
+    types: dict[str, str] = {}
+    others: Counter[tuple[str, str]] = Counter()
+    replaced = False
     for each in tensors:
         columns = each.shape[-1]
-        fits = columns % formats.by_name(wanted).BLOCK == 0
+        fits = columns % block == 0
         asked = wanted if fits else INSTEAD.get(wanted, wanted)
         form = type_of(each.name, each.shape, asked, each.format, is_head=each.name == head)
         types[each.name] = form
-        if len(each.shape) > 1 and form != wanted and form != "F32":
-            reason = "its errors go straight into the logits"
-            if not fits:
-                reason = f"rows of {columns} are no whole blocks of {formats.by_name(wanted).BLOCK}"
-            others[form, reason] += 1
-    notes = [f"{form} for {n} of the matrices: {reason}" for (form, reason), n in others.items()]
-    writable = wanted in formats.encodable() and not any(wanted in INSTEAD for _ in notes)
-    return Variant(name=wanted, types=types, own=False, writable=writable, notes=tuple(notes))
+        if len(each.shape) == 1 or form in (wanted, "F32"):
+            continue
+        reason = "its errors go straight into the logits"
+        if not fits:
+            reason = f"rows of {columns} are no whole blocks of {block}"
+            replaced |= asked != wanted
+        others[form, reason] += 1
+    return Variant(
+        name=wanted,
+        types=types,
+        own=False,
+        writable=wanted in formats.encodable() and not replaced,
+        notes=tuple(
+            f"{form} for {n} of the matrices: {reason}" for (form, reason), n in others.items()
+        ),
+    )
 
 
 def _bits(name: str) -> float:

@@ -95,9 +95,8 @@ def predict(
 
 def weights_s(weights: WeightBytes, device: Device, ceiling: Ceiling) -> float:
     """Seconds to read all weights that a pass reads, once."""
-    one = device.ceilings[0].ops_per_s.get(device.isa or "")
     return sum(
-        n_bytes / efficiency.decode_bytes_per_s(form, ceiling, one)
+        n_bytes / efficiency.decode_bytes_per_s(form, ceiling, device.one_thread_ops_per_s)
         for form, n_bytes in weights.read.items()
     )
 
