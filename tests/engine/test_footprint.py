@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import aboard
@@ -14,42 +13,14 @@ from aboard.checkpoint.gguf import open_gguf
 from aboard.engine import footprint as counted
 from aboard.engine.footprint import attended, footprint, sequence_bytes
 from aboard.models import DecoderModel, describe_model
+from engine.made import DELTA_NETS, convolutions
 from tiny_families import Tiny, tiny_model
 
 FAMILIES = {
     "grouped": Tiny("qwen3", heads=4, kv_heads=2, head_dim=40),
     "windows": Tiny("gemma3", layers=6, own={"attention.sliding_window": 64}),
-    "convolutions": Tiny(
-        "lfm2",
-        layers=3,
-        width=72,
-        heads=3,
-        kv_heads=1,
-        head_dim=24,
-        ffn=100,
-        own={
-            "attention.head_count_kv": np.array([0, 1, 0], np.int32),
-            "shortconv.l_cache": 4,
-        },
-    ),
-    "delta nets": Tiny(
-        "qwen35",
-        layers=3,
-        width=72,
-        heads=3,
-        kv_heads=1,
-        head_dim=24,
-        ffn=100,
-        own={
-            "rope.dimension_count": 6,
-            "full_attention_interval": 2,
-            "ssm.conv_kernel": 4,
-            "ssm.state_size": 20,
-            "ssm.group_count": 2,
-            "ssm.time_step_rank": 4,
-            "ssm.inner_size": 80,
-        },
-    ),
+    "convolutions": convolutions(4),
+    "delta nets": DELTA_NETS,
 }
 
 

@@ -238,7 +238,8 @@ def _require_model(plan: _Plan, source: Path) -> DecoderModel | EncoderModel:
             raise MalformedFile(
                 f"{source}: tensor {shown(name)} would be {found[name]}, expected {shape}"
             )
-    unknown = sorted(set(found) - set(expected))
+    unused = model.unused if isinstance(model, DecoderModel) else frozenset()
+    unknown = sorted(set(found) - set(expected) - unused)
     if unknown:
         raise UnsupportedFile(
             f"{source}: the architecture {model.architecture} has no tensor {shown(unknown[0])}"
