@@ -16,9 +16,12 @@ from aboard.models import describe_model
 from aboard.models.weight_bytes import weight_bytes
 from aboard.planning import Ceiling, Plan, given_device, plan, room_for_weights
 from artifact.folders import tiny_config, tiny_weights, write_folder
+from engine.made import DELTA_NETS
 from planning.devices import LAPTOP, laptop
 from tiny import Llama, model_metadata, tiny_llama
 from tiny_encoders import TinyBert, bert_folder
+from tiny_families import tiny_model
+from tiny_gguf import Tensor, write_gguf
 
 WIDE = Llama(layers=8, width=2048, heads=16, kv_heads=4, ffn=8192, vocabulary=1024)
 
@@ -319,3 +322,24 @@ def test_a_split_file_is_planned_as_one(tmp_path: Path) -> None:
     assert [each.memory.weights for each in found.candidates] == [
         each.memory.weights for each in one.candidates
     ]
+
+
+def test_tensors_that_change_no_answer_are_in_the_file_and_not_in_memory(tmp_path: Path) -> None:
+    plain = tiny_model(tmp_path / "plain.gguf", DELTA_NETS)
+    with open_gguf(plain) as file:
+        entries = {
+            key: value if isinstance(value, str | int | float | np.ndarray) else list(value)
+            for key, value in file.metadata.items()
+        }
+        tensors = {
+            each.name: Tensor(each.format, each.shape, file.read(each.name).tobytes())
+            for each in file.tensors.values()
+        }
+    entries |= {"qwen35.block_count": 4, "qwen35.nextn_predict_layers": 1}
+    tensors["blk.3.nextn.eh_proj.weight"] = Tensor("F32", (64, 64), bytes(4 * 64 * 64))
+    ahead = write_gguf(tmp_path / "ahead.gguf", entries, tensors)
+
+    without, found = plan(plain, LAPTOP).candidates[0], plan(ahead, LAPTOP).candidates[0]
+
+    assert found.file_bytes == ahead.stat().st_size
+    assert found.memory.weights == without.memory.weights

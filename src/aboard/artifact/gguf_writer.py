@@ -53,6 +53,11 @@ class NewTensor:
         """How many bytes it takes, without what aligns the next one."""
         return formats.file_bytes(self.format, self.shape)
 
+    @property
+    def aligned_bytes(self) -> int:
+        """How many bytes it takes with what aligns the next one."""
+        return _padded(self.size_bytes)
+
 
 class GgufWriter(Closing):
     """A GGUF file that is being written; leaves nothing behind unless `publish` was called.
@@ -77,7 +82,7 @@ class GgufWriter(Closing):
     ) -> None:
         self._tensors = list(tensors)
         header = header_bytes(metadata, self._tensors)
-        self.size_bytes = len(header) + sum(_padded(each.size_bytes) for each in self._tensors)
+        self.size_bytes = len(header) + sum(each.aligned_bytes for each in self._tensors)
         self._at = 0  # the tensor that is being written
         self._written = 0  # bytes of it so far
         self._file = Replacement(path, self.size_bytes)

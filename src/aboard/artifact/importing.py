@@ -176,7 +176,7 @@ def survey(source: str | Path) -> Survey:
         model = _require_model(plan, source)
     tensors = [stream.tensor for stream in plan.streams]
     if isinstance(plan.files, GgufFile):  # its header is there; to write it anew would take longer
-        size = plan.files.size_bytes - sum(each.size_bytes for each in tensors)
+        size = plan.files.size_bytes - sum(each.aligned_bytes for each in tensors)
     else:
         size = len(header_bytes(plan.metadata, tensors))
     return Survey(plan.metadata, tensors, model, size, plan.notes)

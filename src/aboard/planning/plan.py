@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aboard import formats
 from aboard.artifact.importing import Survey, survey
 from aboard.engine.arguments import KV_FORMATS, checked_integer
 from aboard.engine.device import MAX_THREADS
@@ -14,7 +13,7 @@ from aboard.engine.footprint import Footprint, footprint
 from aboard.engine.prefix import PREFIX_CACHE_BYTES
 from aboard.errors import ContextOverflow, UsageError
 from aboard.models import DecoderModel
-from aboard.models.weight_bytes import ALIGNMENT, weight_bytes
+from aboard.models.weight_bytes import weight_bytes
 from aboard.planning.choice import Candidate, recommend
 from aboard.planning.device import Device
 from aboard.planning.ladder import Variant, variants
@@ -191,8 +190,9 @@ def _footprint(
 
 def _tensor_bytes(found: Survey, variant: Variant) -> int:
     """Of all tensors in a file, those that the engine leaves unread among them."""
-    sizes = (formats.file_bytes(variant.types[each.name], each.shape) for each in found.tensors)
-    return sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
+    return sum(
+        replace(each, format=variant.types[each.name]).aligned_bytes for each in found.tensors
+    )
 
 
 def _candidate(
