@@ -1,4 +1,4 @@
-"""Tiny model files with one thing changed: metadata, tensors, or the order of either."""
+"""Tiny model files with one thing changed, and tiny models whose layers aren't all attention."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,10 +6,40 @@ from pathlib import Path
 import numpy as np
 
 from tiny import Llama, gguf_tensors, llama_weights, model_metadata, tokenizer_metadata
+from tiny_families import Tiny
 from tiny_gguf import Tensor, float32_tensor, write_gguf
 
 Tensors = dict[str, Tensor]
 SMALL = Llama(layers=1, width=32, heads=2, kv_heads=1, ffn=48, context=64)
+
+
+def convolutions(taps: int) -> Tiny:
+    """Short convolutions of so many taps around one layer of attention."""
+    own = {
+        "shortconv.l_cache": taps,
+        "attention.head_count_kv": np.array([0, 1, 0], np.int32),
+    }
+    return Tiny("lfm2", layers=3, width=72, heads=3, kv_heads=1, head_dim=24, ffn=100, own=own)
+
+
+DELTA_NETS = Tiny(
+    "qwen35",
+    layers=3,
+    width=72,
+    heads=3,
+    kv_heads=1,
+    head_dim=24,
+    ffn=100,
+    own={
+        "rope.dimension_count": 6,
+        "full_attention_interval": 2,
+        "ssm.conv_kernel": 4,
+        "ssm.state_size": 20,
+        "ssm.group_count": 2,
+        "ssm.time_step_rank": 4,
+        "ssm.inner_size": 80,
+    },
+)
 
 
 def made(

@@ -17,40 +17,15 @@ from aboard.engine import Model
 from aboard.engine.info import describe
 from aboard.engine.sampling import Sampling
 from aboard.engine.speculation import Cost
+from engine.made import DELTA_NETS, convolutions
 from tiny_differing import DIFFERING
-from tiny_families import Tiny, tiny_model
+from tiny_families import tiny_model
 
 TOTAL = 200
 TOKENS = (np.arange(TOTAL) * 97 + 13) % 259
 WAYS = {"f16": {}, "int8": {"kv": "int8"}, "f32": {"activations": "float32"}}
 
 
-def convolutions(taps: int) -> Tiny:
-    own = {
-        "shortconv.l_cache": taps,
-        "attention.head_count_kv": np.array([0, 1, 0], np.int32),
-    }
-    return Tiny("lfm2", layers=3, width=72, heads=3, kv_heads=1, head_dim=24, ffn=100, own=own)
-
-
-DELTA_NETS = Tiny(
-    "qwen35",
-    layers=3,
-    width=72,
-    heads=3,
-    kv_heads=1,
-    head_dim=24,
-    ffn=100,
-    own={
-        "rope.dimension_count": 6,
-        "full_attention_interval": 2,
-        "ssm.conv_kernel": 4,
-        "ssm.state_size": 20,
-        "ssm.group_count": 2,
-        "ssm.time_step_rank": 4,
-        "ssm.inner_size": 80,
-    },
-)
 MODELS = {
     **{f"{taps} taps": convolutions(taps) for taps in (2, 3, 4, 17)},
     "delta": DELTA_NETS,

@@ -10,7 +10,6 @@ The file appears whole or not at all: see `aboard.artifact.replacement`.
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,8 +51,12 @@ class NewTensor:
     @property
     def size_bytes(self) -> int:
         """How many bytes it takes, without what aligns the next one."""
-        form = formats.by_name(self.format)
-        return math.prod(self.shape) // form.BLOCK * form.BLOCK_BYTES
+        return formats.file_bytes(self.format, self.shape)
+
+    @property
+    def aligned_bytes(self) -> int:
+        """How many bytes it takes with what aligns the next one."""
+        return _padded(self.size_bytes)
 
 
 class GgufWriter(Closing):
@@ -78,8 +81,8 @@ class GgufWriter(Closing):
         self, path: Path, metadata: Mapping[str, object], tensors: Sequence[NewTensor]
     ) -> None:
         self._tensors = list(tensors)
-        header = _header(metadata, self._tensors)
-        self.size_bytes = len(header) + sum(_padded(each.size_bytes) for each in self._tensors)
+        header = header_bytes(metadata, self._tensors)
+        self.size_bytes = len(header) + sum(each.aligned_bytes for each in self._tensors)
         self._at = 0  # the tensor that is being written
         self._written = 0  # bytes of it so far
         self._file = Replacement(path, self.size_bytes)
@@ -138,7 +141,14 @@ class GgufWriter(Closing):
         self._file.close()
 
 
-def _header(metadata: Mapping[str, object], tensors: Sequence[NewTensor]) -> bytes:
+def header_bytes(metadata: Mapping[str, object], tensors: Sequence[NewTensor]) -> bytes:
+    """What a file begins with: all that comes before the tensors' own bytes.
+
+    Raises
+    ------
+    ArtifactError
+        An entry or a tensor can't be stored in a GGUF file.
+    """
     parts = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     parts += [entry_bytes(key, value) for key, value in metadata.items()]
     offset = 0

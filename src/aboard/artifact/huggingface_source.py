@@ -40,11 +40,18 @@ Tensors = Mapping[str, TensorInfo]
 Read = tuple[TensorFiles, Decode, dict[str, object], list[Stream], list[str]]
 
 
-def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool = False) -> Read:
+def read(
+    folder: Path,
+    wanted: str | None,
+    opened: ExitStack,
+    *,
+    text_only: bool = False,
+    headers_only: bool = False,
+) -> Read:
     """The files, how their bytes are decoded, the metadata, the tensors of `folder`, and notes.
 
     `opened` is given what is to be closed at the end. `text_only`: parts that see or hear are left
-    out.
+    out. `headers_only`: tensors that must equal another are not compared with it.
 
     Raises
     ------
@@ -60,7 +67,7 @@ def read(folder: Path, wanted: str | None, opened: ExitStack, *, text_only: bool
     notes = _leave_out_towers(files, tensors, conversion, text_only)
     conversion = _with_head(files, tensors, conversion)
     streams = list(_streams(files, tensors, conversion, wanted))
-    _check_others(files, tensors, conversion)
+    _check_others(files, tensors, conversion, compare=not headers_only)
     with naming(folder):
         of_tokenizer = tokenizer_metadata(folder, conversion.n_vocabulary)
         if conversion.architecture == "gemma4":
@@ -201,7 +208,9 @@ def _check_rows(rule: TensorRule, sources: list[TensorInfo]) -> None:
         raise ValueError(f"the rule for {rule.name} makes {found} into {rule.shape}")
 
 
-def _check_others(files: SafetensorsFiles, tensors: Tensors, conversion: Conversion) -> None:
+def _check_others(
+    files: SafetensorsFiles, tensors: Tensors, conversion: Conversion, *, compare: bool
+) -> None:
     """Refuse tensors that nothing becomes of, unless they are known to say nothing."""
     used = {source.name for rule in conversion.tensors for source in rule.sources}
     for name in tensors.keys() - used - conversion.unused:
@@ -214,7 +223,7 @@ def _check_others(files: SafetensorsFiles, tensors: Tensors, conversion: Convers
                 f"architecture {conversion.architecture}",
                 hint="It may change the answer, so the model is not imported without it.",
             )
-        if not _equal(files, tensors[name], tensors[twin]):
+        if compare and not _equal(files, tensors[name], tensors[twin]):
             raise MalformedFile(
                 f"{files.path}: tensor {shown(name)} differs from {shown(twin)}, "
                 "but config.json says that they are one (tie_word_embeddings)"

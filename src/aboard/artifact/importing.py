@@ -21,11 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from aboard.artifact import gguf_source, huggingface_source
-from aboard.artifact.gguf_writer import GgufWriter
+from aboard.artifact.gguf_writer import GgufWriter, NewTensor, header_bytes
 from aboard.artifact.tensor_stream import Decode, Stream, write_streams
 from aboard.artifact.types import TAPS, checked_type, fitting, size_label, type_entries
 from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.foreign import PICKLED_SUFFIXES, pickled
+from aboard.checkpoint.gguf import GgufFile
 from aboard.checkpoint.tensor_files import TensorFiles
 from aboard.errors import (
     ArtifactError,
@@ -35,7 +36,7 @@ from aboard.errors import (
     UsageError,
     naming,
 )
-from aboard.models import DecoderModel, describe_model
+from aboard.models import DecoderModel, EncoderModel, describe_model
 from aboard.progress import Progress, silent
 
 _NOT_WHOLE = "The file is incomplete, or was made by a faulty converter: get it again."
@@ -59,7 +60,32 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Survey:
+    """What a checkpoint would be as a GGUF file, told by its headers.
+
+    Attributes
+    ----------
+    metadata : mapping of str to object
+        Of the file.
+    tensors : sequence of NewTensor
+        Each in the type that the checkpoint has.
+    model : DecoderModel or EncoderModel
+        What they make up.
+    header_bytes : int
+        Of the file before its tensors.
+    notes : sequence of str
+        What an import would tell.
+    """
+
+    metadata: Mapping[str, object]
+    tensors: Sequence[NewTensor]
+    model: DecoderModel | EncoderModel
+    header_bytes: int
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
     """A GGUF file that could be written: its metadata, and its tensors with their sources."""
 
     files: TensorFiles
@@ -118,7 +144,7 @@ def import_checkpoint(
     wanted = checked_type(type)
     _require_other_place(source, out)
     with ExitStack() as opened:
-        plan = _plan(source, wanted, opened, text_only)
+        plan = _plan(source, wanted, opened, text_only=text_only)
         _require_model(plan, source)
         tensors = [stream.tensor for stream in plan.streams]
         n_parameters = sum(math.prod(tensor.shape) for tensor in tensors)
@@ -156,6 +182,26 @@ def _checked_paths(source: str | Path, out: str | Path) -> tuple[Path, Path]:
         except OSError as error:  # of a name that is too long, or a folder that may not be read
             raise UsageError(f"{path}: {error.strerror}", hint="Check the path.") from None
     return Path(source), Path(out)
+def survey(source: str | Path) -> Survey:
+    """What the checkpoint at `source` would be as a GGUF file; no weights are read.
+
+    Parts that see or hear are left out. `source`: as for `import_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError, ConfigError, TokenizerError
+        As for `import_checkpoint`.
+    """
+    source = Path(source)
+    with ExitStack() as opened:
+        plan = _plan(source, None, opened, text_only=True, headers_only=True)
+        model = _require_model(plan, source)
+    tensors = [stream.tensor for stream in plan.streams]
+    if isinstance(plan.files, GgufFile):  # its header is there; to write it anew would take longer
+        size = plan.files.size_bytes - sum(each.aligned_bytes for each in tensors)
+    else:
+        size = len(header_bytes(plan.metadata, tensors))
+    return Survey(plan.metadata, tensors, model, size, plan.notes)
 
 
 def _require_other_place(source: Path, out: Path) -> None:
@@ -171,16 +217,24 @@ def _require_other_place(source: Path, out: Path) -> None:
         )
 
 
-def _plan(source: Path, wanted: str | None, opened: ExitStack, text_only: bool) -> Plan:
+def _plan(
+    source: Path,
+    wanted: str | None,
+    opened: ExitStack,
+    *,
+    text_only: bool,
+    headers_only: bool = False,
+) -> _Plan:
+    options = {"text_only": text_only, "headers_only": headers_only}
     if source.is_dir():
-        return Plan(*huggingface_source.read(source, wanted, opened, text_only=text_only))
+        return _Plan(*huggingface_source.read(source, wanted, opened, **options))
     if source.suffix.lower() in PICKLED_SUFFIXES:
         raise pickled(source)
     if source.suffix.lower() == ".gguf":
         notes = [huggingface_source.TEXT_IS_ALL] if text_only else []
-        return Plan(*gguf_source.read(source, wanted, opened), notes)
+        return _Plan(*gguf_source.read(source, wanted, opened), notes)
     if source.name == huggingface_source.SINGLE:
-        return Plan(*huggingface_source.read(source.parent, wanted, opened, text_only=text_only))
+        return _Plan(*huggingface_source.read(source.parent, wanted, opened, **options))
     if not source.exists():
         raise CheckpointError(f"{source}: no such file or folder", hint="Check the path.")
     raise UnsupportedFile(
@@ -189,8 +243,8 @@ def _plan(source: Path, wanted: str | None, opened: ExitStack, text_only: bool) 
     )
 
 
-def _require_model(plan: Plan, source: Path) -> None:
-    """Refuse a file that the engine would refuse, as far as names and shapes tell."""
+def _require_model(plan: _Plan, source: Path) -> DecoderModel | EncoderModel:
+    """The model; what the engine would refuse is refused, as far as names and shapes tell."""
     found = {stream.tensor.name: stream.tensor.shape for stream in plan.streams}
     plain = {
         key: value.item() if isinstance(value, np.generic) else value
@@ -218,9 +272,10 @@ def _require_model(plan: Plan, source: Path) -> None:
             f"{source}: the architecture {model.architecture} has no tensor {shown(unknown[0])}",
             hint="It may change the answer, so the model is not imported without it.",
         )
+    return model
 
 
-def _notes(plan: Plan, wanted: str | None) -> list[str]:
+def _notes(plan: _Plan, wanted: str | None) -> list[str]:
     others = [
         stream.tensor
         for stream in plan.streams

@@ -12,11 +12,13 @@ from aboard.cli import (
     bench,
     chat,
     check,
+    device,
     embed,
     eval,
     import_,
     info,
     models,
+    plan,
     pull,
     run,
     state,
@@ -75,7 +77,11 @@ def _root(
     pass
 
 
-for _module in (pull, import_, models, run, chat, embed, state, info, check, eval, bench, attest):
+_ORDER = (
+    *(pull, import_, models, run, chat, embed, state, info, plan, device, check, eval, bench),
+    attest,
+)
+for _module in _ORDER:
     _name = _module.__name__.rpartition(".")[2]
     _command = getattr(_module, _name)
     # the whole first line in the list of commands: by itself Typer cuts it where the screen ends

@@ -13,6 +13,7 @@ from typing import SupportsIndex
 from aboard import formats
 from aboard.checkpoint.gguf import TensorInfo, open_gguf
 from aboard.engine.arguments import KV_FORMATS, checked_choice
+from aboard.engine.footprint import head_bytes
 from aboard.errors import MalformedFile
 
 
@@ -172,7 +173,8 @@ def _kv_bytes_per_token(facts: _Facts, architecture: str, kv: str) -> int | None
     if shared > 0:  # the last layers read what others keep
         kv_heads = [n if i < layers - shared else 0 for i, n in enumerate(kv_heads)]
     sizes = _head_sizes(facts, architecture, layers, width // heads[0])
-    return conv + sum(n * _head_bytes(*size, kv) for n, size in zip(kv_heads, sizes, strict=True))
+    held = (n * sum(head_bytes(*size, kv)) for n, size in zip(kv_heads, sizes, strict=True))
+    return conv + sum(held)
 
 
 def _head_sizes(
@@ -195,14 +197,6 @@ def _head_sizes(
     return [near if each else far for each in windows]
 
 
-def _head_bytes(key: int, value: int, kv: str) -> int:
-    """Of a token, as native/engine/kv_cache.h lays them out."""
-    if kv == "f16":
-        return 2 * (_padded(key, 16) + _padded(value, 16))
-    # Codes, and a scale for each 32 of a key and for a value.
-    return _padded(key, 32) + _padded(key, 32) // 32 * 4 + _padded(value, 16) + 4
-
-
 def _conv_bytes_per_token(facts: _Facts, architecture: str, layers: int, width: int) -> int:
     """Of what convolutions look back on, which is kept at the end of each chunk of tokens."""
     from aboard import _native
@@ -213,15 +207,8 @@ def _conv_bytes_per_token(facts: _Facts, architecture: str, layers: int, width: 
     return -(-layers * (taps - 1) * width * 4 // _native.KEY_CHUNK)
 
 
-def _padded(head_dim: int, unit: int) -> int:
-    """A head is stored with its size rounded up to `unit`."""
-    return -(-head_dim // unit) * unit
-
-
 def _memory_bytes(tensor: TensorInfo) -> int:
     """Bytes of a tensor once loaded: matrices are packed for the kernels."""
-    from aboard import _native
-
     if len(tensor.shape) != 2 or tensor.format not in formats.NAMES:
         return tensor.size_bytes
-    return _native.packed_size(tensor.format, *tensor.shape)
+    return formats.packed_bytes(tensor.format, *tensor.shape)

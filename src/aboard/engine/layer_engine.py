@@ -19,7 +19,7 @@ from aboard.engine.arguments import ACTIVATIONS, checked_choice
 from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.weights import Float32, Weights
-from aboard.errors import CorruptTensor
+from aboard.errors import CorruptTensor, UnsupportedFile
 from aboard.models.decoder import DecoderModel, Weight
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ class LayerEngine:
         By default one for each usable core; no result depends on it.
     activations : str
         "int8", as answers are computed, or "float32", to compare with others.
+
+    Raises
+    ------
+    UnsupportedFile
+        The layer reads keys of another one, or what is known of tokens beside hidden states.
     """
 
     def __init__(
@@ -51,8 +56,15 @@ class LayerEngine:
         threads: int | None = None,
         activations: str = "int8",
     ) -> None:
+        layer = model.layers[index]
+        attention = layer.attention
+        if layer.token is not None or (attention is not None and attention.keys_of is not None):
+            raise UnsupportedFile(
+                f"layer {index} of a {model.architecture} depends on more than its hidden states",
+                hint="Such a model can't be calibrated yet: import it to a type, with --type.",
+            )
         nothing = Weight(_NOTHING, (1, model.width))
-        self._model = replace(model, layers=(model.layers[index],), embedding=nothing, head=nothing)
+        self._model = replace(model, layers=(layer,), embedding=nothing, head=nothing)
         self._threads = checked_threads(threads)
         checked_choice("activations", activations, ACTIVATIONS)
         self._kv = "f16" if activations == "int8" else "f32"

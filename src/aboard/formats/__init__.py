@@ -37,6 +37,7 @@ from aboard.formats._search import (
     round_to,
     searchable,
 )
+from aboard.formats._sizes import file_bytes, packed_bytes
 
 __all__ = [
     "NAMES",
@@ -61,4 +62,6 @@ __all__ = [
     "plainly_encodable",
     "round_to",
     "searchable",
+    "file_bytes",
+    "packed_bytes",
 ]

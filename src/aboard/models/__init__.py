@@ -47,6 +47,7 @@ _SUPPORT = {
     "layer_kinds",
     "rope_config",
     "text_part",
+    "weight_bytes",
 }
 
 _FILES = frozenset(file.stem for file in Path(__file__).parent.glob("*.py")) - _SUPPORT

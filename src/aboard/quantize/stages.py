@@ -46,7 +46,7 @@ def stages_of(layer: Layer) -> tuple[Stage, ...]:
 def _mixing(layer: Layer) -> tuple[list[Weight], Weight]:
     if (attention := layer.attention) is not None:
         linears = (attention.query, attention.key, attention.value)
-        return [each.weight for each in linears], attention.output.weight
+        return [each.weight for each in linears if each is not None], attention.output.weight
     if (conv := layer.short_conv) is not None:
         return [conv.in_gate, conv.out_gate, conv.input], conv.output
     delta = layer.delta_net

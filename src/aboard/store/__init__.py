@@ -8,6 +8,15 @@ from __future__ import annotations
 from aboard.store.catalogue import CATALOGUE, Entry
 from aboard.store.folder import State, Store, default_store
 from aboard.store.pull import pull
-from aboard.store.resolve import resolve
+from aboard.store.resolve import resolve, resolve_checkpoint
 
-__all__ = ["CATALOGUE", "Entry", "State", "Store", "default_store", "pull", "resolve"]
+__all__ = [
+    "CATALOGUE",
+    "Entry",
+    "State",
+    "Store",
+    "default_store",
+    "pull",
+    "resolve",
+    "resolve_checkpoint",
+]

@@ -27,15 +27,28 @@ def resolve(model: str, store: Store | None = None) -> Path:
     StoreError
         Neither; or a name that was not pulled, or whose file was altered since.
     """
-    store = store or default_store()
-    if model in store.catalogue:
-        return _pulled(model, store)
-    path = Path(model)
+    path = resolve_checkpoint(model, store)
     if path.is_dir():
+        store = store or default_store()
         hint = _which(model, store)
         if (path / "config.json").exists():
             hint = f"Make one of it: `aboard import {model} -o model.gguf`."
         raise StoreError(f"{model}: a folder, expected a GGUF file", hint=hint)
+    return path
+
+
+def resolve_checkpoint(model: str, store: Store | None = None) -> Path:
+    """The file or folder that `model` names, as `resolve`, but a folder may be a checkpoint.
+
+    Raises
+    ------
+    StoreError
+        As for `resolve`.
+    """
+    store = store or default_store()
+    if model in store.catalogue:
+        return _pulled(model, store)
+    path = Path(model)
     if path.exists():
         return path
     looks_like_path = model.endswith(".gguf") or os.sep in model
