@@ -112,6 +112,11 @@ def test_the_smallest_published_model_has_the_entries_that_llama_cpps_converter_
     assert divisors.tolist() == [1.0] * 64 + [np.float32(1e30)] * 192
 
 
+def test_embeddings_are_scaled_by_a_number_of_the_type_of_the_weights() -> None:
+    assert without_prefix(converted(dtype="bfloat16"))["embedding_scale"] == 39.25  # 39.19 rounded
+    assert "embedding_scale" not in without_prefix(converted(dtype="float32"))
+
+
 def test_the_largest_published_model_has_kv_heads_layer_by_layer() -> None:
     found = without_prefix(converted(E2B | LARGE))
 

@@ -11,7 +11,7 @@ from aboard.errors import ConfigError, UnsupportedFile
 from aboard.models.config import Config
 from aboard.models.conversion import Conversion, Source, TensorRule
 from aboard.models.decoder_config import DecoderConfig
-from aboard.models.gemma2 import gemma_config
+from aboard.models.gemma2 import gemma_config, store_embedding_scale
 from aboard.models.hyperparameters import of_period
 from aboard.models.layer_kinds import near_by_kinds, ropes_of_kinds
 from aboard.models.rope_config import RopeConfig
@@ -94,6 +94,7 @@ def converted(config: Config) -> Conversion:
     # Where a file says nothing, llama.cpp has a cap of 30.
     cap = config.number("final_logit_softcapping") if config.has("final_logit_softcapping") else 0.0
     decoder.set("final_logit_softcapping", cap)
+    store_embedding_scale(decoder)
     keys_are_values = config.flag("attention_k_eq_v", False)
     decoder.embedding()
     if known:
