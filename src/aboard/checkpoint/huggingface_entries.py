@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import logging
 import re
+from array import array
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aboard.checkpoint.gguf_strings import StringArray
 from aboard.checkpoint.tokenizer_fields import PREFIX
 from aboard.checkpoint.tokenizer_json import AddedToken, TokenizerJson
 from aboard.checkpoint.tokenizer_metadata import (
@@ -51,17 +53,17 @@ _NAMED_SPECIAL = ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
 
 @dataclass(frozen=True, slots=True)
 class TokenList:
-    """The tokens of a vocabulary by id, padded: texts, kinds and scores."""
+    """The tokens of a vocabulary by id: texts, kinds and scores. Unused ones are named at last."""
 
     texts: list[str]
-    types: list[int]
-    scores: list[float]
+    types: array[int]
+    scores: array[float]
 
     @classmethod
     def unused(cls, n_vocabulary: int) -> TokenList:
         """As many tokens as a model has rows, none of them used yet."""
-        texts = [f"[PAD{i}]" for i in range(n_vocabulary)]
-        return cls(texts, [UNUSED] * n_vocabulary, [UNUSED_SCORE] * n_vocabulary)
+        types, scores = array("i", [UNUSED]), array("f", [UNUSED_SCORE])
+        return cls([""] * n_vocabulary, types * n_vocabulary, scores * n_vocabulary)
 
     def put(self, token_id: int, text: str, kind: int, score: float) -> None:
         """Set one token."""
@@ -69,11 +71,17 @@ class TokenList:
 
     def entries(self, model: str, *, with_scores: bool) -> dict[str, object]:
         """The entries that every tokenizer has; unused tokens get names that no other token has."""
-        used = {text for text, kind in zip(self.texts, self.types, strict=True) if kind != UNUSED}
-        texts = [
-            text if kind != UNUSED or text not in used else f"[PAD{i}]_"
-            for i, (text, kind) in enumerate(zip(self.texts, self.types, strict=True))
-        ]
+        unused = {
+            i: self.texts[i] or unused_name(i)
+            for i, kind in enumerate(self.types)
+            if kind == UNUSED
+        }
+        texts = list(self.texts)
+        for i in unused:
+            texts[i] = ""
+        taken = set(unused.values()).intersection(texts)
+        for i, name in unused.items():
+            texts[i] = f"{unused_name(i)}_" if name in taken else name
         found: dict[str, object] = {
             f"{PREFIX}model": model,
             f"{PREFIX}tokens": texts,
@@ -82,6 +90,11 @@ class TokenList:
         if with_scores:
             found[f"{PREFIX}scores"] = np.array(self.scores, np.float32)
         return found
+
+
+def unused_name(token_id: int) -> str:
+    """What llama.cpp's converter calls a row that has no token."""
+    return f"[PAD{token_id}]"
 
 
 def added_kind(token: AddedToken) -> int:
@@ -135,6 +148,8 @@ def json_entries(
     decoder = read_decoder(found.fields)
     read_template(found.fields)
     is_byte_level = found.kind == "BPE" and decoder.kind == "bytes"
+    if is_byte_level:
+        scores = {}  # not told
     tokens = _tokens(found, n_vocabulary, scores, spaces=not is_byte_level)
     if not is_byte_level:
         return _with_spaces(found, tokens.entries(_MODELS[found.kind], with_scores=True))
@@ -170,11 +185,12 @@ def _with_spaces(found: TokenizerJson, entries: dict[str, object]) -> dict[str, 
     return entries | {f"{PREFIX}merges": merges, SPACES: spaces} | _strips(found)
 
 
-def _merges(found: TokenizerJson) -> list[str] | None:
+def _merges(found: TokenizerJson) -> StringArray | None:
     """The merges as GGUF has them, None where there are none or it can't hold them."""
-    if not found.merges or any(" " in half for pair in found.merges for half in pair):
+    merges = found.merges
+    if not merges or any(" " in half for pair in merges for half in pair):
         return None
-    return [f"{one} {other}" for one, other in found.merges]
+    return merges.joined
 
 
 def _strips(found: TokenizerJson) -> dict[str, object]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aboard.checkpoint.huggingface_files import Fields
+from aboard.checkpoint.merge_list import MergeCollector, MergeList
 from aboard.errors import TokenizerError
 
 MAX_ADDED_CHARS = 256
@@ -60,7 +61,7 @@ class TokenizerJson:
     model: Fields
     kind: str
     ids: Mapping[str, int]
-    merges: tuple[tuple[str, str], ...]
+    merges: MergeList
     scores: tuple[float, ...]
     added: tuple[AddedToken, ...]
 
@@ -144,7 +145,7 @@ def read_tokenizer_json(fields: Fields) -> TokenizerJson:
         model=model,
         kind=kind,
         ids=ids,
-        merges=_merges(model, ids) if kind == "BPE" else (),
+        merges=_merges(model, ids) if kind == "BPE" else MergeCollector().collected(),
         scores=scores,
         added=(),
     )
@@ -212,11 +213,11 @@ def _check_wordpiece(model: Fields) -> None:
         raise _unsupported(model, "max_input_chars_per_word")
 
 
-def _merges(model: Fields, ids: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
+def _merges(model: Fields, ids: Mapping[str, int]) -> MergeList:
     found = model.members.get("merges")
     if not isinstance(found, list):
         raise model.wrong("merges", "a list")
-    ranks: dict[tuple[str, str], None] = {}
+    collector = MergeCollector()
     for i, merge in enumerate(found):
         pair = tuple(merge.split(" ")) if isinstance(merge, str) else merge
         if not isinstance(pair, list | tuple) or len(pair) != 2:
@@ -233,9 +234,8 @@ def _merges(model: Fields, ids: Mapping[str, int]) -> tuple[tuple[str, str], ...
                 "expected tokens that give a token",
                 hint=_DAMAGED,
             )
-        ranks.pop((one, other), None)  # of a pair that comes twice the last rank holds
-        ranks[one, other] = None
-    return tuple(ranks)
+        collector.append(one, other, ids[one], ids[other])
+    return collector.collected()
 
 
 def _pieces(model: Fields) -> tuple[dict[str, int], tuple[float, ...]]:

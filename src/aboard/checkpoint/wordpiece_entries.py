@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aboard.checkpoint.huggingface_entries import TokenList
+from aboard.checkpoint.huggingface_entries import TokenList, unused_name
 from aboard.checkpoint.huggingface_files import Fields, Folder
 from aboard.checkpoint.huggingface_roles import ROLES
 from aboard.checkpoint.tokenizer_fields import PREFIX
@@ -71,7 +71,7 @@ def wordpiece_entries(folder: Folder, found: TokenizerJson, n_vocabulary: int) -
         tokens.put(token.token_id, token.content, CONTROL, 0.0)
     for token_id, kind in enumerate(tokens.types):
         if kind == UNUSED:
-            tokens.texts[token_id] = marked(tokens.texts[token_id])
+            tokens.texts[token_id] = marked(unused_name(token_id))
     entries = tokens.entries("bert", with_scores=False)
     entries |= {PREFIX + LOWERCASE: lowercase, PREFIX + STRIP_ACCENTS: strips_accents}
     # llama.cpp takes the ids of BERT's own vocabulary where a file has none.
