@@ -77,6 +77,8 @@ def test_the_models_config_fills_roles_that_the_tokenizer_leaves_empty(tmp_path:
     [
         ({"eos_token_id": [EOS, TAG, EOT]}, {"eos_token_id": BOS}, {EOS, TAG, EOT}),
         ({}, {"eos_token_id": TAG}, {EOS, TAG, EOT}),
+        ({}, {"text_config": {"eos_token_id": TAG}}, {EOS, TAG, EOT}),
+        ({}, {"eos_token_id": TAG, "text_config": {"eos_token_id": 65}}, {EOS, TAG, EOT}),
         ({"eos_token_id": TAG}, {}, {EOS, TAG, EOT}),
         ({"eos_token_id": [65, 66]}, {}, {EOS, EOT, 65, 66}),
         ({"eos_token_id": -1}, {}, {EOS, EOT}),

@@ -163,6 +163,7 @@ def test_a_large_vocabulary_without_numbers_was_made_with_single_digits(tmp_path
         ({"a": 0}, [], {"add_prefix_space": True}, "add_prefix_space is true, and a GGUF file"),
         ({"a": 0}, [], {"add_bos_token": True, "bos_token": "<s>"}, "puts '<s>' around a text"),
         ({"a": 1 << 31}, [], {}, "vocab gives 'a' the id 2147483648, expected 0 to 2147483647"),
+        ({"a" * 1025: 0}, [], {}, "token 'a+' has 1025 characters, expected at most 1024"),
         ({"a": 99}, [], {}, "has token 99, but the model has 10 rows"),
     ],
 )

@@ -167,6 +167,8 @@ def test_layers_are_of_the_kinds_that_transformers_takes(
         ({"layer_types": ["conv"] * 4}, "layer_types and full_attn_idxs differ"),
         ({"layer_types": ["conv"] * 3}, "layer_types"),
         ({"layer_types": ["conv"] * 3 + ["other"]}, "layer_types has 'other'"),
+        ({"block_ffn_dim_multiplier": 1e308}, "block_ffn_dim_multiplier is 1e.308, which makes"),
+        ({"block_multiple_of": 1 << 31}, "expected an integer from 1 to 2147483647"),
         ({"something_new": 1}, "something_new"),
         ({"num_experts": 4}, "num_experts"),
     ],

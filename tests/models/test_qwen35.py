@@ -106,6 +106,7 @@ def test_hyper_parameters_have_the_names_of_gguf() -> None:
         ({"linear_conv_kernel_dim": 1}, "expected an integer from 2"),
         ({"layer_types": ["full_attention"] + ["linear_attention"] * 3}, "has no period"),
         ({"layer_types": ["linear_attention"] * 3 + ["other"]}, "has no period"),
+        ({"full_attention_interval": 2}, "full_attention_interval, 2, differ"),
         ({"something_new": 1}, "something_new"),
         ({"num_experts": 4}, "num_experts"),
     ],

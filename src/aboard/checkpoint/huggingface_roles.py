@@ -155,9 +155,10 @@ def stop_entries(
 def generation_stops(folder: Folder, n_vocabulary: int) -> tuple[str, set[int]]:
     """The file that says where an answer ends, and the tokens it names; none where none does."""
     for name in ("generation_config.json", "config.json"):
-        fields = folder.json(name)
-        if "eos_token_id" in fields:
-            return fields.where, set(token_ids(fields, "eos_token_id", n_vocabulary))
+        whole = folder.json(name)
+        for fields in (whole, whole.object("text_config")):  # a part of one that sees says it there
+            if fields is not None and "eos_token_id" in fields:
+                return fields.where, set(token_ids(fields, "eos_token_id", n_vocabulary))
     return str(folder.path), set()
 
 

@@ -11,13 +11,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aboard.checkpoint.huggingface_files import MAX_JSON_BYTES, Fields, Folder
+from aboard.checkpoint.huggingface_files import Fields, Folder
 from aboard.checkpoint.huggingface_roles import role_texts
 from aboard.checkpoint.pretokenizers import WORD_RULES, build_pre_tokenizer
 from aboard.errors import TokenizerError
 
 VOCABULARY_FILE, MERGES_FILE = "vocab.json", "merges.txt"
 MAX_MERGES, MAX_MERGES_BYTES = 1 << 20, 64 << 20  # Gemma 3 has 514,000
+MAX_VOCABULARY_BYTES, MAX_TOKEN_CHARS = 32 << 20, 1024  # Qwen3.5: 7 MB, 256
 # Class of transformers (5.23) -> how it cuts words.
 _CLASSES = {"GPT2Tokenizer": "gpt-2", "Qwen2Tokenizer": "qwen2", "Qwen3_5Tokenizer": "qwen35"}
 _FAST = "Fast"
@@ -40,10 +41,16 @@ def merged_json(folder: Folder) -> Fields:
             raise TokenizerError(f"{folder.path}: has {other}, but no {name}", hint=_GET)
     config = folder.json("tokenizer_config.json")
     pre = _rule(folder, config)
-    vocab = folder.json(VOCABULARY_FILE, MAX_JSON_BYTES)
+    vocab = folder.json(VOCABULARY_FILE, MAX_VOCABULARY_BYTES)
     ids: dict[str, Any] = dict(vocab.members)
     if not set(map(type, ids.values())) <= {int}:
         raise TokenizerError(f"{vocab.where}: holds other values than ids", hint=_DAMAGED)
+    if long := next((token for token in ids if len(token) > MAX_TOKEN_CHARS), None):
+        raise TokenizerError(
+            f"{vocab.where}: token {long[:40]!r} has {len(long)} characters, expected at most "
+            f"{MAX_TOKEN_CHARS}",
+            hint=_DAMAGED,
+        )
     _check_words(ids, pre, vocab.where)
     where = f"{vocab.where} and {MERGES_FILE}"
     return Fields(_document(folder, ids, list(_merges(folder, ids)), pre, config), where)

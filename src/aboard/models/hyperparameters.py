@@ -59,7 +59,7 @@ class Entries:
         """
         value = self._take(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= _LARGEST:
-            raise self._wrong(name, value, f"an integer from {low}")
+            raise self._wrong(name, value, f"an integer from {low} to {_LARGEST}")
         return value
 
     def n_layers(self, name: str) -> int:

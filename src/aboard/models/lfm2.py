@@ -15,6 +15,7 @@ from aboard.models.decoder_file import MAX_TAPS, DecoderFile
 from aboard.models.rope_config import RopeConfig
 
 _LAST_NORM = "token_embd_norm"  # as llama.cpp has it, after the name in transformers
+_WIDEST = 1 << 24
 _ATTENTION, _CONVOLUTION = "full_attention", "conv"
 # How a model was made, before it was trained.
 _BEGINNINGS = (
@@ -110,6 +111,11 @@ def _ffn_width(config: Config) -> int:
     if not config.flag("block_auto_adjust_ff_dim", True):
         return width
     width = int(2 * width / 3)
+    if factor * width > _WIDEST:
+        raise config.contradiction(
+            f"block_ffn_dim_multiplier is {factor:g}, which makes feed-forward blocks wider than "
+            f"{_WIDEST}"
+        )
     return -(-int(factor * width) // multiple) * multiple if has_factor else width
 
 

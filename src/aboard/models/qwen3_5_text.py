@@ -21,6 +21,7 @@ from aboard.models.conversion import (
     Transform,
 )
 from aboard.models.decoder_config import DecoderConfig
+from aboard.models.hyperparameters import of_period
 from aboard.models.rope_config import RopeConfig
 
 _ATTENTION, _DELTA_NET = "full_attention", "linear_attention"
@@ -182,17 +183,21 @@ def _rope(config: Config, decoder: DecoderConfig) -> None:
     decoder.set("rope.dimension_sections", [rotated // 2, 0, 0, 0])
 
 
+def _kinds(period: int, n_layers: int) -> tuple[str, ...]:
+    return tuple(_DELTA_NET if each else _ATTENTION for each in of_period(period, n_layers))
+
+
 def _period(config: Config, n_layers: int) -> int:
     """Of so many layers the last has attention."""
+    stated = config.says("full_attention_interval")
     period = config.integer("full_attention_interval", 4)
     kinds = config.texts("layer_types", n_layers)
     if kinds is None:
         return period
+    if stated and kinds != _kinds(period, n_layers):
+        raise config.contradiction(f"layer_types and full_attention_interval, {period}, differ")
     period = (kinds.index(_ATTENTION) if _ATTENTION in kinds else n_layers) + 1
-    expected = tuple(
-        _ATTENTION if i % period == period - 1 else _DELTA_NET for i in range(n_layers)
-    )
-    if kinds != expected:
+    if kinds != _kinds(period, n_layers):
         raise UnsupportedFile(
             f"{config.where}: layer_types has no period",
             hint="GGUF says only how far apart layers with attention are.",
