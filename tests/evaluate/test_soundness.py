@@ -11,6 +11,7 @@ import aboard
 from aboard.checkpoint.gguf import open_gguf
 from aboard.errors import CheckpointError, UsageError
 from aboard.evaluate import CHECKS, Finding, Outcome, Report, check
+from aboard.evaluate.report import finding
 from engine.made import SMALL, made
 from evaluate.speaking import Tensors, shape, speaking, token_id, with_values
 from tiny import tiny_llama
@@ -306,3 +307,9 @@ def test_scales_of_nan_fail_in_every_format(tmp_path: Path, fmt: str) -> None:
 
     assert "finite-weights" in report.named(Outcome.FAIL)
     assert Q in report["finite-weights"].found
+
+
+def test_what_fails_and_warns_for_one_reason_says_it_once() -> None:
+    found = finding("perplexity", "less", "", failures=["9 bits"], warnings=["9 bits", "slow"])
+
+    assert found.found == "9 bits; slow"

@@ -182,6 +182,8 @@ def _checked_paths(source: str | Path, out: str | Path) -> tuple[Path, Path]:
         except OSError as error:  # of a name that is too long, or a folder that may not be read
             raise UsageError(f"{path}: {error.strerror}", hint="Check the path.") from None
     return Path(source), Path(out)
+
+
 def survey(source: str | Path) -> Survey:
     """What the checkpoint at `source` would be as a GGUF file; no weights are read.
 

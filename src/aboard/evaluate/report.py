@@ -98,7 +98,7 @@ def finding(
     return Finding(
         name=name,
         outcome=outcome,
-        found=" ".join((listed([*failures, *warnings]) or passed).splitlines()),
+        found=" ".join((listed(dict.fromkeys([*failures, *warnings])) or passed).splitlines()),
         expected=expected,
         figures=figures or {},
     )
