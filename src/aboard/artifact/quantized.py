@@ -26,12 +26,15 @@ from aboard.checkpoint.tensor_files import TensorFiles
 from aboard.errors import CorruptTensor, UnsupportedFile, UsageError
 from aboard.models import DecoderModel, describe_model
 from aboard.models.conversion import Float32
+from aboard.overlap import sample_runs
 from aboard.progress import Progress, silent
 from aboard.quantize.calibration import Calibration
+from aboard.quantize.grid_detector import exact_blocks
 from aboard.quantize.keeping import Keeping
 from aboard.quantize.quantizing import OpenLayer, quantize_layers
 from aboard.quantize.rounding import Bytes, Method, Rounding
 
+_WEIGHTS_AT_ONCE = 1 << 22
 _VERSION = 1  # of the method: what a newer one would round otherwise isn't gone on with
 
 
@@ -48,10 +51,23 @@ class Quantized:
 
 
 class GgufWeights:
-    """The tensors of an open GGUF file as `aboard.quantize` asks for them."""
+    """The tensors of an open GGUF file as `aboard.quantize` asks for them.
 
-    def __init__(self, files: TensorFiles) -> None:
+    Parameters
+    ----------
+    files : TensorFiles
+        The open file.
+    grids : mapping of str to str, optional
+        Of floats that lie on the grid of a format, that format: `packed` gives blocks of it.
+    """
+
+    def __init__(self, files: TensorFiles, grids: Mapping[str, str] | None = None) -> None:
         self._files = files
+        self._grids = dict(grids or {})
+
+    def format(self, name: str) -> str:
+        """The format of what `packed` gives."""
+        return self._grids.get(name) or self._files.tensors[name].format
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, outermost first."""
@@ -78,9 +94,25 @@ class GgufWeights:
     def packed(self, name: str) -> tuple[str, Bytes]:
         """The format of a tensor and its bytes."""
         info = self._files.tensors[name]
+        if name in self._grids:
+            return self._grids[name], self._exact(name, self._grids[name])
         raw = np.empty(info.size_bytes, np.uint8)
         self._files.read_into(name, raw, 0)
         return info.format, raw
+
+    def _exact(self, name: str, format: str) -> Bytes:
+        """The blocks that decode to precisely what floats of a tensor are."""
+        n_rows, n_columns = self.shape(name)
+        step = max(1, _WEIGHTS_AT_ONCE // n_columns)
+        parts = []
+        for first in range(0, n_rows, step):
+            weights = self.rows(name, first, min(first + step, n_rows))
+            blocks = exact_blocks(format, weights)
+            if blocks is None:
+                # zeros alone lie on every grid, and have no scale to be found
+                blocks = formats.encode(format, weights)
+            parts.append(blocks.reshape(-1))
+        return np.concatenate(parts)
 
 
 def quantize_file(
@@ -91,6 +123,8 @@ def quantize_file(
     calibration: Calibration | None,
     open_layer: OpenLayer,
     method: Method | None = None,
+    grids: Mapping[str, str] | None = None,
+    entries: Mapping[str, object] | None = None,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Quantized:
@@ -104,6 +138,11 @@ def quantize_file(
         Names of matrices and their formats; other tensors stay as they are.
     calibration, open_layer, method, progress
         As for `aboard.quantize.quantizing.quantize_layers`.
+    grids : mapping of str to str, optional
+        Matrices of floats that lie on the grid of a format already, and that format: they are
+        stored in it to the bit, where `assignment` doesn't name them.
+    entries : mapping of str to object, optional
+        More entries for the metadata.
     threads : int, optional
         By default one for each core. The file doesn't depend on it.
 
@@ -122,21 +161,18 @@ def quantize_file(
     method = method or Method()
     with ExitStack() as opened:
         files, _, metadata, streams = gguf_source.read(source, None, opened)
-        model = _decoder(source, metadata, files)
+        model = decoder_of(source, metadata, files)
         _check(model, assignment)
+        weights = GgufWeights(files, grids)
         tensors = [
-            NewTensor(
-                each.tensor.name,
-                assignment.get(each.tensor.name, each.tensor.format),
-                each.tensor.shape,
-            )
+            NewTensor(name, assignment.get(name) or weights.format(name), each.tensor.shape)
             for each in streams
+            for name in (each.tensor.name,)
         ]
         keeping = Keeping(
             out.with_name(f".{out.name}.quantize"),
-            _key(source, assignment, calibration if method.needs_inputs else None, method),
+            _key(source, assignment, calibration if method.needs_inputs else None, method, grids),
         )
-        weights = GgufWeights(files)
         roundings = quantize_layers(
             model,
             weights,
@@ -148,7 +184,7 @@ def quantize_file(
             threads=threads or os.cpu_count() or 1,
             progress=progress,
         )
-        metadata = metadata | type_entries(tensors) | _provenance(calibration, method)
+        metadata |= type_entries(tensors) | provenance(calibration, method) | dict(entries or {})
         with GgufWriter(out, metadata, tensors) as writer:
             for tensor in tensors:
                 kept = keeping.get(tensor.name) if tensor.name in assignment else None
@@ -167,7 +203,14 @@ def quantize_file(
     )
 
 
-def _decoder(source: Path, metadata: Mapping[str, object], files: TensorFiles) -> DecoderModel:
+def decoder_of(source: Path, metadata: Mapping[str, object], files: TensorFiles) -> DecoderModel:
+    """The decoder that an open file describes.
+
+    Raises
+    ------
+    CheckpointError
+        It isn't one.
+    """
     plain = {
         key: value.item() if isinstance(value, np.generic) else value
         for key, value in metadata.items()
@@ -195,7 +238,11 @@ def _check(model: DecoderModel, assignment: Mapping[str, str]) -> None:
 
 
 def _key(
-    source: Path, assignment: Mapping[str, str], calibration: Calibration | None, method: Method
+    source: Path,
+    assignment: Mapping[str, str],
+    calibration: Calibration | None,
+    method: Method,
+    grids: Mapping[str, str] | None,
 ) -> str:
     """What the tensors that are kept depend on."""
     state = source.stat()
@@ -203,6 +250,7 @@ def _key(
         "version": _VERSION,
         "source": [str(source.resolve()), state.st_size, state.st_mtime_ns],
         "assignment": dict(assignment),
+        "grids": dict(grids or {}),
         "method": method.entries(),
         "calibration": None
         if calibration is None
@@ -211,7 +259,7 @@ def _key(
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _provenance(calibration: Calibration | None, method: Method) -> dict[str, object]:
+def provenance(calibration: Calibration | None, method: Method) -> dict[str, object]:
     """Entries that tell how the file was made."""
     entries: dict[str, object] = {
         "general.quantized_by": "Aboard",
@@ -221,4 +269,5 @@ def _provenance(calibration: Calibration | None, method: Method) -> dict[str, ob
     if calibration is not None and method.needs_inputs:
         entries["aboard.quantize.calibration_sha256"] = calibration.sha256
         entries["aboard.quantize.calibration_tokens"] = np.uint32(calibration.windows.size)
+        entries |= sample_runs(calibration.windows).metadata()
     return entries

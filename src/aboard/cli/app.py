@@ -20,6 +20,7 @@ from aboard.cli import (
     models,
     plan,
     pull,
+    quantize,
     run,
     state,
 )
@@ -78,8 +79,8 @@ def _root(
 
 
 _ORDER = (
-    *(pull, import_, models, run, chat, embed, state, info, plan, device, check, eval, bench),
-    attest,
+    *(pull, import_, models, run, chat, embed, state, info),
+    *(plan, device, quantize, check, eval, bench, attest),
 )
 for _module in _ORDER:
     _name = _module.__name__.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""How far an evaluation is and how long it will take, on stderr: a bar, or a line now and then."""
+"""How far a long task is and how long it will take, on stderr: a bar, or a line now and then."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EVERY_S = 10.0
 
 @contextlib.contextmanager
 def told_on_stderr() -> Iterator[Told]:
-    """The progress to give to `evaluate`."""
+    """The progress to give to what works in stages."""
     if sys.stderr.isatty():
         with _bar() as told:
             yield told
@@ -56,8 +56,17 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
+_UNITS = {
+    "text": "tokens",
+    "import": "bytes",
+    "measure": "layers",
+    "quantize": "weights",
+    "compare": "layers",
+}
+
+
 def _unit(stage: str) -> str:
-    return "tokens" if stage == "text" else "questions"
+    return _UNITS.get(stage, "questions")
 
 
 @contextlib.contextmanager

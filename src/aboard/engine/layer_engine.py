@@ -69,7 +69,7 @@ class LayerEngine:
         checked_choice("activations", activations, ACTIVATIONS)
         self._kv = "f16" if activations == "int8" else "f32"
         self._matrices = {
-            weight.label: _room("F16", weight.shape) for weight in self._model.matrices()
+            weight.label: room("F16", weight.shape) for weight in self._model.matrices()
         }
         self._vectors: dict[str, Float32] = {
             weight.name: np.ones(weight.shape, np.float32) for weight in self._model.vectors()
@@ -111,7 +111,7 @@ class LayerEngine:
         row_bytes = packed.size // self._parts[name][0].tensor_shape[0]
         for part in self._parts[name]:
             first, rows = part.first_row, part.shape[0]
-            matrix = _room(format, part.shape)
+            matrix = room(format, part.shape)
             bad = matrix.pack(packed[first * row_bytes : (first + rows) * row_bytes], 0)
             if bad is not None:
                 raise CorruptTensor(f"tensor {name!r}: row {first + bad} holds NaN or infinity")
@@ -154,7 +154,7 @@ class LayerEngine:
         return self._decoder
 
 
-def _room(format: str, shape: tuple[int, ...]) -> Matrix:
+def room(format: str, shape: tuple[int, ...]) -> Matrix:
     """A matrix that takes memory when it is packed."""
     from aboard import _native
 

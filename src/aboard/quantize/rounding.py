@@ -167,15 +167,18 @@ def _told(name: str, form: str, trial: Trial, moments: Moments) -> Rounding:
 def _trial(
     source: Source, name: str, form: str, importances: Float32 | None, threads: int
 ) -> Trial:
-    """Rows from all over a matrix."""
-    n_rows = source.shape(name)[0]
-    if n_rows <= _TRIAL_ROWS:
-        weights = source.rows(name, 0, n_rows)
-    else:
-        each = _TRIAL_ROWS // _TRIAL_RUNS
-        begins: Sequence[int] = [i * n_rows // _TRIAL_RUNS for i in range(_TRIAL_RUNS)]
-        weights = np.concatenate([source.rows(name, begin, begin + each) for begin in begins])
+    weights = sample_rows(source, name, _TRIAL_ROWS)
     return Trial(weights, formats.find_grid(form, weights, importances, threads=threads))
+
+
+def sample_rows(source: Source, name: str, n: int) -> Float32:
+    """`n` rows, a multiple of 16, from all over a matrix, or all that it has; (n, K) float32."""
+    n_rows = source.shape(name)[0]
+    if n_rows <= n:
+        return source.rows(name, 0, n_rows)
+    each = n // _TRIAL_RUNS
+    begins: Sequence[int] = [i * n_rows // _TRIAL_RUNS for i in range(_TRIAL_RUNS)]
+    return np.concatenate([source.rows(name, begin, begin + each) for begin in begins])
 
 
 def _written(

@@ -1,0 +1,65 @@
+"""What a quantised file may take, or lose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from aboard.errors import UsageError
+
+USUAL_BITS = 4.85
+"""Of a weight, where nothing is asked for: what Q4_K_M takes of large models."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """One of four; none of them is `USUAL_BITS`, or the smallest file where that is larger.
+
+    Attributes
+    ----------
+    size_bytes : int
+        Of the whole file.
+    bits : float
+        Of the whole file over all weights.
+    format : str
+        One for all matrices, in the place of an allocation.
+    loss : float
+        KL divergence from the checkpoint, in nats a token.
+
+    Raises
+    ------
+    UsageError
+        More than one is given, or one is no positive number.
+    """
+
+    size_bytes: int | None = None
+    bits: float | None = None
+    format: str | None = None
+    loss: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(given := self._given()) > 1:
+            raise UsageError(
+                f"a budget of {' and '.join(given)}, expected one of them", hint="Leave one out."
+            )
+        for name in ("size_bytes", "bits", "loss"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name} is {value}, expected a positive number")
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether nothing was asked for."""
+        return not self._given()
+
+    def _given(self) -> list[str]:
+        names = ("size_bytes", "bits", "format", "loss")
+        return [name for name in names if getattr(self, name) is not None]
+
+    def bytes_of(self, n_weights: int) -> int | None:
+        """Bytes of the whole file, None where they are what is to be found."""
+        if self.size_bytes is not None:
+            return self.size_bytes
+        if self.format is not None or self.loss is not None:
+            return None
+        return int((self.bits or USUAL_BITS) * n_weights / 8)

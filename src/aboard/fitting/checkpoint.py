@@ -1,0 +1,144 @@
+"""A checkpoint opened to be fitted: its model, its weights, which of them are on a grid already."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from aboard.artifact import gguf_source
+from aboard.artifact.gguf_writer import NewTensor
+from aboard.artifact.importing import import_checkpoint
+from aboard.artifact.quantized import GgufWeights, decoder_of
+from aboard.checkpoint.gguf import GgufFile
+from aboard.models import DecoderModel
+from aboard.models.conversion import Float32
+from aboard.progress import Progress
+from aboard.quantize.grid_detector import detect_grid, exact_blocks
+from aboard.quantize.parts import bits_of, fitting_formats
+from aboard.quantize.rounding import sample_rows
+
+_FLOATS = ("F32", "F16", "BF16")
+_WEIGHTS_AT_ONCE = 1 << 21
+_SAMPLED_ROWS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCheckpoint:
+    """A GGUF file that is open.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    file : GgufFile
+        The file.
+    metadata : dict of str to object
+        Its entries, for a file made of it.
+    tensors : tuple of NewTensor
+        As they are.
+    model : DecoderModel
+        What they make up.
+    grids : mapping of str to str
+        Matrices of floats that lie on the grid of a format, and that format.
+    weights : GgufWeights
+        What they hold.
+    """
+
+    path: Path
+    file: GgufFile
+    metadata: dict[str, object]
+    tensors: tuple[NewTensor, ...]
+    model: DecoderModel
+    grids: Mapping[str, str]
+    weights: GgufWeights
+
+
+def as_gguf(checkpoint: Path, out: Path, *, text_only: bool, progress: Progress) -> Path:
+    """The GGUF file to work from: `checkpoint` itself, or one made of it beside `out`.
+
+    It bears the time of the newest file of the checkpoint, by which a later call knows it.
+    """
+    if checkpoint.suffix.lower() == ".gguf":
+        return checkpoint
+    made = imported_beside(out)
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    newest = max(
+        (each.stat().st_mtime_ns for each in folder.glob("*") if each.is_file()), default=0
+    )
+    if not made.is_file() or made.stat().st_mtime_ns != newest:
+        import_checkpoint(checkpoint, made, text_only=text_only, progress=progress)
+        os.utime(made, ns=(newest, newest))
+    return made
+
+
+def imported_beside(out: Path) -> Path:
+    """Where the GGUF file of a folder is kept until `out` is there."""
+    return out.with_name(f".{out.name}.imported.gguf")
+
+
+def open_checkpoint(path: Path, opened: ExitStack) -> OpenCheckpoint:
+    """The decoder in the GGUF file `path`; `opened` is given what is to be closed at the end.
+
+    Raises
+    ------
+    CheckpointError
+        The file can't be read, isn't a decoder, or holds NaN.
+    """
+    file, _, metadata, streams = gguf_source.read(path, None, opened)
+    assert isinstance(file, GgufFile)
+    model = decoder_of(path, metadata, file)
+    plain = GgufWeights(file)
+    grids = {}
+    for name in dict.fromkeys(weight.name for weight in model.matrices()):
+        if file.tensors[name].format in _FLOATS and (found := grid_of_tensor(plain, name)):
+            grids[name] = found
+    return OpenCheckpoint(
+        path=path,
+        file=file,
+        metadata=metadata,
+        tensors=tuple(stream.tensor for stream in streams),
+        model=model,
+        grids=grids,
+        weights=GgufWeights(file, grids),
+    )
+
+
+def grid_of_tensor(weights: GgufWeights, name: str) -> str | None:
+    """The format on whose grid a matrix lies; None where it lies on none.
+
+    Some rows tell whether it is worth looking at all of them.
+    """
+    found = detect_grid(sample_rows(weights, name, _SAMPLED_ROWS))
+    if found is None:
+        return None
+    for rows in _all_rows(weights, name):
+        if rows.any() and exact_blocks(found.format, rows) is None:
+            return None
+    return found.format
+
+
+def _all_rows(weights: GgufWeights, name: str) -> Iterator[Float32]:
+    n_rows, n_columns = weights.shape(name)
+    step = max(1, _WEIGHTS_AT_ONCE // n_columns)
+    for first in range(0, n_rows, step):
+        yield weights.rows(name, first, min(first + step, n_rows))
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size_of(tensor: NewTensor, format: str) -> int:
+    """Bytes of a tensor in another format, with what aligns the next one."""
+    return NewTensor(tensor.name, format, tensor.shape).aligned_bytes
+
+
+def smaller_formats(columns: int, own: str) -> list[str]:
+    """Formats of fewer bits than `own` that rows of so many weights can have."""
+    return [name for name in fitting_formats(columns) if bits_of(name) < bits_of(own)]

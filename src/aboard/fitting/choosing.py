@@ -1,0 +1,160 @@
+"""Formats of all parts within a budget, by what they were measured to cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aboard.errors import UsageError
+from aboard.fitting.budget import Budget
+from aboard.fitting.checkpoint import OpenCheckpoint, size_of, smaller_formats
+from aboard.progress import Progress
+from aboard.quantize.allocation import Allocation, Frontier, Option
+from aboard.quantize.parts import Part, bits_of
+from aboard.quantize.sensitivity import Measuring, Sensitivity, anchors_of
+
+OWN = "own"
+"""Of an option: the tensors stay as they are."""
+
+_GUARD_ROUNDS = 3
+_DOMINATES = 3.0  # times the mean loss of a part
+_MOST_GUARDED = 24  # parts that are measured again in a round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was chosen.
+
+    Attributes
+    ----------
+    assignment : dict of str to str
+        Formats of the tensors that are rounded.
+    found : list of Sensitivity
+        What was measured.
+    options : list of Option
+        The chosen one of each.
+    smallest_bytes : int
+        Of the smallest file there is.
+    """
+
+    assignment: dict[str, str]
+    found: list[Sensitivity]
+    options: list[Option]
+    smallest_bytes: int
+
+    @property
+    def loss(self) -> float:
+        """What all parts cost by themselves, summed up."""
+        return sum(option.loss for option in self.options)
+
+
+class Choosing:
+    """The parts of a checkpoint and what they cost; measured once, chosen from for any budget.
+
+    Parameters
+    ----------
+    checkpoint : OpenCheckpoint
+        What is fitted.
+    parts : sequence of Part
+        Its parts.
+    measuring : Measuring
+        Tells what formats cost.
+    fixed_bytes : int
+        Of the file beside the parts.
+    """
+
+    def __init__(
+        self,
+        checkpoint: OpenCheckpoint,
+        parts: Sequence[Part],
+        measuring: Measuring,
+        fixed_bytes: int,
+        progress: Progress,
+    ) -> None:
+        self._tensors = {tensor.name: tensor for tensor in checkpoint.tensors}
+        self._own = {name: checkpoint.weights.format(name) for name in self._tensors}
+        self._fixed_bytes, self._measuring, self._progress = fixed_bytes, measuring, progress
+        wanted = {part: self._anchors(part) for part in parts}
+        self._found = {each.part: each for each in measuring.measure(wanted, progress)}
+
+    def choose(self, budget_bytes: int | None, budget: Budget) -> Choice:
+        """The best formats for `budget`, `budget_bytes` being what it says of the file.
+
+        Raises
+        ------
+        UsageError
+            Nothing fits.
+        """
+        for _ in range(_GUARD_ROUNDS):
+            frontier = Frontier([self._options(each) for each in self._found.values()])
+            chosen = self._within(frontier, budget_bytes, budget)
+            doubtful = self._dominating(chosen)
+            if not doubtful:
+                break
+            measured = self._measuring.measure(self._all_measured(doubtful), self._progress)
+            self._found |= {each.part: each for each in measured}
+        else:
+            frontier = Frontier([self._options(each) for each in self._found.values()])
+            chosen = self._within(frontier, budget_bytes, budget)
+        assignment = {
+            name: option.format
+            for each, option in zip(self._found.values(), chosen.chosen, strict=True)
+            for name in each.part.tensors
+            if option.format != OWN
+        }
+        return Choice(
+            assignment=assignment,
+            found=list(self._found.values()),
+            options=list(chosen.chosen),
+            smallest_bytes=self._fixed_bytes + frontier.smallest_bytes,
+        )
+
+    def _within(self, frontier: Frontier, budget_bytes: int | None, budget: Budget) -> Allocation:
+        smallest = self._fixed_bytes + frontier.smallest_bytes
+        if budget_bytes is None:
+            assert budget.loss is not None
+            found = frontier.within_loss(budget.loss)
+        else:
+            if budget.is_usual:
+                budget_bytes = max(budget_bytes, smallest)
+            found = frontier.within_bytes(budget_bytes - self._fixed_bytes)
+        if found is None:
+            n_weights = sum(math.prod(tensor.shape) for tensor in self._tensors.values())
+            raise UsageError(
+                f"no file of {budget_bytes:,} bytes is possible: the smallest has {smallest:,} "
+                f"bytes, {8 * smallest / n_weights:.2f} bits a weight",
+                hint=f"Ask for --size {-(-smallest // 1000)}kB or more, or take a smaller model.",
+            )
+        return found
+
+    def _anchors(self, part: Part) -> list[str]:
+        smaller = smaller_formats(part.columns, self._own_of(part))
+        return [name for name in anchors_of(part) if name in smaller] or smaller[:1]
+
+    def _own_of(self, part: Part) -> str:
+        """The smallest of the formats that its tensors have."""
+        return min((self._own[name] for name in part.tensors), key=bits_of)
+
+    def _options(self, found: Sensitivity) -> list[Option]:
+        part = found.part
+        own_bytes = sum(size_of(self._tensors[name], self._own[name]) for name in part.tensors)
+        options = [Option(OWN, own_bytes, 0.0)]
+        for form in smaller_formats(part.columns, self._own_of(part)):
+            size = sum(size_of(self._tensors[name], form) for name in part.tensors)
+            options.append(Option(form, size, found.loss(form)))
+        return options
+
+    def _dominating(self, chosen: Allocation) -> dict[Part, str]:
+        """Parts of more than their share of the loss, whose loss was only estimated."""
+        mean = chosen.loss / len(chosen.chosen)
+        doubtful = [
+            (option.loss, each.part, option.format)
+            for each, option in zip(self._found.values(), chosen.chosen, strict=True)
+            if option.loss > _DOMINATES * mean and option.format not in each.measured
+        ]
+        doubtful.sort(key=lambda one: -one[0])
+        return {part: form for _, part, form in doubtful[:_MOST_GUARDED]}
+
+    def _all_measured(self, doubtful: Mapping[Part, str]) -> dict[Part, list[str]]:
+        return {part: [*self._found[part].measured, form] for part, form in doubtful.items()}
