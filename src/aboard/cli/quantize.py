@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -101,17 +103,11 @@ def quantize(
     for each in made.notes:
         note(f"aboard: {each}")
     if as_json:
-        json_result(made.as_dict() | {"command": _command()})
+        json_result(made.as_dict() | {"command": shlex.join(["aboard", *sys.argv[1:]])})
         return
     for name, value in _facts(made).items():
         note(f"{name:16}{value}")
     result(made.path)
-
-
-def _command() -> list[str]:
-    import sys
-
-    return ["aboard", *sys.argv[1:]]
 
 
 def _facts(made: QuantizedCheckpoint) -> Mapping[str, str]:

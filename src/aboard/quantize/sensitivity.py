@@ -36,9 +36,9 @@ from aboard.quantize.rounding import Bytes, Source, sample_rows
 
 ANCHORS = (4.5, 3.4)
 """Bits of the formats that are measured, or the nearest there are; the others by their errors."""
-N_TOKENS, WINDOW = 1024, 128
-_SCORED_FROM, _SCORED_EVERY = 16, 4
-_ROWS = 128  # of a tensor, by which formats are compared
+N_TOKENS, WINDOW = 768, 128
+_SCORED_FROM, _SCORED_EVERY = 16, 3
+_ROWS = 64  # of a tensor, by which formats are compared
 _BASE_BITS = 8.5
 _HEAD_LAYERS = 4  # about as many layers take as long as a comparison of logits
 _LEAST = 1e-12  # nats; of a part that changes nothing
@@ -126,7 +126,7 @@ class Measuring:
     source : Source
         Its weights.
     windows : (B, T) int32
-        Tokens; every fourth is scored.
+        Tokens; every third is scored.
     open_layer, open_head : callable
         Give the engines of a layer and of the head.
     figures : Figures
@@ -152,6 +152,7 @@ class Measuring:
         self._open_layer = open_layer
         self._head = open_head(model)
         self._layers: list[LayerEngine] = []
+        self._embedding: tuple[str, Bytes] | None = None
 
     def measure(
         self, wanted: Mapping[Part, Sequence[str]], progress: Progress = silent
@@ -293,7 +294,9 @@ class Measuring:
 
     def _embedded(self, packed: tuple[str, Bytes] | None) -> npt.NDArray[np.float32]:
         name = self._model.embedding.name
-        form, octets = self._base(name) if packed is None else packed
+        if packed is None:
+            packed = self._embedding = self._embedding or self._base(name)
+        form, octets = packed
         return embed(
             self._model,
             self._windows,
@@ -306,7 +309,8 @@ class Measuring:
         shape = self._source.shape(name)
         if len(shape) < 2 or bits_of(form) <= _BASE_BITS or shape[-1] % 32:
             return form, packed
-        return self._rounded(name, "Q8_0", None)
+        weights = self._source.rows(name, 0, shape[0])
+        return "Q8_0", formats.encode("Q8_0", weights).reshape(-1)
 
     def _rounded(self, name: str, format: str, moments: Moments | None) -> tuple[str, Bytes]:
         weights = self._source.rows(name, 0, self._source.shape(name)[0])
@@ -323,9 +327,10 @@ class Measuring:
         found = dict.fromkeys(names, 0.0)
         for tensor in part.tensors:
             weights = sample_rows(self._source, tensor, _ROWS)
+            whole = (_cost(weights, moments) or 1.0) * len(part.tensors)
             for name in names:
-                error = _relative_error(weights, name, moments, self._threads)
-                found[name] += error / len(part.tensors)
+                rounded = _rounded_weights(weights, name, moments, self._threads)
+                found[name] += _cost(weights - rounded, moments) / whole
         return found
 
 
@@ -370,19 +375,21 @@ def _both(
         yield piece, True
 
 
-def _relative_error(
+def _rounded_weights(
     weights: npt.NDArray[np.float32], format: str, moments: Moments | None, threads: int
-) -> float:
+) -> npt.NDArray[np.float32]:
+    """What some rows become in a format."""
     if format in formats.searchable():
         importances = None if moments is None else moments.importances
         grid = formats.find_grid(format, weights, importances, threads=threads)
-        got = grid.weights(formats.nearest_codes(grid, weights, threads=threads))
-    else:
-        form = formats.by_name(format)
-        blocks = formats.encode(format, weights)
-        got = form.decode(blocks.reshape(weights.shape[0], -1, form.BLOCK_BYTES))
-    off = weights - got
+        return grid.weights(formats.nearest_codes(grid, weights, threads=threads))
+    form = formats.by_name(format)
+    blocks = formats.encode(format, weights)
+    return form.decode(blocks.reshape(weights.shape[0], -1, form.BLOCK_BYTES))
+
+
+def _cost(weights: npt.NDArray[np.float32], moments: Moments | None) -> float:
+    """The mean square of what weights, or errors of them, give; of themselves without moments."""
     if moments is None:
-        whole = float(np.square(weights, dtype=np.float64).sum())
-        return float(np.square(off, dtype=np.float64).sum()) / (whole or 1.0)
-    return cost(off, moments.gram) / (cost(weights, moments.gram) or 1.0)
+        return float(np.square(weights, dtype=np.float64).sum())
+    return cost(weights, moments.gram)

@@ -1,0 +1,118 @@
+"""`aboard quantize`, and the page docs/guide/quantize.md, with a tiny folder."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import aboard
+from tiny import Llama, tiny_llama
+
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "quantize.md").read_text("utf-8")
+PROGRAM = "from aboard.cli import main; main()"
+SHAPE = Llama(layers=2, width=64, heads=4, kv_heads=2, ffn=96)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tiny_llama(tmp_path / "tiny.gguf", SHAPE, seed=4)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_path_alone_is_on_stdout(call, source: Path) -> None:
+    outcome = call("quantize", str(source), "-o", "out.gguf", "--bits", "8", "--tokens", "4096")
+
+    assert outcome.exit_code == 0
+    assert outcome.stdout == "out.gguf\n"
+    told = outcome.stderr.splitlines()
+    assert told[0].startswith("measure: ")
+    assert told[0].endswith(" layers")
+    assert re.search(r"^size +\d+\.\d kB, 7\.\d\d bits a weight$", outcome.stderr, re.MULTILINE)
+    assert re.search(
+        r"^KL divergence +0\.\d+ \+- 0\.\d+ nats a token, on 512 tokens held out$",
+        outcome.stderr,
+        re.MULTILINE,
+    )
+
+
+def test_json_has_what_programs_ask_for(call, source: Path) -> None:
+    arguments = ("--format", "q5_0", "--tokens", "4096", "--json")
+    outcome = call("quantize", str(source), "-o", "out.gguf", *arguments)
+
+    found = json.loads(outcome.stdout)
+    assert found["size_bytes"] == Path("out.gguf").stat().st_size
+    assert found["tensors_by_format"] == {"Q5_0": 15, "Q8_0": 1}
+    assert {"sha256", "source_sha256", "calibration_sha256", "measured_kl", "command"} < set(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--size", "1kB"), "no file of 1,000 bytes is possible: the smallest has"),
+        (("--size", "large"), "'large' is not a size"),
+        (("--bits", "4", "--size", "1GB"), "a budget of size_bytes and bits, expected one of them"),
+        (("--loss-budget", "0"), "loss is 0.0, expected a positive number"),
+        (("--format", "q9"), "the type is 'q9'"),
+    ],
+)
+def test_what_can_not_be_is_told(
+    arguments: tuple[str, ...], message: str, call, source: Path
+) -> None:
+    outcome = call("quantize", str(source), "-o", "out.gguf", "--tokens", "4096", *arguments)
+
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr
+    assert not Path("out.gguf").exists()
+
+
+def test_a_checkpoint_that_is_not_there_is_told(call) -> None:
+    outcome = call("quantize", "nowhere", "-o", "out.gguf")
+
+    assert outcome.exit_code == 1
+    assert "nowhere: no such file or folder" in outcome.stderr
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """A folder with a checkpoint and two texts, and `aboard` in the PATH."""
+    shape = Llama(layers=1, width=256, heads=4, kv_heads=2, ffn=512)
+    tiny_llama(tmp_path / "tiny.gguf", shape, seed=4).rename(tmp_path / "my-model.gguf")
+    random = np.random.default_rng(0)
+    for name in ("manual.txt", "other.txt"):
+        (tmp_path / name).write_text("".join(map(chr, random.integers(32, 127, 5000))))
+    program = tmp_path / "bin" / "aboard"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{PROGRAM}' \"$@\"\n")
+    program.chmod(0o755)
+    return {
+        **os.environ,
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(aboard.__file__).parents[1]),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+
+
+def test_every_block_of_the_page_runs(shell: dict[str, str], tmp_path: Path) -> None:
+    commands = "".join(blocks("console")).splitlines()
+    script = "\n".join(line.removeprefix("$ ") for line in commands)
+    script = re.sub(r"my-model(?= )", "my-model.gguf", script)
+    python = "".join(blocks("python")).replace('"my-model"', '"my-model.gguf"')
+
+    for program in (["bash", "-euc", script], [sys.executable, "-W", "error", "-c", python]):
+        told = subprocess.run(
+            program, capture_output=True, text=True, cwd=tmp_path, env=shell, check=False
+        )
+        assert told.returncode == 0, told.stderr
+
+    assert told.stdout == "True True\n"
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["bits_per_weight"] <= 4.5
+    assert list(report["calibration_sources"]) == ["built in", "manual.txt"]
