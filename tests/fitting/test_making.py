@@ -84,7 +84,7 @@ def test_the_smallest_file_is_possible_and_nothing_below_it(source: Path, tmp_pa
     out = tmp_path / "out.gguf"
     with pytest.raises(UsageError, match="no file of 1,000 bytes is possible: the smallest has"):
         fitted(source, out, Budget(size_bytes=1000))
-    smallest = fitted(source, out, Budget(bits=5.5)).smallest_bytes
+    smallest = fitted(source, out, Budget(bits=9)).smallest_bytes
     assert smallest is not None
 
     report = fitted(source, out, Budget(size_bytes=smallest))

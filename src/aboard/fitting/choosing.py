@@ -11,14 +11,16 @@ from aboard.fitting.budget import Budget
 from aboard.fitting.checkpoint import OpenCheckpoint, size_of, smaller_formats
 from aboard.progress import Progress
 from aboard.quantize.allocation import Allocation, Frontier, Option
+from aboard.quantize.format_losses import Sensitivity
 from aboard.quantize.parts import Part, bits_of
-from aboard.quantize.sensitivity import Measuring, Sensitivity, anchors_of
+from aboard.quantize.sensitivity import Measuring, anchors_of
 
 OWN = "own"
 """Of an option: the tensors stay as they are."""
 
 _GUARD_ROUNDS = 3
 _DOMINATES = 3.0  # times the mean loss of a part
+_LEAST_LEFT = 0.05  # of a budget of loss, for the parts, where the floor takes it all
 _MOST_GUARDED = 24  # parts that are measured again in a round
 
 
@@ -36,17 +38,21 @@ class Choice:
         The chosen one of each.
     smallest_bytes : int
         Of the smallest file there is.
+    floor : float
+        What any change at all costs.
     """
 
     assignment: dict[str, str]
     found: list[Sensitivity]
     options: list[Option]
     smallest_bytes: int
+    floor: float
 
     @property
     def loss(self) -> float:
-        """What all parts cost by themselves, summed up."""
-        return sum(option.loss for option in self.options)
+        """What all parts cost by themselves, summed up, and the floor where anything is changed."""
+        own = sum(option.loss for option in self.options)
+        return own + (self.floor if self.assignment else 0.0)
 
 
 class Choosing:
@@ -108,13 +114,15 @@ class Choosing:
             found=list(self._found.values()),
             options=list(chosen.chosen),
             smallest_bytes=self._fixed_bytes + frontier.smallest_bytes,
+            floor=self._measuring.floor,
         )
 
     def _within(self, frontier: Frontier, budget_bytes: int | None, budget: Budget) -> Allocation:
         smallest = self._fixed_bytes + frontier.smallest_bytes
         if budget_bytes is None:
             assert budget.loss is not None
-            found = frontier.within_loss(budget.loss)
+            left = budget.loss - self._measuring.floor
+            found = frontier.within_loss(max(left, _LEAST_LEFT * budget.loss))
         else:
             if budget.is_usual:
                 budget_bytes = max(budget_bytes, smallest)

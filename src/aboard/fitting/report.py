@@ -55,7 +55,7 @@ class QuantizedCheckpoint:
     smallest_bytes : int or None
         Of the smallest file there is.
     predicted_kl : float or None
-        The sum of what the parts cost by themselves, rounded to nearest.
+        What the parts cost by themselves, rounded to nearest, and what any change costs, summed.
     measured_kl, measured_kl_error : float or None
         KL divergence from the checkpoint in nats a token, on tokens that are held out, and its
         standard error over windows.
