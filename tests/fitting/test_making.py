@@ -33,7 +33,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fitted(source: Path, out: Path, budget: Budget, **options: object) -> QuantizedCheckpoint:
-    return quantize_checkpoint(source, out, budget, n_tokens=4096, **options)  # type: ignore[arg-type]
+    given: dict[str, object] = {"n_tokens": 4096, "threads": 1}
+    return quantize_checkpoint(source, out, budget, **(given | options))  # type: ignore[arg-type]
 
 
 def test_a_file_is_as_large_as_was_said_and_tells_how_it_was_made(
@@ -172,7 +173,8 @@ def progress(stage, done, total):
     seen.append(stage)
     if seen.count(sys.argv[3]) == int(sys.argv[4]):
         os._exit(9)
-quantize_checkpoint(sys.argv[1], sys.argv[2], Budget(bits=7), n_tokens=4096, progress=progress)
+options = {'n_tokens': 4096, 'threads': 1, 'progress': progress}
+quantize_checkpoint(sys.argv[1], sys.argv[2], Budget(bits=7), **options)
 """
 
 

@@ -66,8 +66,8 @@ def test_divergences_are_those_of_whole_models(family: str, tmp_path: Path) -> N
             first.weights,
             second.weights,
             WINDOWS,
-            open_layer=LayerEngine,
-            open_head=HeadEngine,
+            open_layer=lambda model, index: LayerEngine(model, index, 1),
+            open_head=lambda model: HeadEngine(model, 1),
             progress=lambda *at: told.append(at),
         )
 

@@ -53,8 +53,8 @@ def measuring(
         checkpoint.model,
         checkpoint.weights,
         WINDOWS,
-        open_layer=LayerEngine,
-        open_head=HeadEngine,
+        open_layer=lambda model, index: LayerEngine(model, index, 1),
+        open_head=lambda model: HeadEngine(model, 1),
         figures=figures or Kept(),
         **options,  # type: ignore[arg-type]
     )
