@@ -28,7 +28,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_path_alone_is_on_stdout(call, source: Path) -> None:
-    outcome = call("quantize", str(source), "-o", "out.gguf", "--bits", "8", "--tokens", "4096")
+    outcome = call("quantize", str(source), "-o", "out.gguf", "--bits", "8", "--tokens", "8192")
 
     assert outcome.exit_code == 0
     assert outcome.stdout == "out.gguf\n"
@@ -37,7 +37,7 @@ def test_the_path_alone_is_on_stdout(call, source: Path) -> None:
     assert told[0].endswith(" layers")
     assert re.search(r"^size +\d+\.\d kB, 7\.\d\d bits a weight$", outcome.stderr, re.MULTILINE)
     assert re.search(
-        r"^KL divergence +0\.\d+ \+- 0\.\d+ nats a token, on 512 tokens held out$",
+        r"^KL divergence +0\.\d+ \+- 0\.\d+ nats a token, on 1,024 tokens held out$",
         outcome.stderr,
         re.MULTILINE,
     )
