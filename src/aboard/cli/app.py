@@ -17,6 +17,7 @@ from aboard.cli import (
     eval,
     import_,
     info,
+    ladder,
     models,
     plan,
     pull,
@@ -80,7 +81,7 @@ def _root(
 
 _ORDER = (
     *(pull, import_, models, run, chat, embed, state, info),
-    *(plan, device, quantize, check, eval, bench, attest),
+    *(plan, device, quantize, check, eval, ladder, bench, attest),
 )
 for _module in _ORDER:
     _name = _module.__name__.rpartition(".")[2]

@@ -68,6 +68,13 @@ def eval(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on where a run was stopped.")
     ] = True,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a report card as well: one HTML page with plots, that loads nothing.",
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Say how well MODEL predicts a text and answers questions, and what it lost.
@@ -76,11 +83,14 @@ def eval(
     the same token likeliest, and whether any difference can be measured at all. All differences
     are paired, with 95 % intervals.
     """
+    from aboard.card import card_of, require_writable, write_page
     from aboard.cli.eval_progress import told_on_stderr
     from aboard.cli.output import json_result, note
     from aboard.evaluate import evaluate
     from aboard.store import resolve
 
+    if card is not None:
+        require_writable(card)
     with told_on_stderr() as progress:
         found = evaluate(
             resolve(model),
@@ -98,6 +108,9 @@ def eval(
         )
     for each in found.notes:
         note(f"aboard: {each}")
+    if card is not None:
+        write_page(card_of(found), card)
+        note(f"aboard: the card is {card}")
     if as_json:
         json_result(found.as_dict())
         return

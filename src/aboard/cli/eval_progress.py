@@ -58,6 +58,7 @@ def duration(seconds: float) -> str:
 
 _UNITS = {
     "text": "tokens",
+    "ladder": "tokens",
     "import": "bytes",
     "measure": "layers",
     "quantize": "weights",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from aboard.evaluate.histograms import CHANGE_EDGES, KL_EDGES, Histogram, histogram
 from aboard.evaluate.statistics import (
     MIN_SEQUENCES,
     Interval,
@@ -88,6 +89,9 @@ class Comparison:
     worst_drop : float
         By how much the true token's probability fell, or more, at the worst 1 % of the tokens:
         the 1 % quantile of its change, below 0.
+    kl_histogram, change_histogram : Histogram
+        How the divergences of single tokens are spread, and the changes of the true token's
+        probability.
     ..._ci95 : (float, float) or None
         95 % intervals, by bootstrap over sequences; None where there are fewer than 8.
     """
@@ -106,6 +110,8 @@ class Comparison:
     flips_gained: int
     worst_drop: float
     worst_drop_ci95: Interval | None
+    kl_histogram: Histogram
+    change_histogram: Histogram
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +208,8 @@ def _compare(
     marks = np.concatenate([each.marks for each in found])
     right, was_right = marks & MODEL_RIGHT > 0, marks & REFERENCE_RIGHT > 0
     each_kl = np.concatenate([each.divergence for each in found if each.divergence is not None])
-    worst, worst_ci = _worst_drop(found)
+    changes = _changes(found)
+    worst, worst_ci = _worst_drop(changes)
     ratio_ci = None if intervals is None else _exp_interval(intervals[1])
     kl_ci = None if intervals is None else intervals[2]
     return Comparison(
@@ -220,6 +227,8 @@ def _compare(
         flips_gained=int(np.count_nonzero(right & ~was_right)),
         worst_drop=worst,
         worst_drop_ci95=worst_ci,
+        kl_histogram=histogram(each_kl, KL_EDGES),
+        change_histogram=histogram(np.concatenate(changes), CHANGE_EDGES),
     )
 
 
@@ -232,18 +241,22 @@ def _verdict(each_kl: Floats, ratio_ci: Interval | None, kl_ci: Interval | None)
     return "no measurable difference" if same else "measurable difference"
 
 
-def _worst_drop(found: Sequence[WindowScores]) -> tuple[float, Interval | None]:
-    """The 1 % quantile of the change of the true token's probability, and its interval.
-
-    The interval is that of percentiles: a quantile has no jackknife.
-    """
-    changes = [
+def _changes(found: Sequence[WindowScores]) -> list[Floats]:
+    """How the probability of each true token changed, window by window."""
+    return [
         np.exp(-each.losses) - np.exp(-each.reference_losses)
         for each in found
         if each.reference_losses is not None
     ]
+
+
+def _worst_drop(changes: Sequence[Floats]) -> tuple[float, Interval | None]:
+    """The 1 % quantile of the change of the true token's probability, and its interval.
+
+    The interval is that of percentiles: a quantile has no jackknife.
+    """
     change = np.concatenate(changes)
-    n = len(found)
+    n = len(changes)
     quantile = float(np.quantile(change, _DROP_LEVEL, method="inverted_cdf"))
     if n < MIN_SEQUENCES:
         return quantile, None

@@ -1,0 +1,132 @@
+"""Cards of what was evaluated or quantised, and where they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from aboard.card.contents import Card, Sensitivity
+from aboard.card.described import describe_file
+from aboard.card.page import page
+from aboard.errors import ArtifactError
+from aboard.evaluate import Evaluation
+from aboard.publishing import publish
+
+
+def card_of(
+    evaluation: Evaluation,
+    *,
+    sensitivities: Sequence[Sensitivity] = (),
+    commands: Sequence[str] = (),
+    hashes: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> Card:
+    """The card of a model that was evaluated.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        What was found; the headers of its files are read.
+    sensitivities : sequence of Sensitivity
+        What rounding the parts of the model costs, if that is known.
+    commands : sequence of str
+        What made the model's file, before the command that evaluated it.
+    hashes : mapping of str to str, optional
+        More of them, by what they are of: the calibration text, say.
+    notes : sequence of str
+        What a reader should know, before the evaluation's own notes.
+
+    Raises
+    ------
+    CheckpointError
+        A file can't be read any more.
+    """
+    model = describe_file(evaluation.model.path)
+    other = evaluation.reference
+    return Card(
+        model=model,
+        reference=None if other is None else describe_file(other.path),
+        evaluation=evaluation,
+        sensitivities=tuple(sensitivities),
+        commands=(*commands, evaluation.command),
+        hashes=hashes_of(evaluation) | dict(hashes or {}),
+        notes=(*notes, *evaluation.notes),
+    )
+
+
+def hashes_of(evaluation: Evaluation) -> dict[str, str]:
+    """What decides the figures, by what it is, as the page names it."""
+    found = {"Weights": evaluation.model.weights_sha256}
+    if evaluation.reference is not None:
+        found["Reference's weights"] = evaluation.reference.weights_sha256
+    found["Tokenizer"] = evaluation.model.tokenizer_sha256
+    if evaluation.text is not None:
+        found[f"Text ({evaluation.text.name})"] = evaluation.text.sha256
+    for task in evaluation.tasks:
+        found[f"Task {task.name}"] = task.sha256
+    found["Aboard"] = f"{evaluation.aboard_version}, numerics {evaluation.numerics_version}"
+    return found
+
+
+def write_page(card: Card, path: str | Path) -> None:
+    """Write the page of `card` to `path`: whole or not at all.
+
+    Raises
+    ------
+    ArtifactError
+        It can't be written.
+    """
+    write_text(Path(path), page(card))
+
+
+def write_json(card: Card, path: str | Path) -> None:
+    """Write the data of `card` to `path`, as `Card.as_dict` gives them.
+
+    Raises
+    ------
+    ArtifactError
+        It can't be written.
+    """
+    told = json.dumps(card.as_dict(), indent=1, ensure_ascii=False, allow_nan=True)
+    write_text(Path(path), f"{told}\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text beside its place, then put it there.
+
+    Raises
+    ------
+    ArtifactError
+        It can't be written.
+    """
+    fresh = path.with_name(f".{path.name}.part")
+    try:
+        with fresh.open("wb") as file:
+            file.write(text.encode("utf-8", "replace"))
+            file.flush()
+            os.fsync(file.fileno())
+        publish(fresh, path)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path}: can't be written: {error.strerror or error}",
+            hint="Name a file in a folder that exists and has room.",
+        ) from None
+
+
+def require_writable(path: str | Path) -> None:
+    """Refuse, before hours of work, a place where nothing can be written.
+
+    Raises
+    ------
+    ArtifactError
+        The folder isn't there or can't be written, or `path` is a folder.
+    """
+    path = Path(path)
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ArtifactError(
+            f"{path}: no file can be written there",
+            hint="Name a file in a folder that exists.",
+        )

@@ -1,0 +1,109 @@
+"""`aboard ladder`: every size of a model and what it costs, in one run and on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aboard.cli import options
+
+if TYPE_CHECKING:
+    from aboard.card import Card
+
+
+def ladder(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A GGUF file, a Hugging Face folder, or a name of the catalogue that was pulled.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Where the card and figures go."),
+    ] = Path("ladder"),
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Formats, with commas: q8_0,q5_0,q4_0.",
+            show_default="each smaller format that it can have",
+        ),
+    ] = None,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A text in UTF-8 to compare on; may be repeated.",
+            show_default="a small one of our own",
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=2, help="Tokens of a sequence.", show_default="512"),
+    ] = None,
+    sequences: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Only the first N sequences of the text.", show_default="all"
+        ),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the files of all sizes in FOLDER.")
+    ] = False,
+    threads: options.Threads = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make MODEL in several sizes and show what each one costs; the last line is the card's path.
+
+    Each size is compared with MODEL on a text. FOLDER gets card.html, one page with plots, and
+    card.json; the files themselves go, unless --keep is given. A run that was stopped goes on.
+    """
+    from aboard.card.ladder import Climb
+    from aboard.card.ladder import ladder as climbed
+    from aboard.cli.eval_progress import told_on_stderr
+    from aboard.cli.output import json_result, note, result
+    from aboard.store import resolve_checkpoint
+
+    climb = Climb(
+        source=resolve_checkpoint(model),
+        folder=out,
+        text=tuple(text or ()),
+        sequences=sequences,
+        window=window,
+        threads=threads,
+        keep=keep,
+    )
+    with told_on_stderr() as progress:
+        found = climbed(
+            climb, sizes, announce=lambda line: note(f"aboard: {line}"), progress=progress
+        )
+    for each in found.notes:
+        note(f"aboard: {each}")
+    if as_json:
+        json_result(found.as_dict())
+        return
+    _show(found)
+    result(str(out / "card.html"))
+
+
+def _show(found: Card) -> None:
+    from aboard.cli.output import columns, megabytes
+
+    head = ("size", "file", "bits", "KL divergence", "same", "perplexity", "verdict")
+    rows = [
+        (
+            each.name,
+            megabytes(each.size_bytes),
+            f"{each.bits_per_weight:.2f}",
+            f"{each.kl_mean:.5f}",
+            f"{each.same_top_fraction:.2%}",
+            f"{each.ppl_ratio - 1:+.2%}",
+            each.verdict,
+        )
+        for each in sorted(found.ladder, key=lambda each: each.size_bytes)
+    ]
+    columns([head, *rows])
