@@ -15,7 +15,7 @@ from typing import Literal
 Anchor = Literal["start", "middle", "end"]
 Point = tuple[float, float]
 
-LETTER = 0.56
+LETTER = 0.6
 """The width of a letter over the size of the font, about, of the usual fonts without serifs."""
 SIZE = 12.5
 """Of letters, in px."""

@@ -11,9 +11,9 @@ from itertools import groupby
 from aboard.card.contents import Card, Rung
 from aboard.card.curves import KL, PERPLEXITY, SAME_TOP, key_of, size_curve
 from aboard.card.drawing import Box, Drawing, shown
-from aboard.card.maps import Cell, Step, bits_cells, layer_map, sensitivity_cells
+from aboard.card.maps import Cell, Step, bits_cells, layer_map, part_name, sensitivity_cells
 from aboard.card.spreads import change_spread, divergence_spread, sequence_pairs, task_differences
-from aboard.card.words import megabytes
+from aboard.card.words import megabytes, percent
 from aboard.evaluate import TaskScores, TextScores
 
 WIDE, NARROW = 720.0, 332.0
@@ -93,9 +93,7 @@ def _text(text: TextScores) -> list[str]:
     if it.kl_max > 0:
         half = [
             picture(
-                f"Half of the divergence is rare: 1 % of tokens exceed {it.kl_p99:.2g} nats"
-                if it.kl_p99 > 5 * it.kl_mean
-                else f"1 % of tokens diverge by more than {it.kl_p99:.2g} nats",
+                f"1 % of tokens diverge by more than {it.kl_p99:.2g} nats",
                 "Tokens by their KL divergence, on a logarithmic axis.",
                 lambda width: divergence_spread(it, width, "Tokens by their KL divergence"),
                 wide=_HALF,
@@ -148,7 +146,7 @@ def _bits(card: Card) -> str:
     main = max(share, key=lambda name: share[name])
     part = share[main] / sum(share.values())
     only = len(share) == 1
-    title = f"All matrices are {main}" if only else f"{main} holds {part:.0%} of the weights"
+    title = f"All matrices are {main}" if only else f"{main} holds {percent(part, 0)} of the weights"
     about = "Bits a weight of each matrix, by layer; embedding and head beneath."
     items = "".join(
         f"<li>{_swatch(f'shade{step.shade}')}{shown(step.text)}</li>" for step in steps
@@ -163,7 +161,7 @@ def _sensitivities(card: Card) -> list[str]:
     worst = max(card.sensitivities, key=lambda each: each.kl)
     forms = {each.format for each in card.sensitivities}
     total = sum(each.kl for each in card.sensitivities)
-    title = f"{', '.join(worst.tensors)} costs most: {worst.kl / total:.0%} of all"
+    title = f"Most is lost by {part_name(worst.tensors)}: {percent(worst.kl / total, 0)} of all"
     to = f"to {forms.pop()}" if len(forms) == 1 else "to what it has in this file"
     about = f"KL divergence where one part alone is rounded {to}, by layer."
     return [picture(title, about, _map(cells, title), below=_ramp(steps))]

@@ -66,12 +66,13 @@ def bits_cells(tensors: Sequence[StoredTensor]) -> tuple[list[Cell], list[Step]]
     formats = {each.format: each.bits for each in tensors}
     order = sorted(formats, key=lambda name: (formats[name], name))
     shades = {name: bits_shade(formats[name]) for name in order}
+    several = len({each.format for each in tensors if each.layer is not None}) > 1
     cells = [
         Cell(
             each.layer,
             row_name([each.kind]),
             shades[each.format],
-            f"{each.bits:.3g}",
+            f"{each.bits:.3g}" if several or each.layer is None else "",
             f"{each.name}: {each.format}, {each.bits:.4g} bits a weight, "
             f"{each.size_bytes:,} bytes",
         )
@@ -118,6 +119,14 @@ def sensitivity_cells(found: Sequence[Sensitivity]) -> tuple[list[Cell], list[St
 def row_name(kinds: Sequence[str]) -> str:
     """What a row of the map is called."""
     return ", ".join(_WORDS.get(kind, kind) for kind in kinds)
+
+
+def part_name(tensors: Sequence[str]) -> str:
+    """What some tensors of a layer are called together: `gate, up of layer 3`."""
+    places = [place_of(name) for name in tensors]
+    layer = places[0][0] if places else None
+    kinds = row_name([kind for _, kind in places])
+    return kinds if layer is None else f"{kinds} of layer {layer}"
 
 
 def layer_map(cells: Sequence[Cell], width: float, words: str) -> Drawing:
@@ -167,14 +176,17 @@ def _layer_numbers(
 ) -> None:
     if not layers:
         return
-    every = next((n for n in (1, 2, 5, 10, 20, 50) if n * step > 24), 100)
+    every = next((n for n in (1, 2, 5, 10, 20, 50) if n * step > 26), 100)
+    free_from = 0.0
     for i, layer in enumerate(layers):
-        if i % every == 0:
-            text = f"layer {layer}" if i == 0 and every > 1 else str(layer)
-            anchor = "start" if i == 0 and every > 1 else "middle"
-            x = places[layer] + (0 if anchor == "start" else step / 2)
-            if i == 0 or every == 1 or places[layer] - places[layers[0]] > 48:
-                drawing.text((x, y), text, "faint small", "start" if i == 0 else "middle")
+        if i % every:
+            continue
+        text = str(layer) if i else f"layer {layer}"
+        middle = places[layer] + step / 2
+        left = middle - text_width(text) / 2 if i else places[layer]
+        if left >= free_from:
+            drawing.text((left, y), text, "faint small")
+            free_from = left + text_width(text) + 6
 
 
 def _ordered(rows: dict[str, None]) -> list[str]:

@@ -21,6 +21,7 @@ from aboard.card.words import (
     figures_of,
     file_name,
     megabytes,
+    percent,
     title_of,
     verdict_of,
 )
@@ -87,7 +88,7 @@ def _tiles(card: Card) -> str:
     model, reference = card.model, card.reference
     small = f"{model.bits_per_weight:.2f} bits a weight"
     if reference is not None and reference.size_bytes and not card.ladder:
-        small += f", {model.size_bytes / reference.size_bytes:.0%} of the reference"
+        small += f", {percent(model.size_bytes / reference.size_bytes, 0)} of the reference"
     tiles.append(("Size" if not card.ladder else "Source", megabytes(model.size_bytes), small))
     text = card.evaluation.text if card.evaluation is not None else None
     found = text.comparison if text is not None else None
@@ -96,7 +97,7 @@ def _tiles(card: Card) -> str:
             ("KL divergence", f"{found.kl_mean:.4f}", _sure(found.kl_ci95, "{:.4f}", "nats a token")),
             (
                 "Same next token",
-                f"{found.same_top_fraction:.1%}",
+                percent(found.same_top_fraction),
                 _sure(found.same_top_ci95, "{:.1%}", ""),
             ),
             ("Perplexity ratio", f"{found.ppl_ratio:.4f}", _sure(found.ppl_ratio_ci95, "{:.4f}", "")),
@@ -143,7 +144,7 @@ def _rungs(rungs: Sequence[Rung]) -> str:
         ("size_bytes", lambda it: megabytes(it.size_bytes)),
         ("bits_per_weight", lambda it: f"{it.bits_per_weight:.2f}"),
         ("kl_mean", lambda it: f"{it.kl_mean:.5f}"),
-        ("same_top_fraction", lambda it: f"{it.same_top_fraction:.2%}"),
+        ("same_top_fraction", lambda it: percent(it.same_top_fraction, 2)),
         ("ppl_ratio", lambda it: f"{it.ppl_ratio:.4f}"),
         ("worst_drop", lambda it: f"{it.worst_drop:+.3f}"),
     )

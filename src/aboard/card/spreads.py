@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from aboard.card.axes import Scale, around, grid, short
 from aboard.card.drawing import Box, Drawing, text_width
+from aboard.card.words import percent
 from aboard.evaluate import Comparison, SequenceScores, TaskScores
 from aboard.evaluate.histograms import Histogram
 from aboard.evaluate.statistics import Interval
@@ -14,11 +15,13 @@ from aboard.evaluate.statistics import Interval
 
 def divergence_spread(found: Comparison, width: float, words: str) -> Drawing:
     """How many tokens diverge by how much, and where mean and worst hundredth are."""
-    edges, counts = _trimmed(found.kl_histogram)
+    edges, counts = _trimmed(found.kl_histogram, found.kl_p99)
     drawing = Drawing(width, 230, words)
-    plot = Box(4, 34, width - 8, 230 - 34 - 44)
+    total = sum(found.kl_histogram.counts)
+    plot = Box(44, 34, width - 44 - 4, 230 - 34 - 44)
     x = Scale(edges[0], edges[-1], plot.x, plot.right, logarithmic=True)
     y = Scale(0, max(counts), plot.bottom, plot.y)
+    shares = [each for each in Scale(0, max(counts) / total, 0, 1).ticks(4) if each > 0]
     powers = [10.0**power for power in range(-7, 3) if edges[0] <= 10.0**power <= edges[-1]]
     grid(
         drawing,
@@ -26,14 +29,13 @@ def divergence_spread(found: Comparison, width: float, words: str) -> Drawing:
         x,
         y,
         x_name="KL divergence of a token, nats",
-        y_texts=[],
+        y_texts=[(share * total, percent(share, 0)) for share in shares],
         x_texts=[(value, short(value)) for value in powers],
     )
-    total = sum(found.kl_histogram.counts)
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         box = Box(x(low) + 0.5, y(count), x(high) - x(low) - 1, plot.bottom - y(count))
         beyond = low >= found.kl_p99 * 0.99
-        tip = f"{short(low)} to {short(high)} nats: {count:,} tokens, {count / total:.2%}"
+        tip = f"{short(low)} to {short(high)} nats: {count:,} tokens, {percent(count / total, 2)}"
         drawing.rect(box, "bar-worst" if beyond else "bar", tip=tip)
     marks = [(found.kl_mean, f"mean {found.kl_mean:.3g}"), (found.kl_p99, f"99 % {found.kl_p99:.2g}")]
     _flags(drawing, plot, x, [mark for mark in marks if edges[0] < mark[0] < edges[-1]])
@@ -62,7 +64,7 @@ def change_spread(found: Comparison, width: float, words: str) -> Drawing:
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         if count:
             top = y(count / total)
-            tip = f"{low:+.2f} to {high:+.2f}: {count:,} tokens, {count / total:.3%}"
+            tip = f"{low:+.2f} to {high:+.2f}: {count:,} tokens, {percent(count / total, 3)}"
             box = Box(x(low) + 0.5, top, x(high) - x(low) - 1, plot.bottom - top)
             drawing.rect(box, "bar-worst" if high <= found.worst_drop + 1e-9 else "bar", tip=tip)
     _flags(drawing, plot, x, [(found.worst_drop, f"worst 1 %: {found.worst_drop:+.2f}")])
@@ -86,7 +88,7 @@ def sequence_pairs(
     plot = Box(58, 14, width - 58 - 12, 270 - 14 - 44)
     band = (mean, mean) if interval is None else interval
     ends = [100 * (each - 1) for each in band]
-    x = Scale(*around((pair[0] for pair in pairs), logarithmic=True), plot.x, plot.right, True)
+    x = Scale(*around((pair[0] for pair in pairs), logarithmic=True), plot.x, plot.right, logarithmic=True)
     y = Scale(*around([0, *ends, *(pair[1] for pair in pairs)]), plot.bottom, plot.y)
     grid(
         drawing,
@@ -138,10 +140,10 @@ def task_differences(tasks: Sequence[TaskScores], width: float, words: str) -> D
 
 
 def _accuracies(task: TaskScores) -> str:
-    own = f"{task.accuracy:.1%}"
+    own = percent(task.accuracy)
     if task.comparison is None:
         return own
-    return f"{task.comparison.reference_accuracy:.1%} → {own}"
+    return f"{percent(task.comparison.reference_accuracy)} → {own}"
 
 
 def _forest(task: TaskScores) -> tuple[float, float, float]:
@@ -152,18 +154,24 @@ def _forest(task: TaskScores) -> tuple[float, float, float]:
 
 
 def _flags(drawing: Drawing, plot: Box, x: Scale, marks: Sequence[tuple[float, str]]) -> None:
-    """Upright lines with their names above, apart however near they are."""
-    free_from = 0.0
-    for value, text in sorted(marks):
+    """Upright lines with their names above: the first one's ends at its line, the last's begins."""
+    for i, (value, text) in enumerate(marks):
         place, wide = x(value), text_width(text)
-        left = min(max(place - wide / 2, plot.x, free_from), drawing.width - wide)
-        free_from = left + wide + 12
-        drawing.line((place, plot.y - 12), (place, plot.bottom), "flag")
-        drawing.text((left, plot.y - 18), text, "strong")
+        leftward = (i == 0 and len(marks) > 1) or place + wide > drawing.width
+        leftward = leftward and place - wide > 0
+        drawing.line((place, plot.y - 26), (place, plot.bottom), "flag")
+        drawing.text(
+            (place - 5 if leftward else place + 5, plot.y - 17),
+            text,
+            "strong",
+            "end" if leftward else "start",
+        )
 
 
-def _trimmed(found: Histogram) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """The histogram without the empty ends."""
+def _trimmed(found: Histogram, marked: float) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The histogram without the empty ends, and with room for a name beside what is marked."""
     full = [i for i, count in enumerate(found.counts) if count]
-    first, last = max(full[0] - 1, 0), min(full[-1] + 1, len(found.counts) - 1)
+    beside = sum(edge < marked for edge in found.edges) + 3
+    first = max(full[0] - 1, 0)
+    last = min(max(full[-1], beside) + 1, len(found.counts) - 1)
     return found.edges[first : last + 2], found.counts[first : last + 1]

@@ -38,7 +38,7 @@ class Figure:
     @property
     def text(self) -> str:
         """The value as people read it."""
-        return self.form.format(self.value)
+        return spaced(self.form.format(self.value))
 
     @property
     def interval_text(self) -> str:
@@ -48,7 +48,17 @@ class Figure:
 
 def between(interval: Interval, form: str) -> str:
     """`1.0 to 2.0`."""
-    return " to ".join(form.format(end) for end in interval)
+    return spaced(" to ".join(form.format(end) for end in interval))
+
+
+def spaced(text: str) -> str:
+    """The text with a space before each sign of per cent; that space breaks no line."""
+    return text.replace("%", "\u00a0%")
+
+
+def percent(part: float, digits: int = 1) -> str:
+    """`12.5 %` for 0.125."""
+    return spaced(f"{part:.{digits}%}")
 
 
 def megabytes(size_bytes: float) -> str:
@@ -90,15 +100,16 @@ def _of_comparison(text: TextScores, found: Comparison) -> str:
         return f"All probabilities of {text.n_tokens:,} tokens are those of the reference."
     more = found.ppl_ratio - 1
     interval = found.ppl_ratio_ci95
-    sure = "" if interval is None else f" ({100 * (interval[0] - 1):+.2f} to "
-    sure += "" if interval is None else f"{100 * (interval[1] - 1):+.2f} %)"
+    sure = ""
+    if interval is not None:
+        sure = f" ({between((interval[0] - 1, interval[1] - 1), '{:+.1%}')})"
     end = {
         "no measurable difference": "Of this text, the intervals allow for no difference at all.",
         "too few sequences": "The text is too short to say how sure that is.",
     }.get(found.verdict, "")
     return (
         f"Over {text.n_tokens:,} tokens it goes on with the reference's likeliest token "
-        f"{found.same_top_fraction:.1%} of the time; its perplexity is {abs(more):.2%} "
+        f"{percent(found.same_top_fraction)} of the time; its perplexity is {percent(abs(more))} "
         f"{'higher' if more >= 0 else 'lower'}{sure}, and its probabilities are "
         f"{found.kl_mean:.4f} nats away. {end}"
     ).strip()
