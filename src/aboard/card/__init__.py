@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from aboard.card.contents import Card, Rung, Sensitivity
 from aboard.card.described import Described, StoredTensor, describe_file
-from aboard.card.making import card_of, require_writable, write_json, write_page
+from aboard.card.making import card_of, require_writable, sensitivities_of, write_json, write_page
 from aboard.card.page import page
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "describe_file",
     "page",
     "require_writable",
+    "sensitivities_of",
     "write_json",
     "write_page",
 ]

@@ -34,7 +34,7 @@ class Scale:
 
     def ticks(self, most: int) -> list[float]:
         """Round figures within its ends, at most so many or a little more."""
-        steps = _log_ticks if self.logarithmic else _ticks
+        steps = _log_ticks if self.logarithmic and self.high > 3 * self.low else _ticks
         return steps(self.low, self.high, most)
 
 
@@ -62,13 +62,12 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
     """Of 1, 2, 5 and fewer or more of them in each power of ten as fit best."""
     best: list[float] = []
-    for times in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8), tuple(range(10, 100, 5))):
-        scale = 10 if times[0] == 10 else 1
+    for times in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8)):
         found = [
-            each * 10.0**power / scale
+            each * 10.0**power
             for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
             for each in times
-            if low <= each * 10.0**power / scale <= high
+            if low <= each * 10.0**power <= high
         ]
         if best and len(found) > most:
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from aboard.card.axes import Label, Scale, around, grid, put_labels, short
 from aboard.card.contents import Rung
@@ -83,9 +84,7 @@ def size_curve(
     )
     taken = _threshold(drawing, plot, y) if measure is KL else []
     for way in ("plain", "peer", "fitted"):
-        some = sorted(
-            (each for each in rungs if each.way == way), key=lambda each: each.size_bytes
-        )
+        some = sorted((each for each in rungs if each.way == way), key=lambda each: each.size_bytes)
         if way == "fitted":
             drawing.path([_at(each, measure, x, y) for each in some], "curve own")
         for each in some:
@@ -95,8 +94,7 @@ def size_curve(
     taken += _along([each for each in rungs if each.way == "fitted"], measure, x, y)
     order = sorted(rungs, key=lambda each: (each.way != "fitted", each.size_bytes))
     labels = [
-        Label(_at(each, measure, x, y), each.name, f"name {LOOKS[each.way]}-text")
-        for each in order
+        Label(_at(each, measure, x, y), each.name, f"name {LOOKS[each.way]}-text") for each in order
     ]
     put_labels(drawing, labels, taken, Box(plot.x, 0, width - plot.x, plot.bottom))
     return drawing
@@ -139,7 +137,7 @@ def _along(rungs: Sequence[Rung], measure: Measure, x: Scale, y: Scale) -> list[
     """Small boxes that cover the line from rung to rung, so that no name stands on it."""
     points = sorted(_at(each, measure, x, y) for each in rungs)
     boxes = []
-    for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+    for (ax, ay), (bx, by) in pairwise(points):
         n = max(1, int(max(abs(bx - ax), abs(by - ay)) / 6))
         for i in range(n + 1):
             px, py = ax + (bx - ax) * i / n, ay + (by - ay) * i / n

@@ -1,4 +1,4 @@
-"""A model file as a card tells of it: what it is, whose it is, and what each tensor is stored in."""
+"""A model file as a card tells of it: what it is, whose it is, what its tensors are stored in."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from aboard.card.maps import Cell, Step, bits_cells, layer_map, part_name, sensi
 from aboard.card.spreads import change_spread, divergence_spread, sequence_pairs, task_differences
 from aboard.card.words import megabytes, percent
 from aboard.evaluate import TaskScores, TextScores
+from aboard.evaluate.text_scores import NEAR_LOSSLESS_KL
 
 WIDE, NARROW = 720.0, 332.0
 _HALF = (WIDE - 28) / 2
@@ -50,15 +51,19 @@ def picture(title: str, about: str, draw: Draw, *, wide: float = WIDE, below: st
 
 def _ladder(rungs: Sequence[Rung]) -> list[str]:
     order = sorted(rungs, key=lambda each: each.size_bytes)
-    title = f"{len(rungs)} sizes, {megabytes(order[0].size_bytes)} to "
-    title += megabytes(order[-1].size_bytes)
+    near = [each for each in order if each.kl_mean < NEAR_LOSSLESS_KL]
+    best = near[0] if near else min(rungs, key=lambda each: each.kl_mean)
+    title = f"{megabytes(best.size_bytes)} ({best.name}) "
+    title += (
+        f"is the smallest that loses less than {NEAR_LOSSLESS_KL} nats"
+        if near
+        else f"loses least, {best.kl_mean:.2g} nats"
+    )
     about = (
         "KL divergence from the source, nats a token, over the size; bars are 95 % intervals. "
         "Both axes are logarithmic."
     )
-    key = "".join(
-        f"<li>{_swatch(look)}{shown(words)}</li>" for look, words in key_of(rungs)
-    )
+    key = "".join(f"<li>{_swatch(look)}{shown(words)}</li>" for look, words in key_of(rungs))
     found = [
         picture(
             title,
@@ -146,11 +151,11 @@ def _bits(card: Card) -> str:
     main = max(share, key=lambda name: share[name])
     part = share[main] / sum(share.values())
     only = len(share) == 1
-    title = f"All matrices are {main}" if only else f"{main} holds {percent(part, 0)} of the weights"
-    about = "Bits a weight of each matrix, by layer; embedding and head beneath."
-    items = "".join(
-        f"<li>{_swatch(f'shade{step.shade}')}{shown(step.text)}</li>" for step in steps
+    title = (
+        f"All matrices are {main}" if only else f"{main} holds {percent(part, 0)} of the weights"
     )
+    about = "Bits a weight of each matrix, by layer; embedding and head beneath."
+    items = "".join(f"<li>{_swatch(f'shade{step.shade}')}{shown(step.text)}</li>" for step in steps)
     return picture(title, about, _map(cells, title), below=f'<ul class="key">{items}</ul>')
 
 
@@ -162,8 +167,8 @@ def _sensitivities(card: Card) -> list[str]:
     forms = {each.format for each in card.sensitivities}
     total = sum(each.kl for each in card.sensitivities)
     title = f"Most is lost by {part_name(worst.tensors)}: {percent(worst.kl / total, 0)} of all"
-    to = f"to {forms.pop()}" if len(forms) == 1 else "to what it has in this file"
-    about = f"KL divergence where one part alone is rounded {to}, by layer."
+    to = " or ".join(sorted(forms)) if len(forms) < 4 else "few bits"
+    about = f"KL divergence where one part alone is rounded to {to}, by layer."
     return [picture(title, about, _map(cells, title), below=_ramp(steps))]
 
 

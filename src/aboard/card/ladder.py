@@ -11,19 +11,21 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aboard.artifact.importing import import_checkpoint, survey
-from aboard.card.contents import Card, Rung
+from aboard.card.contents import Card, Rung, Sensitivity
 from aboard.card.described import describe_file
-from aboard.card.making import hashes_of, write_json, write_page, write_text
+from aboard.card.making import hashes_of, sensitivities_of, write_json, write_page, write_text
 from aboard.card.rungs import Wanted, command_of, make, parse_rungs, usual_rungs
 from aboard.engine.device import numerics_version
 from aboard.errors import ArtifactError, UsageError
 from aboard.evaluate import Evaluation, evaluate
 from aboard.evaluate.text_windows import FileText
+from aboard.fitting import FittedPart
+from aboard.quantize.calibration import N_TOKENS
 
 _VERSION = 1  # of what is kept of a rung
 
@@ -42,6 +44,8 @@ class Climb:
         Where all is written.
     text : tuple of Path
         On which the sizes are compared; empty: the built-in one.
+    calibration : tuple of Path
+        Texts on which sizes are made, beside the built-in ones; `n_tokens` of them all.
     sequences, window, threads : int or None
         As for `evaluate`.
     keep : bool
@@ -51,6 +55,8 @@ class Climb:
     source: Path
     folder: Path
     text: tuple[Path, ...] = ()
+    calibration: tuple[Path, ...] = ()
+    n_tokens: int = N_TOKENS
     sequences: int | None = None
     window: int | None = None
     threads: int | None = None
@@ -92,19 +98,64 @@ def ladder(
     _make_folder(climb.folder)
     reference = _reference(climb, progress)
     key = _key(climb)
-    rungs: list[Rung] = []
-    evaluated: Evaluation | None = None
+    found = _Found()
     for index, each in enumerate(wanted):
         kept = climb.folder / f"{each.slug}.json"
-        rung, told = _known(kept, key), None
+        rung = _known(kept, key)
         if rung is None or (climb.keep and not _file(climb, each).is_file()):
             announce(f"{each.name}, {index + 1} of {len(wanted)}")
-            told = _part(progress, index, len(wanted))
-            rung, evaluated = _climbed(climb, each, reference, key, told, progress)
+            told = _Progress(progress, each.name, index, len(wanted))
+            try:
+                file, notes = _file_made(climb, each, reference, told, found)
+            except UsageError as error:  # too few bytes for any file: others may do
+                found.refused.append((each.name, error))
+                announce(f"{each.name}: {error}")
+                continue
+            rung = _climbed(climb, each, reference, file, notes, told, found)
             _keep(kept, key, rung)
         announce(_line(rung))
-        rungs.append(rung)
-    return _finished(climb, sizes, reference, rungs, evaluated)
+        found.rungs.append(rung)
+    return _finished(climb, sizes, reference, found)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What there is so far.
+
+    Attributes
+    ----------
+    rungs : list of Rung
+        Those that are finished.
+    refused : list of (str, UsageError)
+        Those that can't be made, and why.
+    evaluation : Evaluation or None
+        The last one of this run.
+    parts : tuple of FittedPart
+        What was measured of the parts.
+    """
+
+    rungs: list[Rung] = field(default_factory=list)
+    refused: list[tuple[str, UsageError]] = field(default_factory=list)
+    evaluation: Evaluation | None = None
+    parts: tuple[FittedPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """The progress of one size as that of the whole ladder."""
+
+    told: Told
+    name: str
+    index: int
+    n: int
+
+    def make(self, stage: str, done: int, total: int) -> None:
+        """Of making it."""
+        self.told(f"{self.name}: {stage}", done, total)
+
+    def evaluate(self, stage: str, done: int, total: int) -> None:
+        """Of evaluating it."""
+        self.told("ladder", self.index * total + done, self.n * total)
 
 
 def _wanted(climb: Climb, sizes: str | None) -> list[Wanted]:
@@ -129,39 +180,65 @@ def _reference(climb: Climb, progress: Told) -> Path:
     return made
 
 
-def _climbed(
-    climb: Climb, wanted: Wanted, reference: Path, key: str, told: Told, progress: Told
-) -> tuple[Rung, Evaluation]:
-    """Make and evaluate one size."""
+def _file_made(
+    climb: Climb, wanted: Wanted, reference: Path, progress: _Progress, found: _Found
+) -> tuple[Path, Sequence[str]]:
+    """The file of one size, and what a reader should know of it."""
     # under a name that has all that decides it: what is there was made of the same source
-    file = climb.folder / f".{wanted.slug}.{_source_key(climb.source)[:12]}.gguf"
-    notes: Sequence[str] = ()
-    if not file.is_file():
-        notes = make(wanted, climb.source, file, threads=climb.threads, progress=progress)
-    found = evaluate(
+    key = _making_key(climb)[:12]
+    file = climb.folder / f".{wanted.slug}.{key}.gguf"
+    if file.is_file():
+        return file, ()
+    made = make(
+        wanted,
+        reference if wanted.way == "fitted" else climb.source,
+        file,
+        calibration=climb.calibration,
+        n_tokens=climb.n_tokens,
+        measured=climb.folder / f".{key}.measured",
+        threads=climb.threads,
+        progress=progress.make,
+    )
+    found.parts = made.parts or found.parts
+    return file, made.notes
+
+
+def _climbed(
+    climb: Climb,
+    wanted: Wanted,
+    reference: Path,
+    file: Path,
+    notes: Sequence[str],
+    progress: _Progress,
+    found: _Found,
+) -> Rung:
+    """Evaluate the file of one size, and keep or remove it."""
+    found.evaluation = evaluate(
         file,
         against=reference,
         text=climb.text,
         sequences=climb.sequences,
         window=climb.window,
         threads=climb.threads,
-        progress=told,
+        progress=progress.evaluate,
     )
-    rung = _rung(wanted, found, str(climb.source), notes)
+    command = command_of(wanted, str(climb.source), climb.calibration, climb.n_tokens)
+    rung = _rung(wanted, found.evaluation, command, notes)
     if climb.keep:
         file.replace(_file(climb, wanted))
     else:
         file.unlink()
-    return rung, found
+    return rung
 
 
-def _rung(wanted: Wanted, found: Evaluation, source: str, notes: Sequence[str]) -> Rung:
+def _rung(wanted: Wanted, found: Evaluation, command: str, notes: Sequence[str]) -> Rung:
     text, model = found.text, describe_file(found.model.path)
-    assert text is not None and text.comparison is not None
+    assert text is not None
+    assert text.comparison is not None
     it = text.comparison
     return Rung(
         name=wanted.name,
-        way="plain",
+        way=wanted.way,
         size_bytes=model.size_bytes,
         bits_per_weight=model.bits_per_weight,
         weights_sha256=found.model.weights_sha256,
@@ -177,25 +254,22 @@ def _rung(wanted: Wanted, found: Evaluation, source: str, notes: Sequence[str]) 
         flips_lost=it.flips_lost,
         flips_gained=it.flips_gained,
         verdict=it.verdict,
-        command=command_of(wanted, source),
+        command=command,
         note="; ".join(notes),
     )
 
 
-def _finished(
-    climb: Climb,
-    sizes: str | None,
-    reference: Path,
-    rungs: Sequence[Rung],
-    evaluated: Evaluation | None,
-) -> Card:
-    hashes = _hashes(climb, reference, evaluated)
+def _finished(climb: Climb, sizes: str | None, reference: Path, found: _Found) -> Card:
+    if not found.rungs:
+        raise found.refused[0][1]
+    shared = _shared(climb, found)
     card = Card(
         model=describe_file(reference),
-        ladder=tuple(rungs),
-        commands=(_command(climb, sizes),),
-        hashes=hashes,
-        notes=_notes(rungs, climb),
+        ladder=tuple(found.rungs),
+        sensitivities=shared.sensitivities,
+        commands=(_command(climb, sizes), *(each.command for each in found.rungs)),
+        hashes=shared.hashes,
+        notes=_notes(found, climb),
     )
     write_json(card, climb.folder / "card.json")
     write_page(card, climb.folder / "card.html")
@@ -204,41 +278,48 @@ def _finished(
     return card
 
 
-def _hashes(climb: Climb, reference: Path, evaluated: Evaluation | None) -> dict[str, str]:
-    """What decides all sizes; kept beside the figures, for a run that evaluates nothing."""
-    kept = climb.folder / "hashes.json"
-    if evaluated is not None:
-        found = hashes_of(evaluated)
-        found["Weights"] = found.pop("Reference's weights")
-        found = {"Source's weights": found.pop("Weights")} | found
-        write_text(kept, json.dumps(found))
-        return found
-    with contextlib.suppress(OSError, ValueError):
-        told = json.loads(kept.read_text("utf-8"))
-        return {str(name): str(value) for name, value in told.items()}
-    return {}
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all sizes have in common; kept beside them, for a run that makes none."""
+
+    hashes: dict[str, str]
+    sensitivities: tuple[Sensitivity, ...]
 
 
-def _notes(rungs: Sequence[Rung], climb: Climb) -> tuple[str, ...]:
-    notes = [f"{each.name}: {each.note}" for each in rungs if each.note]
+def _shared(climb: Climb, found: _Found) -> _Shared:
+    kept = climb.folder / f".shared-{_key(climb)[:12]}.json"
+    before = _read_shared(kept)
+    hashes = before.hashes
+    if found.evaluation is not None:
+        hashes = hashes_of(found.evaluation)
+        hashes.pop("Weights")
+        hashes = {"Source's weights": hashes.pop("Reference's weights")} | hashes
+    now = _Shared(hashes, sensitivities_of(found.parts) or before.sensitivities)
+    write_text(kept, json.dumps(asdict(now)))
+    return now
+
+
+def _read_shared(path: Path) -> _Shared:
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        told = json.loads(path.read_text("utf-8"))
+        hashes = {str(name): str(value) for name, value in told["hashes"].items()}
+        parts = [{**each, "tensors": tuple(each["tensors"])} for each in told["sensitivities"]]
+        return _Shared(hashes, tuple(Sensitivity(**each) for each in parts))
+    return _Shared({}, ())
+
+
+def _notes(found: _Found, climb: Climb) -> tuple[str, ...]:
+    notes = [f"{each.name}: {each.note}" for each in found.rungs if each.note]
+    notes += [f"{name} can't be made: {error}" for name, error in found.refused]
     if not climb.text:
         notes.insert(
             0,
-            f"no text was given: the built-in one has {rungs[0].n_tokens:,} tokens, which shows "
-            "that all works and is too little to judge a model by",
+            f"no text was given: the built-in one has {found.rungs[0].n_tokens:,} tokens, which "
+            "shows that all works and is too little to judge a model by",
         )
-    elif any(each.kl_ci95 is None for each in rungs):
+    elif any(each.kl_ci95 is None for each in found.rungs):
         notes.insert(0, "the text is too short for intervals")
     return tuple(notes)
-
-
-def _part(progress: Told, index: int, n: int) -> Told:
-    """The progress of one size as that of the whole ladder."""
-
-    def told(stage: str, done: int, total: int) -> None:
-        progress("ladder", index * total + done, n * total)
-
-    return told
 
 
 def _line(rung: Rung) -> str:
@@ -253,6 +334,9 @@ def _command(climb: Climb, sizes: str | None) -> str:
     words += [] if sizes is None else ["--sizes", sizes]
     for path in climb.text:
         words += ["--text", str(path)]
+    for path in climb.calibration:
+        words += ["--calibration", str(path)]
+    words += [] if climb.n_tokens == N_TOKENS else ["--tokens", str(climb.n_tokens)]
     words += [] if climb.window is None else ["--window", str(climb.window)]
     words += [] if climb.sequences is None else ["--sequences", str(climb.sequences)]
     return shlex.join(words)
@@ -280,10 +364,17 @@ def _source_key(source: Path) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
+def _making_key(climb: Climb) -> str:
+    """What changes with all that decides the files."""
+    texts = FileText(climb.calibration).sha256() if climb.calibration else None
+    told = [_source_key(climb.source), texts, climb.n_tokens]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
 def _key(climb: Climb) -> str:
     """What changes with all that decides the figures."""
     text = FileText(climb.text).sha256() if climb.text else None
-    told = [_source_key(climb.source), text, climb.sequences, climb.window, numerics_version()]
+    told = [_making_key(climb), text, climb.sequences, climb.window, numerics_version()]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
@@ -292,15 +383,10 @@ def _known(path: Path, key: str) -> Rung | None:
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         told: dict[str, Any] = json.loads(path.read_text("utf-8"))
         if told["key"] == key:
-            rung = Rung(**told["rung"])
-            return replace(
-                rung,
-                **{
-                    name: None if value is None else (value[0], value[1])
-                    for name in ("ppl_ratio_ci95", "kl_ci95", "same_top_ci95")
-                    for value in (getattr(rung, name),)
-                },
-            )
+            figures = dict(told["rung"])
+            for name in ("ppl_ratio_ci95", "kl_ci95", "same_top_ci95"):
+                figures[name] = None if figures[name] is None else tuple(figures[name])
+            return Rung(**figures)
     return None
 
 

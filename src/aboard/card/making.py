@@ -12,7 +12,9 @@ from aboard.card.described import describe_file
 from aboard.card.page import page
 from aboard.errors import ArtifactError
 from aboard.evaluate import Evaluation
+from aboard.fitting import FittedPart
 from aboard.publishing import publish
+from aboard.quantize.parts import bits_of
 
 
 def card_of(
@@ -68,6 +70,22 @@ def hashes_of(evaluation: Evaluation) -> dict[str, str]:
         found[f"Task {task.name}"] = task.sha256
     found["Aboard"] = f"{evaluation.aboard_version}, numerics {evaluation.numerics_version}"
     return found
+
+
+def sensitivities_of(parts: Sequence[FittedPart]) -> tuple[Sensitivity, ...]:
+    """What each part was measured to cost, all at about as many bits: the fewest that were tried.
+
+    Parameters
+    ----------
+    parts : sequence of FittedPart
+        Of `aboard.fitting.QuantizedCheckpoint`.
+    """
+    found = []
+    for part in parts:
+        if part.measured:
+            form = min(part.measured, key=bits_of)
+            found.append(Sensitivity(tensors=part.tensors, format=form, kl=part.measured[form]))
+    return tuple(found)
 
 
 def write_page(card: Card, path: str | Path) -> None:

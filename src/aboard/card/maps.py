@@ -73,8 +73,7 @@ def bits_cells(tensors: Sequence[StoredTensor]) -> tuple[list[Cell], list[Step]]
             row_name([each.kind]),
             shades[each.format],
             f"{each.bits:.3g}" if several or each.layer is None else "",
-            f"{each.name}: {each.format}, {each.bits:.4g} bits a weight, "
-            f"{each.size_bytes:,} bytes",
+            f"{each.name}: {each.format}, {each.bits:.4g} bits a weight, {each.size_bytes:,} bytes",
         )
         for each in tensors
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 
 from aboard.card.contents import Card, Rung
@@ -90,17 +90,31 @@ def _tiles(card: Card) -> str:
     if reference is not None and reference.size_bytes and not card.ladder:
         small += f", {percent(model.size_bytes / reference.size_bytes, 0)} of the reference"
     tiles.append(("Size" if not card.ladder else "Source", megabytes(model.size_bytes), small))
+    if card.ladder:
+        found_on = max(each.n_tokens for each in card.ladder)
+        tiles += [
+            ("Sizes made", f"{len(card.ladder)}", ""),
+            ("Compared on", f"{found_on:,}", "tokens of held-out text"),
+        ]
     text = card.evaluation.text if card.evaluation is not None else None
     found = text.comparison if text is not None else None
     if found is not None:
         tiles += [
-            ("KL divergence", f"{found.kl_mean:.4f}", _sure(found.kl_ci95, "{:.4f}", "nats a token")),
+            (
+                "KL divergence",
+                f"{found.kl_mean:.4f}",
+                _sure(found.kl_ci95, "{:.4f}", "nats a token"),
+            ),
             (
                 "Same next token",
                 percent(found.same_top_fraction),
                 _sure(found.same_top_ci95, "{:.1%}", ""),
             ),
-            ("Perplexity ratio", f"{found.ppl_ratio:.4f}", _sure(found.ppl_ratio_ci95, "{:.4f}", "")),
+            (
+                "Perplexity ratio",
+                f"{found.ppl_ratio:.4f}",
+                _sure(found.ppl_ratio_ci95, "{:.4f}", ""),
+            ),
         ]
     elif text is not None:
         tiles.append(
@@ -140,7 +154,7 @@ def _data(each: Figure) -> str:
 def _rungs(rungs: Sequence[Rung]) -> str:
     if not rungs:
         return ""
-    columns = (
+    columns: tuple[tuple[str, Callable[[Rung], str]], ...] = (
         ("size_bytes", lambda it: megabytes(it.size_bytes)),
         ("bits_per_weight", lambda it: f"{it.bits_per_weight:.2f}"),
         ("kl_mean", lambda it: f"{it.kl_mean:.5f}"),
@@ -159,15 +173,14 @@ def _rungs(rungs: Sequence[Rung]) -> str:
             sure = getattr(it, name, None) if key in intervals else None
             small = "" if sure is None else f"<small>{shown(between(sure, intervals[key]))}</small>"
             cells.append(f'<td class="number">{told}{shown(form(it))}</data>{small}</td>')
-        note = f"<small>{shown(it.note)}</small>" if it.note else ""
         rows.append(
             f'<tr><th scope="row">{shown(it.name)}</th>{"".join(cells)}'
-            f"<td>{shown(it.verdict)}{note}</td></tr>"
+            f"<td>{shown(it.verdict)}</td></tr>"
         )
     names = ("", "Size", "Bits a weight", "KL divergence", "Same next token", "Perplexity ratio")
     head = "".join(f"<th>{name}</th>" for name in (*names, "Worst 1 %", "Verdict"))
     return (
-        '<section><h2>All sizes</h2><div class="scroll"><table><thead><tr>'
+        '<section><h2>All sizes</h2><div class="scroll"><table class="sizes"><thead><tr>'
         f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
     )
 

@@ -14,10 +14,16 @@ from aboard.artifact.gguf_writer import NewTensor
 from aboard.artifact.importing import import_checkpoint
 from aboard.artifact.types import fitting
 from aboard.errors import UsageError
+from aboard.fitting import Budget, FittedPart, quantize_checkpoint
+from aboard.planning import parse_size
 from aboard.progress import Progress
+from aboard.quantize.calibration import N_TOKENS
 
-FORMATS = ("Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_1", "Q4_K", "IQ4_NL", "IQ4_XS", "Q3_K", "Q2_K")
-"""Those of a ladder for which nothing was asked, where rows allow them."""
+MOST_BITS = 32
+
+BITS = (3.5, 4.0, 4.5, 5.0, 5.5, 6.5, 8.5)
+FORMATS = ("Q8_0", "Q6_K", "Q4_K", "Q4_0", "Q3_K")
+"""Those of a ladder for which nothing was asked, where the source has more and rows allow them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,45 +34,78 @@ class Wanted:
     ----------
     name : str
         What it is called.
-    format : str
-        The one format of its matrices.
+    budget : Budget
+        Bytes or bits, for each part the format that loses least; or one format for all matrices.
     """
 
     name: str
-    format: str
+    budget: Budget
+
+    @property
+    def way(self) -> str:
+        """See `aboard.card.Rung`."""
+        return "fitted" if self.budget.format is None else "plain"
 
     @property
     def slug(self) -> str:
         """Its name as part of a file name."""
-        return re.sub("[^a-z0-9.]+", "-", self.name.lower())
+        return re.sub("[^a-z0-9._]+", "-", self.name.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The file of a rung.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What a reader should know of it.
+    parts : tuple of FittedPart
+        What was measured of the parts of the model.
+    """
+
+    notes: tuple[str, ...]
+    parts: tuple[FittedPart, ...] = ()
 
 
 def parse_rungs(text: str) -> list[Wanted]:
-    """The rungs of a list with commas: names of formats.
+    """The rungs of a list with commas: bits a weight, sizes, formats, as in `4.5,3.9GB,q4_k`.
 
     Raises
     ------
     UsageError
-        One of them is none, or stands there twice.
+        One of them is none of these, or stands there twice.
     """
     found = [_parse(each.strip()) for each in text.split(",") if each.strip()]
     if not found:
-        raise UsageError("the list of sizes is empty", hint="Write it as in q8_0,q4_k.")
-    for wanted, n in Counter(found).items():
+        raise UsageError("the list of sizes is empty", hint="Write it as in 4.5,5,q4_k.")
+    for wanted, n in Counter(each.name for each in found).items():
         if n > 1:
-            raise UsageError(f"{wanted.name} stands {n} times in the list of sizes")
+            raise UsageError(f"{wanted} stands {n} times in the list of sizes")
     return found
 
 
 def _parse(text: str) -> Wanted:
     if text.upper() in formats.encodable():
-        return Wanted(text.upper(), text.upper())
+        return Wanted(text.upper(), Budget(format=text.upper()))
+    if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,4})?", text) and 0 < float(text) <= MOST_BITS:
+        return bits_wanted(float(text))
+    if re.match("[0-9.]+ *[kKMGT]?i?[bB]", text):
+        return Wanted(text, Budget(size_bytes=parse_size(text)))
     names = ", ".join(each.lower() for each in formats.encodable())
-    raise UsageError(f"{text[:40]!r} is no size of a ladder", hint=f"Formats are {names}.")
+    raise UsageError(
+        f"{text[:40]!r} is no size of a ladder",
+        hint=f"Write bits a weight (4.5), a size (3.9GB) or a format: {names}.",
+    )
+
+
+def bits_wanted(bits: float) -> Wanted:
+    """A rung of so many bits a weight."""
+    return Wanted(f"{bits:g} bits", Budget(bits=bits))
 
 
 def usual_rungs(tensors: Sequence[NewTensor]) -> list[Wanted]:
-    """Each format that is smaller than the source's and that most of its weights can have."""
+    """Budgets, and formats beside them, of fewer bits than most weights have."""
     matrices = [each for each in tensors if len(each.shape) == 2]
     columns: Counter[int] = Counter()
     now: Counter[str] = Counter()
@@ -76,34 +115,77 @@ def usual_rungs(tensors: Sequence[NewTensor]) -> list[Wanted]:
         now[each.format] += weights
     most_columns, own = columns.most_common(1)[0][0], now.most_common(1)[0][0]
     return [
-        Wanted(name, name)
-        for name in FORMATS
-        if fitting(name, most_columns) == name and _bits(name) < _bits(own)
+        *(bits_wanted(bits) for bits in BITS if bits < _bits(own)),
+        *(
+            Wanted(name, Budget(format=name))
+            for name in FORMATS
+            if fitting(name, most_columns) == name and _bits(name) < _bits(own)
+        ),
     ]
 
 
 def make(
-    wanted: Wanted, source: Path, out: Path, *, threads: int | None, progress: Progress
-) -> tuple[str, ...]:
-    """Write the file of a rung; what a reader should know of it.
+    wanted: Wanted,
+    source: Path,
+    out: Path,
+    *,
+    calibration: Sequence[Path],
+    n_tokens: int,
+    measured: Path,
+    threads: int | None,
+    progress: Progress,
+) -> Made:
+    """Write the file of a rung.
+
+    Parameters
+    ----------
+    calibration, n_tokens
+        Texts, and how many tokens of them and the built-in ones count.
+    measured : Path
+        Where what the parts cost is kept from rung to rung.
 
     Raises
     ------
+    UsageError
+        The budget is smaller than the smallest file there can be.
     AboardError
-        As for `aboard.artifact.importing.import_checkpoint`.
+        As for `import_checkpoint` and `quantize_checkpoint`.
     """
-    made = import_checkpoint(
-        source, out, type=wanted.format.lower(), threads=threads, progress=progress
+    if wanted.budget.format is not None:
+        form = wanted.budget.format.lower()
+        plain = import_checkpoint(source, out, type=form, threads=threads, progress=progress)
+        return Made(plain.notes)
+    found = quantize_checkpoint(
+        source,
+        out,
+        wanted.budget,
+        texts=calibration,
+        n_tokens=n_tokens,
+        threads=threads,
+        measured=measured,
+        progress=progress,
     )
-    return made.notes
+    return Made(found.notes, found.parts)
 
 
-def command_of(wanted: Wanted, source: str) -> str:
+def command_of(wanted: Wanted, source: str, calibration: Sequence[Path], n_tokens: int) -> str:
     """What makes the file of a rung again."""
-    out = f"{wanted.slug}.gguf"
-    return shlex.join(["aboard", "import", source, "--type", wanted.format.lower(), "-o", out])
+    end = ["-o", f"{wanted.slug}.gguf"]
+    if wanted.budget.format is not None:
+        return shlex.join(
+            ["aboard", "import", source, "--type", wanted.budget.format.lower(), *end]
+        )
+    words = ["aboard", "quantize", source]
+    if wanted.budget.bits is not None:
+        words += ["--bits", f"{wanted.budget.bits:g}"]
+    else:
+        words += ["--size", wanted.name]
+    for path in calibration:
+        words += ["--text", str(path)]
+    words += [] if n_tokens == N_TOKENS else ["--tokens", str(n_tokens)]
+    return shlex.join([*words, *end])
 
 
 def _bits(name: str) -> float:
     form = formats.by_name(name)
-    return form.BLOCK_BYTES / form.BLOCK
+    return 8 * form.BLOCK_BYTES / form.BLOCK

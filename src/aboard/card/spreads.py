@@ -37,7 +37,10 @@ def divergence_spread(found: Comparison, width: float, words: str) -> Drawing:
         beyond = low >= found.kl_p99 * 0.99
         tip = f"{short(low)} to {short(high)} nats: {count:,} tokens, {percent(count / total, 2)}"
         drawing.rect(box, "bar-worst" if beyond else "bar", tip=tip)
-    marks = [(found.kl_mean, f"mean {found.kl_mean:.3g}"), (found.kl_p99, f"99 % {found.kl_p99:.2g}")]
+    marks = [
+        (found.kl_mean, f"mean {found.kl_mean:.3g}"),
+        (found.kl_p99, f"99 % {found.kl_p99:.2g}"),
+    ]
     _flags(drawing, plot, x, [mark for mark in marks if edges[0] < mark[0] < edges[-1]])
     return drawing
 
@@ -72,10 +75,13 @@ def change_spread(found: Comparison, width: float, words: str) -> Drawing:
 
 
 def sequence_pairs(
-    sequences: Sequence[SequenceScores], mean: float, interval: Interval | None, width: float,
+    sequences: Sequence[SequenceScores],
+    mean: float,
+    interval: Interval | None,
+    width: float,
     words: str,
 ) -> Drawing:
-    """A dot for each sequence: its perplexity by the reference, and by how much the model's differs.
+    """A dot for each sequence: its perplexity by the reference, and how far the model's is off.
 
     `mean` and `interval` are the perplexity ratio of all tokens.
     """
@@ -88,7 +94,9 @@ def sequence_pairs(
     plot = Box(58, 14, width - 58 - 12, 270 - 14 - 44)
     band = (mean, mean) if interval is None else interval
     ends = [100 * (each - 1) for each in band]
-    x = Scale(*around((pair[0] for pair in pairs), logarithmic=True), plot.x, plot.right, logarithmic=True)
+    x = Scale(
+        *around((pair[0] for pair in pairs), logarithmic=True), plot.x, plot.right, logarithmic=True
+    )
     y = Scale(*around([0, *ends, *(pair[1] for pair in pairs)]), plot.bottom, plot.y)
     grid(
         drawing,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aboard.card.contents import Card, Rung
-from aboard.evaluate import Comparison, Evaluation, TaskScores, TextScores
+from aboard.evaluate import Comparison, TaskScores, TextScores
 from aboard.evaluate.statistics import Interval
 
 

@@ -67,7 +67,7 @@ _UNITS = {
 
 
 def _unit(stage: str) -> str:
-    return _UNITS.get(stage, "questions")
+    return _UNITS.get(stage.rpartition(": ")[2], "questions")
 
 
 @contextlib.contextmanager

@@ -29,8 +29,8 @@ def ladder(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Formats, with commas: q8_0,q5_0,q4_0.",
-            show_default="each smaller format that it can have",
+            help="With commas: bits a weight, sizes of files, formats: 4.5,6,90MB,q4_0.",
+            show_default="3.5 to 8.5 bits, and some formats beside them",
         ),
     ] = None,
     text: Annotated[
@@ -41,6 +41,17 @@ def ladder(
             show_default="a small one of our own",
         ),
     ] = None,
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A text in UTF-8 to make the sizes on, another one; may be repeated.",
+            show_default="a small one of our own",
+        ),
+    ] = None,
+    tokens: Annotated[
+        int, typer.Option(metavar="N", min=1024, help="Tokens to calibrate on, at most.")
+    ] = 32768,
     window: Annotated[
         int | None,
         typer.Option(metavar="N", min=2, help="Tokens of a sequence.", show_default="512"),
@@ -72,6 +83,8 @@ def ladder(
         source=resolve_checkpoint(model),
         folder=out,
         text=tuple(text or ()),
+        calibration=tuple(calibration or ()),
+        n_tokens=tokens,
         sequences=sequences,
         window=window,
         threads=threads,

@@ -1,4 +1,4 @@
-"""How figures of single tokens are spread: counts between fixed edges, the same for every report."""
+"""How figures of single tokens are spread: counts between edges that are fixed for all reports."""
 
 from __future__ import annotations
 

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from aboard.fitting.budget import Budget
 from aboard.fitting.making import quantize_checkpoint
-from aboard.fitting.report import FittedTensor, QuantizedCheckpoint
+from aboard.fitting.report import FittedPart, FittedTensor, QuantizedCheckpoint
 
-__all__ = ["Budget", "FittedTensor", "QuantizedCheckpoint", "quantize_checkpoint"]
+__all__ = ["Budget", "FittedPart", "FittedTensor", "QuantizedCheckpoint", "quantize_checkpoint"]

@@ -32,7 +32,7 @@ from aboard.fitting.checkpoint import (
     sha256_of,
 )
 from aboard.fitting.choosing import Choice, Choosing
-from aboard.fitting.report import FittedTensor, QuantizedCheckpoint
+from aboard.fitting.report import FittedPart, FittedTensor, QuantizedCheckpoint
 from aboard.models.decoder import DecoderModel
 from aboard.progress import Progress, silent
 from aboard.quantize.calibration import N_TOKENS, Calibration, calibrate
@@ -55,6 +55,7 @@ def quantize_checkpoint(
     n_tokens: int = N_TOKENS,
     text_only: bool = False,
     threads: int | None = None,
+    measured: str | Path | None = None,
     progress: Progress = silent,
 ) -> QuantizedCheckpoint:
     """Write the decoder `checkpoint` as the GGUF file `out` of stock types, within `budget`.
@@ -80,6 +81,9 @@ def quantize_checkpoint(
         Leave out parts that see or hear.
     threads : int, optional
         By default one for each core; the file doesn't depend on it.
+    measured : path, optional
+        Where what was measured is left, for other budgets of the same checkpoint; by default it is
+        beside `out` until that is there.
     progress : callable
         Called as ``(stage, done, total)``; the stages are import, measure, quantize and compare.
 
@@ -103,6 +107,7 @@ def quantize_checkpoint(
             method=method or Method(),
             checkpoint=open_checkpoint(made_of, opened),
             threads=threads or os.cpu_count() or 1,
+            measured=None if measured is None else Path(measured),
             progress=progress,
         )
         calibration = _calibration(task.checkpoint, texts, n_tokens)
@@ -120,6 +125,7 @@ class _Task:
     method: Method
     checkpoint: OpenCheckpoint
     threads: int
+    measured: Path | None
     progress: Progress
 
     def open_layer(self, model: DecoderModel, index: int) -> LayerEngine:
@@ -162,7 +168,8 @@ def _made(task: _Task, calibration: Calibration, named: Path) -> QuantizedCheckp
         kl = _compared(task, calibration)
         return _report(task, calibration, named, made, chosen, kl, source_sha256)
     key = _key(task.checkpoint, calibration)
-    with Unfinished(task.out.with_name(f".{task.out.name}.measured"), key) as figures:
+    place = task.measured or task.out.with_name(f".{task.out.name}.measured")
+    with Unfinished(place, key) as figures:
         choosing = _choosing(task, calibration, figures, entries)
         n_weights = sum(math.prod(tensor.shape) for tensor in task.checkpoint.tensors)
         budget, wanted = task.budget, task.budget.loss
@@ -175,7 +182,8 @@ def _made(task: _Task, calibration: Calibration, named: Path) -> QuantizedCheckp
             # Losses of parts don't quite add up: ask for less by as much as they were off.
             budget = Budget(loss=0.95 * budget.loss * wanted / float(kl.mean()))
         report = _report(task, calibration, named, made, chosen, kl, source_sha256)
-        figures.discard()
+        if task.measured is None:
+            figures.discard()
     return report
 
 
@@ -310,8 +318,15 @@ def _report(
         calibration_sources=dict(calibration.sources),
         method=task.method.entries(),
         tensors=tuple(tensors),
+        parts=() if choice is None else tuple(_parts(choice)),
         notes=tuple(_notes(task, tensors)),
     )
+
+
+def _parts(choice: Choice) -> list[FittedPart]:
+    return [
+        FittedPart(tensors=each.part.tensors, measured=dict(each.measured)) for each in choice.found
+    ]
 
 
 def _tensors(task: _Task, made: Quantized, choice: Choice | None) -> list[FittedTensor]:

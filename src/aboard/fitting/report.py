@@ -37,6 +37,22 @@ class FittedTensor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FittedPart:
+    """Tensors that get one format, and what that costs.
+
+    Attributes
+    ----------
+    tensors : tuple of str
+        Their names.
+    measured : mapping of str to float
+        By format, the KL divergence in nats a token where this part alone is rounded to it.
+    """
+
+    tensors: tuple[str, ...]
+    measured: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedCheckpoint:
     """The file and what it costs.
 
@@ -69,6 +85,8 @@ class QuantizedCheckpoint:
         How codes were chosen.
     tensors : tuple of FittedTensor
         All matrices.
+    parts : tuple of FittedPart
+        What was measured of its parts; empty where nothing was.
     notes : tuple of str
         What a reader should know.
     """
@@ -89,6 +107,7 @@ class QuantizedCheckpoint:
     calibration_sources: Mapping[str, int]
     method: Mapping[str, Any]
     tensors: tuple[FittedTensor, ...]
+    parts: tuple[FittedPart, ...] = ()
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""All sizes of a model in one run: made, compared, kept, told of on a card."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aboard.artifact.importing import import_checkpoint
+from aboard.card import ladder as module
+from aboard.card.ladder import Climb, ladder
+from aboard.errors import ArtifactError, UsageError
+from aboard.evaluate import evaluate
+from tiny_mixed import mixed
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def climb(tmp_path: Path) -> Climb:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(chr(97 + i * i % 23) for i in range(1500)))
+    source = mixed(tmp_path / "source.gguf", 0.0)
+    return Climb(
+        source=source, folder=tmp_path / "ladder", text=(text,), n_tokens=1024, window=32, threads=1
+    )
+
+
+def test_a_format_costs_what_import_and_eval_find(climb: Climb, tmp_path: Path) -> None:
+    card = ladder(climb, "q8_0,q4_0")
+
+    made = tmp_path / "q4_0.gguf"
+    import_checkpoint(climb.source, made, type="q4_0")
+    found = evaluate(made, against=climb.source, text=climb.text, window=32)
+    assert found.text is not None
+    rung = card.ladder[1]
+    assert (rung.name, rung.way, rung.size_bytes) == ("Q4_0", "plain", made.stat().st_size)
+    assert rung.weights_sha256 == found.model.weights_sha256
+    assert rung.kl_mean == found.as_dict()["kl_mean"]
+    assert rung.kl_ci95 == found.as_dict()["kl_ci95"]
+    assert card.ladder[0].kl_mean < rung.kl_mean / 10
+
+
+def test_a_budget_is_kept_and_the_parts_that_cost_most_are_told(climb: Climb) -> None:
+    card = ladder(climb, "6.5,9")
+
+    small, large = card.ladder
+    assert (small.name, small.way) == ("6.5 bits", "fitted")
+    assert small.bits_per_weight <= 6.5 < large.bits_per_weight <= 9
+    assert large.kl_mean < small.kl_mean
+    tensors = [name for part in card.sensitivities for name in part.tensors]
+    assert {"token_embd.weight", "blk.1.ffn_down.weight", "output.weight"} <= set(tensors)
+
+
+def test_an_impossible_budget_is_told_and_the_others_are_made(climb: Climb) -> None:
+    card = ladder(climb, "2,q8_0")
+
+    assert [each.name for each in card.ladder] == ["Q8_0"]
+    assert any(note.startswith("2 bits can't be made: no file of ") for note in card.notes)
+
+
+def test_where_all_budgets_are_impossible_the_error_says_so(climb: Climb) -> None:
+    with pytest.raises(UsageError, match="the smallest has"):
+        ladder(climb, "2")
+
+
+def test_what_is_finished_is_not_made_again(climb: Climb, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ladder(climb, "q8_0,q4_0")
+    page, told = (climb.folder / name for name in ("card.html", "card.json"))
+    before = page.read_bytes(), told.read_bytes()
+    monkeypatch.setattr(module, "evaluate", None)
+    monkeypatch.setattr(module, "make", None)
+
+    again = ladder(climb, "q8_0,q4_0")
+
+    assert again == first
+    assert (page.read_bytes(), told.read_bytes()) == before
+
+
+def test_a_killed_run_goes_on_with_the_size_it_was_at(
+    climb: Climb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(line: str) -> None:
+        if line.startswith("Q8_0: "):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ladder(climb, "q8_0,q4_0", announce=killed)
+    said: list[str] = []
+
+    ladder(climb, "q8_0,q4_0", announce=said.append)
+
+    assert [line.partition(":")[0] for line in said] == ["Q8_0", "Q4_0, 2 of 2", "Q4_0"]
+
+
+def test_another_text_is_evaluated_anew(climb: Climb, tmp_path: Path) -> None:
+    first = ladder(climb, "q4_0")
+    text = tmp_path / "other.txt"
+    text.write_text("".join(chr(97 + i * i % 19) for i in range(1500)))
+
+    second = ladder(replace(climb, text=(text,)), "q4_0")
+
+    assert second.ladder[0].kl_mean != first.ladder[0].kl_mean
+
+
+def test_files_stay_only_where_asked(climb: Climb) -> None:
+    ladder(climb, "q4_0")
+    gone = list(climb.folder.glob("*.gguf"))
+
+    ladder(replace(climb, keep=True), "q4_0")
+
+    assert gone == []
+    assert [each.name for each in climb.folder.glob("**/*.gguf")] == ["q4_0.gguf"]
+
+
+def test_the_json_has_what_the_card_shows(climb: Climb) -> None:
+    card = ladder(climb, "q8_0,q4_0")
+
+    found = json.loads((climb.folder / "card.json").read_text())
+    assert found == json.loads(json.dumps(card.as_dict()))
+    assert [each["kl_mean"] for each in found["ladder"]] == [each.kl_mean for each in card.ladder]
+    assert found["commands"][0].startswith("aboard ladder ")
+    assert found["commands"][2].endswith("--type q4_0 -o q4_0.gguf")
+    assert found["hashes"]["Source's weights"] == found["hashes"]["Source's weights"].lower()
+
+
+def test_a_folder_that_is_a_file_is_refused(climb: Climb) -> None:
+    with pytest.raises(ArtifactError, match="can't be made"):
+        ladder(replace(climb, folder=climb.source), "q4_0")
