@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from aboard.card import Card, Rung, Sensitivity, card_of, describe_file, page, write_page
+from aboard.card import (
+    Card,
+    Rung,
+    Sensitivity,
+    card_of,
+    card_of_quantized,
+    describe_file,
+    page,
+    write_page,
+)
 from aboard.errors import ArtifactError
 from aboard.evaluate import Evaluation, evaluate
+from aboard.fitting import Budget, quantize_checkpoint
 from card.pages import Page
 from tiny_mixed import mixed
 
@@ -202,3 +212,19 @@ def test_a_file_by_itself_has_a_page(evaluation: Evaluation) -> None:
 def test_a_page_that_cannot_be_written_is_an_error(card: Card, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="can't be written"):
         write_page(card, tmp_path / "missing" / "card.html")
+
+
+def test_a_quantised_file_has_a_card_before_it_is_evaluated(tmp_path: Path) -> None:
+    source = mixed(tmp_path / "source.gguf", 0.0)
+    made = quantize_checkpoint(
+        source, tmp_path / "small.gguf", Budget(bits=7), n_tokens=1024, threads=1
+    )
+    card = card_of_quantized(made, "aboard quantize source.gguf")
+    told = json.loads(json.dumps(card.as_dict()))
+
+    found = Page(page(card))
+
+    assert float(found.figures["fitted.measured_kl"]) == made.measured_kl
+    assert all(float(value) == at(told, key) for key, value in found.figures.items())
+    assert made.sha256 in found.text
+    assert "Most is lost by" in found.text

@@ -60,6 +60,24 @@ def test_json_has_what_programs_ask_for(call, pair: list[str]) -> None:
     assert len(found["text"]["sequences"]) == 47
 
 
+def test_a_card_is_written_beside_the_table(call, pair: list[str], tmp_path: Path) -> None:
+    card = tmp_path / "card.html"
+
+    outcome = call("eval", *pair, "--card", str(card), "--json")
+
+    found = json.loads(outcome.stdout)
+    assert outcome.exit_code == 0
+    assert f"aboard: the card is {card}" in outcome.stderr
+    assert f'value="{found["kl_mean"]!r}"' in card.read_text("utf-8")
+
+
+def test_a_card_that_cannot_be_written_is_refused_before_any_work(call, pair: list[str]) -> None:
+    outcome = call("eval", *pair, "--card", "missing/card.html")
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr.startswith("aboard: missing/card.html: no file can be written there")
+
+
 def test_tasks_have_a_table_each(call, tmp_path: Path) -> None:
     own = {"prompt": "one two", "choices": ["three", "four"], "answer": 0}
     said = {"text": "one two three"}

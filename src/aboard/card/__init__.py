@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from aboard.card.contents import Card, Rung, Sensitivity
 from aboard.card.described import Described, StoredTensor, describe_file
-from aboard.card.making import card_of, require_writable, sensitivities_of, write_json, write_page
+from aboard.card.making import (
+    card_of,
+    card_of_quantized,
+    require_writable,
+    sensitivities_of,
+    write_json,
+    write_page,
+)
 from aboard.card.page import page
 
 __all__ = [
@@ -20,6 +27,7 @@ __all__ = [
     "Sensitivity",
     "StoredTensor",
     "card_of",
+    "card_of_quantized",
     "describe_file",
     "page",
     "require_writable",

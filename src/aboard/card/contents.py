@@ -10,6 +10,7 @@ from typing import Any
 from aboard.card.described import Described
 from aboard.evaluate import Evaluation
 from aboard.evaluate.statistics import Interval
+from aboard.fitting import QuantizedCheckpoint
 
 SCHEMA = 1
 """Of the JSON; a key may be added without a new number."""
@@ -94,6 +95,8 @@ class Card:
         What it is compared with.
     evaluation : Evaluation or None
         What was found of it.
+    fitted : QuantizedCheckpoint or None
+        How the file was made, and what it cost on the part of the calibration that was held out.
     sensitivities : tuple of Sensitivity
         Of the parts of the model.
     ladder : tuple of Rung
@@ -109,6 +112,7 @@ class Card:
     model: Described
     reference: Described | None = None
     evaluation: Evaluation | None = None
+    fitted: QuantizedCheckpoint | None = None
     sensitivities: tuple[Sensitivity, ...] = ()
     ladder: tuple[Rung, ...] = ()
     commands: tuple[str, ...] = ()

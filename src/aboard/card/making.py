@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aboard.card.contents import Card, Sensitivity
@@ -12,7 +13,7 @@ from aboard.card.described import describe_file
 from aboard.card.page import page
 from aboard.errors import ArtifactError
 from aboard.evaluate import Evaluation
-from aboard.fitting import FittedPart
+from aboard.fitting import FittedPart, QuantizedCheckpoint
 from aboard.publishing import publish
 from aboard.quantize.parts import bits_of
 
@@ -55,6 +56,52 @@ def card_of(
         commands=(*commands, evaluation.command),
         hashes=hashes_of(evaluation) | dict(hashes or {}),
         notes=(*notes, *evaluation.notes),
+    )
+
+
+def card_of_quantized(
+    made: QuantizedCheckpoint,
+    command: str,
+    evaluation: Evaluation | None = None,
+) -> Card:
+    """The card of a file that was quantised; the headers of the file and of its source are read.
+
+    Parameters
+    ----------
+    made : QuantizedCheckpoint
+        What `aboard.fitting.quantize_checkpoint` gave.
+    command : str
+        What makes the file again.
+    evaluation : Evaluation, optional
+        What was found of it on a text or on tasks.
+
+    Raises
+    ------
+    CheckpointError
+        A file can't be read any more.
+    """
+    hashes = {"File": made.sha256, "Source": made.source_sha256}
+    if made.calibration_sha256 is not None:
+        hashes["Calibration"] = made.calibration_sha256
+    sensitivities = sensitivities_of(made.parts)
+    if evaluation is not None:
+        card = card_of(
+            evaluation,
+            sensitivities=sensitivities,
+            commands=[command],
+            hashes=hashes,
+            notes=made.notes,
+        )
+        return replace(card, fitted=made)
+    from_file = made.source.lower().endswith(".gguf")
+    return Card(
+        model=describe_file(made.path),
+        reference=describe_file(made.source) if from_file else None,
+        fitted=made,
+        sensitivities=sensitivities,
+        commands=(command,),
+        hashes=hashes,
+        notes=made.notes,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aboard.card.contents import Card, Rung
 from aboard.evaluate import Comparison, TaskScores, TextScores
 from aboard.evaluate.statistics import Interval
+from aboard.fitting import QuantizedCheckpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,8 @@ def verdict_of(card: Card) -> tuple[str, str]:
     evaluation = card.evaluation
     if card.ladder:
         return "Size and quality", _of_ladder(card.ladder)
+    if evaluation is None and card.fitted is not None and card.fitted.measured_kl is not None:
+        return "Fitted", _of_fitted(card.fitted, card.fitted.measured_kl)
     if evaluation is None:
         return "Not evaluated", "Nothing was measured of this file; what it holds is told below."
     text, tasks = evaluation.text, _of_tasks(evaluation.tasks)
@@ -93,6 +96,17 @@ def verdict_of(card: Card) -> tuple[str, str]:
         words = f"Perplexity {text.perplexity:.3f} over {text.n_tokens:,} tokens, by itself: "
         return "No reference", f"{words}what was lost is told by a reference only. {tasks}".strip()
     return found.verdict.capitalize(), f"{_of_comparison(text, found)} {tasks}".strip()
+
+
+def _of_fitted(made: QuantizedCheckpoint, kl: float) -> str:
+    within = ""
+    if made.budget_bytes is not None:
+        within = f" of {megabytes(made.budget_bytes)} that it may have"
+    return (
+        f"It takes {megabytes(made.size_bytes)}{within}. Over {made.n_tokens:,} tokens like those "
+        f"it was calibrated on, its probabilities are {kl:.4f} nats from its source's; what it "
+        "costs on your own text is told by aboard eval."
+    )
 
 
 def _of_comparison(text: TextScores, found: Comparison) -> str:
@@ -163,6 +177,7 @@ def figures_of(card: Card) -> list[Figure]:
             meaning="The whole file over all weights, header, tokenizer and vectors included.",
         ),
     ]
+    found += _of_making(card.fitted) if card.fitted is not None else []
     evaluation = card.evaluation
     if evaluation is None:
         return found
@@ -170,6 +185,35 @@ def figures_of(card: Card) -> list[Figure]:
         found += _of_text(evaluation.text)
     for index, task in enumerate(evaluation.tasks):
         found += _of_task(f"evaluation.tasks.{index}", task)
+    return found
+
+
+def _of_making(made: QuantizedCheckpoint) -> list[Figure]:
+    found = []
+    if made.measured_kl is not None:
+        error = 1.96 * (made.measured_kl_error or 0)
+        found.append(
+            Figure(
+                key="fitted.measured_kl",
+                name="KL divergence, held out",
+                value=made.measured_kl,
+                form="{:.5f}",
+                interval=(max(0.0, made.measured_kl - error), made.measured_kl + error),
+                meaning="How far its probabilities are from the source's, in nats a token, on the "
+                "part of the calibration text that it was not made on.",
+            )
+        )
+    if made.predicted_kl is not None:
+        found.append(
+            Figure(
+                key="fitted.predicted_kl",
+                name="KL divergence, foreseen",
+                value=made.predicted_kl,
+                form="{:.5f}",
+                meaning="The sum of what its parts were measured to cost by themselves, rounded to "
+                "nearest.",
+            )
+        )
     return found
 
 

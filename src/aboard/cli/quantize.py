@@ -71,6 +71,13 @@ def quantize(
         bool, typer.Option("--text-only", help="Leave out the parts that see images or hear.")
     ] = False,
     threads: options.Threads = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a report card as well: one HTML page with plots, that loads nothing.",
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Make CHECKPOINT fit a budget, as a GGUF file of stock types; the last line is its path.
@@ -78,6 +85,7 @@ def quantize(
     What each part of the model costs at fewer bits is measured, and bits go where they count. The
     same command goes on where a run was stopped. FILE appears whole or not at all.
     """
+    from aboard.card import card_of_quantized, require_writable, write_page
     from aboard.cli.eval_progress import told_on_stderr
     from aboard.cli.output import json_result, note, result
     from aboard.fitting import Budget, quantize_checkpoint
@@ -89,6 +97,8 @@ def quantize(
         format=format,
         loss=loss_budget,
     )
+    if card is not None:
+        require_writable(card)
     with told_on_stderr() as progress:
         made = quantize_checkpoint(
             checkpoint,
@@ -100,10 +110,14 @@ def quantize(
             threads=threads,
             progress=progress,
         )
+    command = shlex.join(["aboard", *sys.argv[1:]])
     for each in made.notes:
         note(f"aboard: {each}")
+    if card is not None:
+        write_page(card_of_quantized(made, command), card)
+        note(f"aboard: the card is {card}")
     if as_json:
-        json_result(made.as_dict() | {"command": shlex.join(["aboard", *sys.argv[1:]])})
+        json_result(made.as_dict() | {"command": command})
         return
     for name, value in _facts(made).items():
         note(f"{name:16}{value}")
