@@ -17,11 +17,12 @@ from aboard.card import (
     card_of_quantized,
     describe_file,
     page,
+    sensitivities_of,
     write_page,
 )
 from aboard.errors import ArtifactError
 from aboard.evaluate import Evaluation, evaluate
-from aboard.fitting import Budget, quantize_checkpoint
+from aboard.fitting import Budget, FittedPart, quantize_checkpoint
 from card.pages import Page
 from tiny_mixed import mixed
 
@@ -227,4 +228,17 @@ def test_a_quantised_file_has_a_card_before_it_is_evaluated(tmp_path: Path) -> N
     assert float(found.figures["fitted.measured_kl"]) == made.measured_kl
     assert all(float(value) == at(told, key) for key, value in found.figures.items())
     assert made.sha256 in found.text
-    assert "Most is lost by" in found.text
+    assert "costs most: " in found.text
+
+
+def test_parts_are_compared_at_about_as_many_bits() -> None:
+    parts = [
+        FittedPart(tensors=("blk.0.attn_q.weight",), measured={"IQ4_NL": 0.002}),
+        FittedPart(tensors=("blk.0.ffn_down.weight",), measured={"Q3_K": 0.5, "Q4_K": 0.003}),
+        FittedPart(tensors=("output.weight",), measured={}),
+    ]
+
+    assert [(each.format, each.kl) for each in sensitivities_of(parts)] == [
+        ("IQ4_NL", 0.002),
+        ("Q4_K", 0.003),
+    ]

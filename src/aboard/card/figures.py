@@ -166,7 +166,8 @@ def _sensitivities(card: Card) -> list[str]:
     worst = max(card.sensitivities, key=lambda each: each.kl)
     forms = {each.format for each in card.sensitivities}
     total = sum(each.kl for each in card.sensitivities)
-    title = f"Most is lost by {part_name(worst.tensors)}: {percent(worst.kl / total, 0)} of all"
+    name = part_name(worst.tensors)
+    title = f"{name[:1].upper()}{name[1:]} costs most: {percent(worst.kl / total, 0)} of the sum"
     to = " or ".join(sorted(forms)) if len(forms) < 4 else "few bits"
     about = f"KL divergence where one part alone is rounded to {to}, by layer."
     return [picture(title, about, _map(cells, title), below=_ramp(steps))]

@@ -16,6 +16,7 @@ from aboard.evaluate import Evaluation
 from aboard.fitting import FittedPart, QuantizedCheckpoint
 from aboard.publishing import publish
 from aboard.quantize.parts import bits_of
+from aboard.quantize.sensitivity import ANCHORS
 
 
 def card_of(
@@ -120,7 +121,7 @@ def hashes_of(evaluation: Evaluation) -> dict[str, str]:
 
 
 def sensitivities_of(parts: Sequence[FittedPart]) -> tuple[Sensitivity, ...]:
-    """What each part was measured to cost, all at about as many bits: the fewest that were tried.
+    """What each part was measured to cost, all at about as many bits, so that they compare.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def sensitivities_of(parts: Sequence[FittedPart]) -> tuple[Sensitivity, ...]:
     found = []
     for part in parts:
         if part.measured:
-            form = min(part.measured, key=bits_of)
+            form = min(part.measured, key=lambda name: abs(bits_of(name) - ANCHORS[0]))
             found.append(Sensitivity(tensors=part.tensors, format=form, kl=part.measured[form]))
     return tuple(found)
 

@@ -28,6 +28,7 @@ _WORDS = {
     "token_embd": "embedding",
     "output": "head",
 }
+_LETTERS = ("query", "key", "value")  # where they stand together, as in papers: q, k, v
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,12 @@ def sensitivity_cells(found: Sequence[Sensitivity]) -> tuple[list[Cell], list[St
 
 def row_name(kinds: Sequence[str]) -> str:
     """What a row of the map is called."""
-    return ", ".join(_WORDS.get(kind, kind) for kind in kinds)
+    words = [_WORDS.get(kind, kind) for kind in kinds]
+    return (
+        ", ".join(word[0] if word in _LETTERS else word for word in words)
+        if words[1:]
+        else words[0]
+    )
 
 
 def part_name(tensors: Sequence[str]) -> str:
@@ -135,7 +141,7 @@ def layer_map(cells: Sequence[Cell], width: float, words: str) -> Drawing:
     rows = _ordered(dict.fromkeys(cell.row for cell in inner))
     layers = sorted({cell.layer for cell in inner if cell.layer is not None})
     names = [*rows, *(cell.row for cell in outer)]
-    left = max((text_width(name) for name in names), default=0) + 10
+    left = max((text_width(name) for name in names), default=0) + 14
     left = min(left, width * 0.34)
     high = 22.0
     heights = len(rows) * high + (26 if rows else 0) + len(outer) * (high + 4)
@@ -194,13 +200,10 @@ def _ordered(rows: dict[str, None]) -> list[str]:
 
     def place(row: str) -> int:
         first = row.partition(", ")[0]
-        return usual.index(row) if row in usual else _first(usual, first)
+        first = _WORDS["attn_q"] if first == "q" else first
+        return usual.index(first) if first in usual else len(usual)
 
     return sorted(rows, key=place)
-
-
-def _first(usual: Sequence[str], name: str) -> int:
-    return usual.index(name) if name in usual else len(usual)
 
 
 def _cut(text: str, width: float) -> str:
