@@ -32,8 +32,15 @@ def test_round_figures_are_written(
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.0001, "0.0001"), (0.05, "0.05"), (0.0123, "0.012"), (1.5, "1.5"), (1200, "1,200")],
-)  # fmt: skip
+    [
+        (0, "0"),
+        (0.0001, "0.0001"),
+        (0.05, "0.05"),
+        (0.0123, "0.012"),
+        (1.5, "1.5"),
+        (1e4, "10,000"),
+    ],
+)
 def test_figures_are_short(value: float, text: str) -> None:
     assert short(value) == text
 

@@ -37,6 +37,12 @@ def text_width(text: str, size: float = SIZE) -> float:
     return len(text) * size * LETTER
 
 
+def cut(text: str, width: float) -> str:
+    """As much of a text as there is room for, in px."""
+    most = int(width / (SIZE * LETTER))
+    return text if len(text) <= most else text[: max(1, most - 1)] + "…"
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle: its left upper corner, width and height, in px."""

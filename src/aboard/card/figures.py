@@ -136,10 +136,7 @@ def _tasks(tasks: Sequence[TaskScores]) -> str:
         worse = sum(each.difference_ci95[1] < 0 for each in compared)
         title = f"{worse} of {len(compared)} tasks became measurably worse"
         title = "No task became measurably worse" if not worse else title
-        about = (
-            "Accuracy less the reference's, on the same questions, with its 95 % interval; beside "
-            "it both accuracies."
-        )
+        about = "Accuracy less the reference's, on the same questions, with its 95 % interval."
     return picture(title, about, lambda width: task_differences(tasks, width, title))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aboard.card.axes import short
 from aboard.card.contents import Sensitivity
 from aboard.card.described import StoredTensor, place_of
-from aboard.card.drawing import Box, Drawing, text_width
+from aboard.card.drawing import Box, Drawing, cut, text_width
 
 N_SHADES = 9
 _KINDS = (
@@ -153,13 +153,13 @@ def layer_map(cells: Sequence[Cell], width: float, words: str) -> Drawing:
         box = Box(places[cell.layer], rows.index(cell.row) * high, step - 1, high - 1)
         _cell(drawing, box, cell)
     for i, row in enumerate(rows):
-        drawing.text((left - 8, i * high + 15), _cut(row, left - 8), "ink", "end")
+        drawing.text((left - 8, i * high + 15), cut(row, left - 8), "ink", "end")
     y = len(rows) * high + 14
     _layer_numbers(drawing, layers, places, step, y)
     y += 12 if rows else -14
     for cell in outer:
         _cell(drawing, Box(left, y, width - left - 1, high - 1), cell)
-        drawing.text((left - 8, y + 15), _cut(cell.row, left - 8), "ink", "end")
+        drawing.text((left - 8, y + 15), cut(cell.row, left - 8), "ink", "end")
         y += high + 4
     return drawing
 
@@ -204,9 +204,3 @@ def _ordered(rows: dict[str, None]) -> list[str]:
         return usual.index(first) if first in usual else len(usual)
 
     return sorted(rows, key=place)
-
-
-def _cut(text: str, width: float) -> str:
-    """As much of a text as there is room for."""
-    most = int(width / (text_width("x")))
-    return text if len(text) <= most else text[: max(1, most - 1)] + "…"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from aboard.card.axes import Scale, around, grid, short
-from aboard.card.drawing import Box, Drawing, text_width
+from aboard.card.drawing import Box, Drawing, cut, text_width
 from aboard.card.words import percent
 from aboard.evaluate import Comparison, SequenceScores, TaskScores
 from aboard.evaluate.histograms import Histogram
@@ -139,7 +139,7 @@ def task_differences(tasks: Sequence[TaskScores], width: float, words: str) -> D
     for i, (task, (low, middle, high)) in enumerate(rows):
         y = plot.y + 34 * i + 17
         look = "worse" if compared and high < 0 else "own"
-        drawing.text((plot.x - 10, y + 4), task.name, "ink", "end")
+        drawing.text((plot.x - 10, y + 4), cut(task.name, plot.x - 10), "ink", "end")
         drawing.line((x(low), y), (x(high), y), f"reach {look}")
         drawing.dot((x(middle), y), 4.5, f"mark {look}")
         if right:

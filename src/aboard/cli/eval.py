@@ -83,13 +83,14 @@ def eval(
     the same token likeliest, and whether any difference can be measured at all. All differences
     are paired, with 95 % intervals.
     """
-    from aboard.card import card_of, require_writable, write_page
     from aboard.cli.eval_progress import told_on_stderr
     from aboard.cli.output import json_result, note
     from aboard.evaluate import evaluate
     from aboard.store import resolve
 
     if card is not None:
+        from aboard.card import require_writable
+
         require_writable(card)
     with told_on_stderr() as progress:
         found = evaluate(
@@ -109,6 +110,8 @@ def eval(
     for each in found.notes:
         note(f"aboard: {each}")
     if card is not None:
+        from aboard.card import card_of, write_page
+
         write_page(card_of(found), card)
         note(f"aboard: the card is {card}")
     if as_json:

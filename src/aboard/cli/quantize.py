@@ -85,7 +85,6 @@ def quantize(
     What each part of the model costs at fewer bits is measured, and bits go where they count. The
     same command goes on where a run was stopped. FILE appears whole or not at all.
     """
-    from aboard.card import card_of_quantized, require_writable, write_page
     from aboard.cli.eval_progress import told_on_stderr
     from aboard.cli.output import json_result, note, result
     from aboard.fitting import Budget, quantize_checkpoint
@@ -98,6 +97,8 @@ def quantize(
         loss=loss_budget,
     )
     if card is not None:
+        from aboard.card import require_writable
+
         require_writable(card)
     with told_on_stderr() as progress:
         made = quantize_checkpoint(
@@ -114,6 +115,8 @@ def quantize(
     for each in made.notes:
         note(f"aboard: {each}")
     if card is not None:
+        from aboard.card import card_of_quantized, write_page
+
         write_page(card_of_quantized(made, command), card)
         note(f"aboard: the card is {card}")
     if as_json:
