@@ -41,6 +41,7 @@ def test_a_format_costs_what_import_and_eval_find(climb: Climb, tmp_path: Path) 
     assert rung.weights_sha256 == found.model.weights_sha256
     assert rung.kl_mean == found.as_dict()["kl_mean"]
     assert rung.kl_ci95 == found.as_dict()["kl_ci95"]
+    assert rung.weights_by_format.keys() == {"Q4_0", "Q8_0"}  # the head keeps eight bits
     assert card.ladder[0].kl_mean < rung.kl_mean / 10
 
 
@@ -104,6 +105,13 @@ def test_another_text_is_evaluated_anew(climb: Climb, tmp_path: Path) -> None:
     second = ladder(replace(climb, text=(text,)), "q4_0")
 
     assert second.ladder[0].kl_mean != first.ladder[0].kl_mean
+
+
+def test_the_text_that_sizes_are_made_on_is_refused_before_any_work(climb: Climb) -> None:
+    with pytest.raises(UsageError, match="would flatter"):
+        ladder(replace(climb, calibration=climb.text), "q4_0")
+
+    assert not climb.folder.exists()
 
 
 def test_files_stay_only_where_asked(climb: Climb) -> None:

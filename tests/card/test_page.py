@@ -82,6 +82,7 @@ def rungs() -> tuple[Rung, ...]:
             flips_gained=2,
             verdict="measurable difference",
             command=HOSTILE,
+            weights_by_format={"Q4_0": 800 - 100 * i, "Q8_0": 200, HOSTILE: 100 * i},
         )
         for i in range(6)
     )

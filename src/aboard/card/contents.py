@@ -58,6 +58,8 @@ class Rung:
         What makes the file again.
     note : str
         What a reader should know; may be empty.
+    weights_by_format : mapping of str to int
+        How many weights of its matrices have which format.
 
     The other fields are those of `aboard.evaluate.Comparison`.
     """
@@ -81,6 +83,7 @@ class Rung:
     verdict: str
     command: str
     note: str = ""
+    weights_by_format: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,14 @@ def describe_file(path: str | Path) -> Described:
     )
 
 
+def weights_by_format(described: Described) -> dict[str, int]:
+    """How many weights of a file's matrices have which format."""
+    found: dict[str, int] = {}
+    for each in described.tensors:
+        found[each.format] = found.get(each.format, 0) + each.n_weights
+    return found
+
+
 def place_of(name: str) -> tuple[int | None, str]:
     """The layer of a tensor, None where it is of none, and what it is called there."""
     found = _LAYER.fullmatch(name)

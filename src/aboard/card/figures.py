@@ -10,8 +10,18 @@ from itertools import groupby
 
 from aboard.card.contents import Card, Rung
 from aboard.card.curves import KL, PERPLEXITY, SAME_TOP, key_of, size_curve
+from aboard.card.described import weights_by_format
 from aboard.card.drawing import Box, Drawing, shown
-from aboard.card.maps import Cell, Step, bits_cells, layer_map, part_name, sensitivity_cells
+from aboard.card.maps import (
+    Cell,
+    Step,
+    bits_cells,
+    format_bars,
+    format_steps,
+    layer_map,
+    part_name,
+    sensitivity_cells,
+)
 from aboard.card.spreads import change_spread, divergence_spread, sequence_pairs, task_differences
 from aboard.card.words import megabytes, percent
 from aboard.evaluate import TaskScores, TextScores
@@ -87,7 +97,17 @@ def _ladder(rungs: Sequence[Rung]) -> list[str]:
         )
         for title, about, measure in small
     ]
-    return [*found, f'<div class="pair-of">{"".join(pair)}</div>']
+    found.append(f'<div class="pair-of">{"".join(pair)}</div>')
+    if all(each.weights_by_format for each in rungs):
+        found.append(
+            picture(
+                "Which formats hold the weights",
+                "Shares of the weights of all matrices; the stronger the shade, the more bits.",
+                lambda width: format_bars(order, width, "Formats of the weights of each size"),
+                below=_key(format_steps(order)),
+            )
+        )
+    return found
 
 
 def _text(text: TextScores) -> list[str]:
@@ -142,9 +162,7 @@ def _tasks(tasks: Sequence[TaskScores]) -> str:
 
 def _bits(card: Card) -> str:
     cells, steps = bits_cells(card.model.tensors)
-    share: dict[str, int] = {}
-    for each in card.model.tensors:
-        share[each.format] = share.get(each.format, 0) + each.n_weights
+    share = weights_by_format(card.model)
     main = max(share, key=lambda name: share[name])
     part = share[main] / sum(share.values())
     only = len(share) == 1
@@ -152,8 +170,7 @@ def _bits(card: Card) -> str:
         f"All matrices are {main}" if only else f"{main} holds {percent(part, 0)} of the weights"
     )
     about = "Bits a weight of each matrix, by layer; embedding and head beneath."
-    items = "".join(f"<li>{_swatch(f'shade{step.shade}')}{shown(step.text)}</li>" for step in steps)
-    return picture(title, about, _map(cells, title), below=f'<ul class="key">{items}</ul>')
+    return picture(title, about, _map(cells, title), below=_key(steps))
 
 
 def _sensitivities(card: Card) -> list[str]:
@@ -172,6 +189,12 @@ def _sensitivities(card: Card) -> list[str]:
 
 def _map(cells: Sequence[Cell], words: str) -> Draw:
     return lambda width: layer_map(cells, width, words)
+
+
+def _key(steps: Sequence[Step]) -> str:
+    """What shades stand for."""
+    items = "".join(f"<li>{_swatch(f'shade{step.shade}')}{shown(step.text)}</li>" for step in steps)
+    return f'<ul class="key">{items}</ul>'
 
 
 def _ramp(steps: Sequence[Step]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from aboard.artifact.importing import import_checkpoint, survey
 from aboard.card.contents import Card, Rung, Sensitivity
-from aboard.card.described import describe_file
+from aboard.card.described import describe_file, weights_by_format
 from aboard.card.making import hashes_of, sensitivities_of, write_json, write_page, write_text
 from aboard.card.rungs import Wanted, command_of, make, parse_rungs, usual_rungs
 from aboard.engine.device import numerics_version
@@ -94,6 +94,7 @@ def ladder(
     AboardError
         As for `evaluate` and `import_checkpoint`.
     """
+    _require_other_text(climb)
     wanted = _wanted(climb, sizes)
     _make_folder(climb.folder)
     reference = _reference(climb, progress)
@@ -156,6 +157,17 @@ class _Progress:
     def evaluate(self, stage: str, done: int, total: int) -> None:
         """Of evaluating it."""
         self.told("ladder", self.index * total + done, self.n * total)
+
+
+def _require_other_text(climb: Climb) -> None:
+    """Refuse, before any work, what each evaluation would refuse."""
+    made_on = {path.resolve() for path in climb.calibration}
+    for path in climb.text:
+        if path.resolve() in made_on:
+            raise UsageError(
+                f"{path}: is what the sizes are made on, too: figures on it would flatter them",
+                hint="Give another text to --text, or to --calibration.",
+            )
 
 
 def _wanted(climb: Climb, sizes: str | None) -> list[Wanted]:
@@ -256,6 +268,7 @@ def _rung(wanted: Wanted, found: Evaluation, command: str, notes: Sequence[str])
         verdict=it.verdict,
         command=command,
         note="; ".join(notes),
+        weights_by_format=weights_by_format(model),
     )
 
 

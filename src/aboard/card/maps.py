@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aboard import formats
 from aboard.card.axes import short
-from aboard.card.contents import Sensitivity
+from aboard.card.contents import Rung, Sensitivity
 from aboard.card.described import StoredTensor, place_of
 from aboard.card.drawing import Box, Drawing, cut, text_width
+from aboard.card.words import percent
 
 N_SHADES = 9
 _KINDS = (
@@ -64,9 +66,9 @@ class Step:
 
 def bits_cells(tensors: Sequence[StoredTensor]) -> tuple[list[Cell], list[Step]]:
     """Bits of each tensor; the key has the formats, the smallest first."""
-    formats = {each.format: each.bits for each in tensors}
-    order = sorted(formats, key=lambda name: (formats[name], name))
-    shades = {name: bits_shade(formats[name]) for name in order}
+    bits = {each.format: each.bits for each in tensors}
+    order = sorted(bits, key=lambda name: (bits[name], name))
+    shades = {name: bits_shade(bits[name]) for name in order}
     several = len({each.format for each in tensors if each.layer is not None}) > 1
     cells = [
         Cell(
@@ -78,7 +80,7 @@ def bits_cells(tensors: Sequence[StoredTensor]) -> tuple[list[Cell], list[Step]]
         )
         for each in tensors
     ]
-    keys = [Step(shades[name], f"{name} {formats[name]:.4g}") for name in order]
+    keys = [Step(shades[name], f"{name} {bits[name]:.4g}") for name in order]
     return cells, keys
 
 
@@ -114,6 +116,47 @@ def sensitivity_cells(found: Sequence[Sensitivity]) -> tuple[list[Cell], list[St
     keys[N_SHADES // 2] = Step(N_SHADES // 2, short(middle))
     keys[-1] = Step(N_SHADES - 1, f"{short(high)} nats a token")
     return cells, keys
+
+
+def format_bars(rungs: Sequence[Rung], width: float, words: str) -> Drawing:
+    """A bar for each size, cut by the formats of its weights, the smallest formats first."""
+    left = min(max(text_width(each.name) for each in rungs) + 14, width * 0.34)
+    high = 24.0
+    drawing = Drawing(width, len(rungs) * (high + 6), words)
+    for i, rung in enumerate(rungs):
+        y, x = i * (high + 6), left
+        drawing.text((left - 8, y + 16), cut(rung.name, left - 8), "ink", "end")
+        total = sum(rung.weights_by_format.values())
+        for name in sorted(rung.weights_by_format, key=bits_of_format):
+            share = rung.weights_by_format[name] / total
+            wide = share * (width - left)
+            shade = bits_shade(bits_of_format(name))
+            tip = f"{rung.name}: {percent(share)} of the weights are {name}"
+            drawing.rect(Box(x, y, max(wide - 1, 0.5), high), f"shade{shade}", round=1.5, tip=tip)
+            for text in (f"{name} {percent(share, 0)}", name):
+                if text_width(text, 12) + 8 < wide:
+                    look = "on-dark" if shade > N_SHADES // 2 else "on-light"
+                    drawing.text((x + 6, y + 16), text, look)
+                    break
+            x += wide
+    return drawing
+
+
+def format_steps(rungs: Sequence[Rung]) -> list[Step]:
+    """The formats of all sizes, for the key beneath."""
+    names = {name for each in rungs for name in each.weights_by_format}
+    return [
+        Step(bits_shade(bits_of_format(name)), f"{name} {bits_of_format(name):.4g}")
+        for name in sorted(names, key=bits_of_format)
+    ]
+
+
+def bits_of_format(name: str) -> float:
+    """Bits of a weight; of formats that aren't known, more than any has."""
+    if name not in formats.NAMES:
+        return math.inf
+    form = formats.by_name(name)
+    return 8 * form.BLOCK_BYTES / form.BLOCK
 
 
 def row_name(kinds: Sequence[str]) -> str:
