@@ -8,7 +8,8 @@ import pytest
 
 from aboard.artifact.importing import import_checkpoint
 from aboard.card import ladder as module
-from aboard.card.ladder import Climb, ladder
+from aboard.card.climb import Climb
+from aboard.card.ladder import ladder
 from aboard.errors import ArtifactError, UsageError
 from aboard.evaluate import evaluate
 from tiny_mixed import mixed

@@ -7,60 +7,23 @@ and goes on with the others. A file that was made but not evaluated yet is taken
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aboard.artifact.importing import import_checkpoint, survey
+from aboard.card.climb import Climb, source_key
 from aboard.card.contents import Card, Rung, Sensitivity
 from aboard.card.described import describe_file, weights_by_format
 from aboard.card.making import hashes_of, sensitivities_of, write_json, write_page, write_text
 from aboard.card.rungs import Wanted, command_of, make, parse_rungs, usual_rungs
-from aboard.engine.device import numerics_version
 from aboard.errors import ArtifactError, UsageError
 from aboard.evaluate import Evaluation, evaluate
-from aboard.evaluate.text_windows import FileText
 from aboard.fitting import FittedPart
-from aboard.quantize.calibration import N_TOKENS
-
-_VERSION = 1  # of what is kept of a rung
 
 Told = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Climb:
-    """What was asked of a ladder.
-
-    Attributes
-    ----------
-    source : Path
-        The GGUF file or checkpoint folder.
-    folder : Path
-        Where all is written.
-    text : tuple of Path
-        On which the sizes are compared; empty: the built-in one.
-    calibration : tuple of Path
-        Texts on which sizes are made, beside the built-in ones; `n_tokens` of them all.
-    sequences, window, threads : int or None
-        As for `evaluate`.
-    keep : bool
-        Whether the files of the sizes stay.
-    """
-
-    source: Path
-    folder: Path
-    text: tuple[Path, ...] = ()
-    calibration: tuple[Path, ...] = ()
-    n_tokens: int = N_TOKENS
-    sequences: int | None = None
-    window: int | None = None
-    threads: int | None = None
-    keep: bool = False
 
 
 def ladder(
@@ -94,16 +57,16 @@ def ladder(
     AboardError
         As for `evaluate` and `import_checkpoint`.
     """
-    _require_other_text(climb)
+    climb.require_other_text()
     wanted = _wanted(climb, sizes)
     _make_folder(climb.folder)
     reference = _reference(climb, progress)
-    key = _key(climb)
+    key = climb.key()
     found = _Found()
     for index, each in enumerate(wanted):
         kept = climb.folder / f"{each.slug}.json"
         rung = _known(kept, key)
-        if rung is None or (climb.keep and not _file(climb, each).is_file()):
+        if rung is None or (climb.keep and not climb.file(each.slug).is_file()):
             announce(f"{each.name}, {index + 1} of {len(wanted)}")
             told = _Progress(progress, each.name, index, len(wanted))
             try:
@@ -159,17 +122,6 @@ class _Progress:
         self.told("ladder", self.index * total + done, self.n * total)
 
 
-def _require_other_text(climb: Climb) -> None:
-    """Refuse, before any work, what each evaluation would refuse."""
-    made_on = {path.resolve() for path in climb.calibration}
-    for path in climb.text:
-        if path.resolve() in made_on:
-            raise UsageError(
-                f"{path}: is what the sizes are made on, too: figures on it would flatter them",
-                hint="Give another text to --text, or to --calibration.",
-            )
-
-
 def _wanted(climb: Climb, sizes: str | None) -> list[Wanted]:
     if sizes is not None:
         return parse_rungs(sizes)
@@ -186,7 +138,7 @@ def _reference(climb: Climb, progress: Told) -> Path:
     """The source as a GGUF file, made of a folder where it is one."""
     if climb.source.suffix.lower() == ".gguf":
         return climb.source
-    made = climb.folder / f"source-{_source_key(climb.source)[:12]}.gguf"
+    made = climb.folder / f"source-{source_key(climb.source)[:12]}.gguf"
     if not made.is_file():
         import_checkpoint(climb.source, made, threads=climb.threads, progress=progress)
     return made
@@ -197,7 +149,7 @@ def _file_made(
 ) -> tuple[Path, Sequence[str]]:
     """The file of one size, and what a reader should know of it."""
     # under a name that has all that decides it: what is there was made of the same source
-    key = _making_key(climb)[:12]
+    key = climb.making_key()[:12]
     file = climb.folder / f".{wanted.slug}.{key}.gguf"
     if file.is_file():
         return file, ()
@@ -237,7 +189,7 @@ def _climbed(
     command = command_of(wanted, str(climb.source), climb.calibration, climb.n_tokens)
     rung = _rung(wanted, found.evaluation, command, notes)
     if climb.keep:
-        file.replace(_file(climb, wanted))
+        file.replace(climb.file(wanted.slug))
     else:
         file.unlink()
     return rung
@@ -280,7 +232,7 @@ def _finished(climb: Climb, sizes: str | None, reference: Path, found: _Found) -
         model=describe_file(reference),
         ladder=tuple(found.rungs),
         sensitivities=shared.sensitivities,
-        commands=(_command(climb, sizes), *(each.command for each in found.rungs)),
+        commands=(climb.command(sizes), *(each.command for each in found.rungs)),
         hashes=shared.hashes,
         notes=_notes(found, climb),
     )
@@ -300,7 +252,7 @@ class _Shared:
 
 
 def _shared(climb: Climb, found: _Found) -> _Shared:
-    kept = climb.folder / f".shared-{_key(climb)[:12]}.json"
+    kept = climb.folder / f".shared-{climb.key()[:12]}.json"
     before = _read_shared(kept)
     hashes = before.hashes
     if found.evaluation is not None:
@@ -342,23 +294,6 @@ def _line(rung: Rung) -> str:
     )
 
 
-def _command(climb: Climb, sizes: str | None) -> str:
-    words = ["aboard", "ladder", str(climb.source), "-o", str(climb.folder)]
-    words += [] if sizes is None else ["--sizes", sizes]
-    for path in climb.text:
-        words += ["--text", str(path)]
-    for path in climb.calibration:
-        words += ["--calibration", str(path)]
-    words += [] if climb.n_tokens == N_TOKENS else ["--tokens", str(climb.n_tokens)]
-    words += [] if climb.window is None else ["--window", str(climb.window)]
-    words += [] if climb.sequences is None else ["--sequences", str(climb.sequences)]
-    return shlex.join(words)
-
-
-def _file(climb: Climb, wanted: Wanted) -> Path:
-    return climb.folder / f"{wanted.slug}.gguf"
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -367,28 +302,6 @@ def _make_folder(folder: Path) -> None:
             f"{folder}: can't be made: {error.strerror or error}",
             hint="Name a folder in which you may write: -o FOLDER.",
         ) from None
-
-
-def _source_key(source: Path) -> str:
-    """What changes with the source."""
-    files = sorted(source.iterdir()) if source.is_dir() else [source]
-    states = [[each.name, each.stat().st_size, each.stat().st_mtime_ns] for each in files]
-    told = [_VERSION, str(source.resolve()), states]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-
-def _making_key(climb: Climb) -> str:
-    """What changes with all that decides the files."""
-    texts = FileText(climb.calibration).sha256() if climb.calibration else None
-    told = [_source_key(climb.source), texts, climb.n_tokens]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-
-def _key(climb: Climb) -> str:
-    """What changes with all that decides the figures."""
-    text = FileText(climb.text).sha256() if climb.text else None
-    told = [_making_key(climb), text, climb.sequences, climb.window, numerics_version()]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _known(path: Path, key: str) -> Rung | None:

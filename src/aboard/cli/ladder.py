@@ -73,7 +73,7 @@ def ladder(
     Each size is compared with MODEL on a text. FOLDER gets card.html, one page with plots, and
     card.json; the files themselves go, unless --keep is given. A run that was stopped goes on.
     """
-    from aboard.card.ladder import Climb
+    from aboard.card.climb import Climb
     from aboard.card.ladder import ladder as climbed
     from aboard.cli.eval_progress import told_on_stderr
     from aboard.cli.output import json_result, note, result

@@ -1,0 +1,100 @@
+"""What was asked of a ladder, and what changes with what: the keys under which figures are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from aboard.engine.device import numerics_version
+from aboard.errors import UsageError
+from aboard.evaluate.text_windows import FileText
+from aboard.quantize.calibration import N_TOKENS
+
+_VERSION = 1  # of what is kept of a rung
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climb:
+    """What was asked of a ladder.
+
+    Attributes
+    ----------
+    source : Path
+        The GGUF file or checkpoint folder.
+    folder : Path
+        Where all is written.
+    text : tuple of Path
+        On which the sizes are compared; empty: the built-in one.
+    calibration : tuple of Path
+        Texts on which sizes are made, beside the built-in ones; `n_tokens` of them all.
+    sequences, window, threads : int or None
+        As for `evaluate`.
+    keep : bool
+        Whether the files of the sizes stay.
+    """
+
+    source: Path
+    folder: Path
+    text: tuple[Path, ...] = ()
+    calibration: tuple[Path, ...] = ()
+    n_tokens: int = N_TOKENS
+    sequences: int | None = None
+    window: int | None = None
+    threads: int | None = None
+    keep: bool = False
+
+    def file(self, slug: str) -> Path:
+        """Where the file of a size stays, if it does."""
+        return self.folder / f"{slug}.gguf"
+
+    def command(self, sizes: str | None) -> str:
+        """What climbs it again."""
+        words = ["aboard", "ladder", str(self.source), "-o", str(self.folder)]
+        words += [] if sizes is None else ["--sizes", sizes]
+        for path in self.text:
+            words += ["--text", str(path)]
+        for path in self.calibration:
+            words += ["--calibration", str(path)]
+        words += [] if self.n_tokens == N_TOKENS else ["--tokens", str(self.n_tokens)]
+        words += [] if self.window is None else ["--window", str(self.window)]
+        words += [] if self.sequences is None else ["--sequences", str(self.sequences)]
+        return shlex.join(words)
+
+    def making_key(self) -> str:
+        """What changes with all that decides the files."""
+        texts = FileText(self.calibration).sha256() if self.calibration else None
+        told = [source_key(self.source), texts, self.n_tokens]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+    def key(self) -> str:
+        """What changes with all that decides the figures."""
+        text = FileText(self.text).sha256() if self.text else None
+        told = [self.making_key(), text, self.sequences, self.window, numerics_version()]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+    def require_other_text(self) -> None:
+        """Refuse, before any work, what each evaluation would refuse.
+
+        Raises
+        ------
+        UsageError
+            A text is also what the sizes are made on.
+        """
+        made_on = {path.resolve() for path in self.calibration}
+        for path in self.text:
+            if path.resolve() in made_on:
+                raise UsageError(
+                    f"{path}: is what the sizes are made on, too: figures on it would flatter them",
+                    hint="Give another text to --text, or to --calibration.",
+                )
+
+
+def source_key(source: Path) -> str:
+    """What changes with the source."""
+    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    states = [[each.name, each.stat().st_size, each.stat().st_mtime_ns] for each in files]
+    told = [_VERSION, str(source.resolve()), states]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
