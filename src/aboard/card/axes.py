@@ -121,17 +121,29 @@ class Label:
 
 
 def put_labels(
-    drawing: Drawing, labels: Sequence[Label], taken: Sequence[Box], within: Box
+    drawing: Drawing,
+    labels: Sequence[Label],
+    taken: Sequence[Box],
+    within: Box,
+    thin: Sequence[Box] = (),
 ) -> None:
-    """Each label beside its point, where it hides nothing; one without room is left out."""
+    """Each label beside its point, where it hides nothing; one without room is left out.
+
+    `thin` is what a label may stand on where there is no other room.
+    """
     boxes = list(taken)
     for label in labels:
-        width, height = text_width(label.text), SIZE
-        for box in _places(label, width, height):
-            if box.within(within) and not any(box.meets(other) for other in boxes):
-                drawing.text((box.x, box.y + height - 2.5), label.text, label.look)
-                boxes.append(box)
-                break
+        height = SIZE
+        free = [
+            box
+            for box in _places(label, text_width(label.text), height)
+            if box.within(within) and not any(box.meets(other) for other in boxes)
+        ]
+        if free:
+            best = [box for box in free if not any(box.meets(other) for other in thin)]
+            box = (best or free)[0]
+            drawing.text((box.x, box.y + height - 2.5), label.text, label.look)
+            boxes.append(box)
 
 
 def _places(label: Label, width: float, height: float) -> list[Box]:

@@ -70,7 +70,8 @@ def size_curve(
     plot = Box(52, 14, width - 52 - 16, height - 14 - 44)
     values = [end for rung in rungs for end in _reach(measure, rung)]
     low, high = around(values, logarithmic=measure.logarithmic)
-    sizes = around((rung.size_bytes / 1e6 for rung in rungs), logarithmic=True)
+    unit, unit_name = _unit(rungs)
+    sizes = around((rung.size_bytes for rung in rungs), logarithmic=True)
     x = Scale(*sizes, plot.x, plot.right, logarithmic=True)
     y = Scale(low, high, plot.bottom, plot.y, measure.logarithmic)
     grid(
@@ -78,9 +79,9 @@ def size_curve(
         plot,
         x,
         y,
-        x_name="size of the file, MB",
+        x_name=f"size of the file, {unit_name}",
         y_texts=[(value, measure.text(value)) for value in y.ticks(6)],
-        x_texts=[(value, short(value)) for value in x.ticks(max(3, int(width / 75)))],
+        x_texts=_size_texts(x, unit, max(3, int(width / 75))),
     )
     taken = _threshold(drawing, plot, y) if measure is KL else []
     for way in ("plain", "peer", "fitted"):
@@ -91,13 +92,34 @@ def size_curve(
             _mark(drawing, each, measure, x, y)
     points = [_at(each, measure, x, y) for each in rungs]
     taken += [Box(px - 5, py - 5, 10, 10) for px, py in points]
-    taken += _along([each for each in rungs if each.way == "fitted"], measure, x, y)
+    thin = [
+        Box(px - 2, y(high), 4, y(low) - y(high))
+        for (px, _), (low, high) in zip(
+            points, (_reach(measure, each) for each in rungs), strict=True
+        )
+    ]
+    thin += _along([each for each in rungs if each.way == "fitted"], measure, x, y)
     order = sorted(rungs, key=lambda each: (each.way != "fitted", each.size_bytes))
     labels = [
-        Label(_at(each, measure, x, y), each.name, f"name {LOOKS[each.way]}-text") for each in order
+        Label(_at(each, measure, x, y), each.name, f"name halo {LOOKS[each.way]}-text")
+        for each in order
     ]
-    put_labels(drawing, labels, taken, Box(plot.x, 0, width - plot.x, plot.bottom))
+    put_labels(drawing, labels, taken, Box(plot.x, 0, width - plot.x, plot.bottom), thin)
     return drawing
+
+
+def _unit(rungs: Sequence[Rung]) -> tuple[float, str]:
+    """What sizes are told in: bytes of the unit, and its name."""
+    largest = max(rung.size_bytes for rung in rungs)
+    return next(
+        (each for each in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if largest >= 2 * each[0]),
+        (1.0, "bytes"),
+    )
+
+
+def _size_texts(x: Scale, unit: float, most: int) -> list[tuple[float, str]]:
+    ticks = Scale(x.low / unit, x.high / unit, 0, 1, x.logarithmic).ticks(most)
+    return [(value * unit, short(value)) for value in ticks]
 
 
 def key_of(rungs: Sequence[Rung]) -> list[tuple[str, str]]:
@@ -146,7 +168,7 @@ def _along(rungs: Sequence[Rung], measure: Measure, x: Scale, y: Scale) -> list[
 
 
 def _at(rung: Rung, measure: Measure, x: Scale, y: Scale) -> tuple[float, float]:
-    return x(rung.size_bytes / 1e6), y(measure.value(rung))
+    return x(rung.size_bytes), y(measure.value(rung))
 
 
 def _reach(measure: Measure, rung: Rung) -> Interval:
