@@ -133,7 +133,7 @@ def _threshold(drawing: Drawing, plot: Box, y: Scale) -> list[Box]:
     if not y.low < NEAR_LOSSLESS_KL < y.high:
         return []
     place = y(NEAR_LOSSLESS_KL)
-    text = "below, models can't be ranked by it"
+    text = "no ranking below"
     drawing.line((plot.x, place), (plot.right, place), "bound")
     drawing.text((plot.x + 6, place + 14), text, "faint small")
     return [Box(plot.x, place - 2, text_width(text) + 6, 18)]

@@ -71,7 +71,7 @@ def _ladder(rungs: Sequence[Rung]) -> list[str]:
     )
     about = (
         "KL divergence from the source, nats a token, over the size; bars are 95 % intervals. "
-        "Both axes are logarithmic."
+        "Both axes are logarithmic. Below 0.01 nats KL divergence doesn't rank models."
     )
     key = "".join(f"<li>{_swatch(look)}{shown(words)}</li>" for look, words in key_of(rungs))
     found = [

@@ -16,7 +16,7 @@ from aboard.evaluate import Evaluation
 from aboard.fitting import FittedPart, QuantizedCheckpoint
 from aboard.publishing import publish
 from aboard.quantize.parts import bits_of
-from aboard.quantize.sensitivity import ANCHORS
+from aboard.quantize.sensitivity import ANCHOR_BITS
 
 
 def card_of(
@@ -131,7 +131,7 @@ def sensitivities_of(parts: Sequence[FittedPart]) -> tuple[Sensitivity, ...]:
     found = []
     for part in parts:
         if part.measured:
-            form = min(part.measured, key=lambda name: abs(bits_of(name) - ANCHORS[0]))
+            form = min(part.measured, key=lambda name: abs(bits_of(name) - ANCHOR_BITS))
             found.append(Sensitivity(tensors=part.tensors, format=form, kl=part.measured[form]))
     return tuple(found)
 
