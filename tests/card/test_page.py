@@ -243,3 +243,12 @@ def test_parts_are_compared_at_about_as_many_bits() -> None:
         ("IQ4_NL", 0.002),
         ("Q4_K", 0.003),
     ]
+
+
+def test_a_ladder_names_the_smallest_size_without_a_difference(card: Card) -> None:
+    sizes = [replace(each, name=f"size {i}") for i, each in enumerate(rungs())]
+    sizes[3] = replace(sizes[3], verdict="no measurable difference")
+
+    found = Page(page(replace(card, evaluation=None, ladder=tuple(sizes))))
+
+    assert "1.3 MB (size 3) is the smallest of which no difference can be measured" in found.text

@@ -154,8 +154,8 @@ def _of_ladder(rungs: Sequence[Rung]) -> str:
         return f"{ends} Each of these sizes differs measurably from the source."
     least = min(clean, key=lambda each: each.size_bytes)
     return (
-        f"{ends} From {megabytes(least.size_bytes)} on ({least.name}) no difference can be "
-        "measured on this text."
+        f"{ends} {megabytes(least.size_bytes)} ({least.name}) is the smallest of which no "
+        "difference can be measured on this text."
     )
 
 
