@@ -115,7 +115,7 @@ def test_rows_that_are_no_whole_super_blocks_say_what_stands_there(tmp_path: Pat
     found = plan(source, LAPTOP)
 
     notes = by_type(found)["Q4_K"].notes
-    assert "Q4_1 for 12 of the matrices: rows of 64 are no whole blocks of 256" in notes
+    assert "Q4_1 for 13 of the matrices: rows of 64 are no whole blocks of 256" in notes
 
 
 def test_a_type_that_no_row_can_have_is_left_out_and_told(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_where_nothing_fits_the_reason_says_how_much_lacks(tmp_path: Path) -> No
     found = plan(tiny_llama(tmp_path / "tiny.gguf"), given_device(10_000_000, None))
 
     assert found.recommended is None
-    assert found.reason.startswith("nothing fits: the smallest that there is, Q4_0")
+    assert found.reason.startswith("nothing fits: the smallest that there is, IQ4_NL")
     assert not any(each.fits for each in found.candidates)
 
 

@@ -64,7 +64,8 @@ def test_gptq_is_closer_to_the_source_than_nearest_codes(source: Path, tmp_path:
 
     made = quantized(source, tmp_path / "gptq.gguf")
 
-    assert made.size_bytes == pytest.approx(nearest.size_bytes, abs=1024)
+    hashes = 8 * 1024  # of what was calibrated on, which only GPTQ needs
+    assert made.size_bytes == pytest.approx(nearest.size_bytes + hashes, abs=1024)
     assert error_of(tmp_path / "gptq.gguf", source) < 0.75 * error_of(
         tmp_path / "nearest.gguf", source
     )

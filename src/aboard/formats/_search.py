@@ -14,7 +14,6 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from aboard import _native
 from aboard.errors import CorruptTensor, UsageError
 from aboard.formats._blocks import Bytes, Float32
 from aboard.formats._grid import Grid
@@ -99,6 +98,8 @@ def find_grid(
         Another format, shape or type; an importance that is negative or no number; weights whose
         scale float16 can't hold.
     """
+    from aboard import _native
+
     form = packer(name)
     weights = _checked(form, weights)
     counted = None if importances is None else _checked_importances(importances, weights)
@@ -127,6 +128,8 @@ def nearest_codes(grid: Grid, weights: Float32, *, threads: int = 1) -> Bytes:
     UsageError
         Weights of another shape or type than the grid's.
     """
+    from aboard import _native
+
     weights = _checked(packer(grid.format), weights)
     if weights.shape != grid.shape:
         raise UsageError(f"weights are {weights.shape}, the grid is for {grid.shape}")
