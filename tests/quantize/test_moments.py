@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aboard.errors import NumericalError
-from aboard.quantize.moments import Moments, cost, moments_of
+from aboard.quantize.moments import Moments, cost, moments_of, moments_of_all
 
 
 def pieces(seed: int, sizes: list[int], columns: int = 24) -> list[tuple[np.ndarray, bool]]:
@@ -30,6 +30,17 @@ def test_moments_are_the_means_of_products_over_either_kind_of_tokens() -> None:
     every = np.concatenate([piece for piece, _ in given]).astype(np.float64)
     np.testing.assert_allclose(found.importances, (every**2).mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(found.all_tokens(), every.T @ every / 478, rtol=1e-5, atol=1e-3)
+
+
+def test_moments_of_all_tokens_decide_and_judge_alike() -> None:
+    given = [piece for piece, _ in pieces(5, [100, 7, 50])]
+
+    found = moments_of_all(given, "blk.0.attn_q.weight")
+
+    x = np.concatenate(given).astype(np.float64)
+    np.testing.assert_allclose(found.gram, x.T @ x / 157, rtol=1e-5, atol=1e-3)
+    assert found.held_out.tobytes() == found.gram.tobytes() == found.all_tokens().tobytes()
+    np.testing.assert_allclose(found.importances, (x**2).mean(axis=0), rtol=1e-5)
 
 
 def test_cost_is_the_mean_square_of_what_errors_do_to_outputs() -> None:

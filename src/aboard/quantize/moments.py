@@ -39,12 +39,15 @@ class Moments:
     @property
     def importances(self) -> Float32:
         """The mean square of each input over all tokens, (K,) float32."""
-        return np.ascontiguousarray(np.diagonal(self.all_tokens()))
+        return self._mean(np.diagonal(self.gram), np.diagonal(self.held_out))
 
     def all_tokens(self) -> Float32:
         """The mean over both kinds of tokens, (K, K) float32."""
+        return self._mean(self.gram, self.held_out)
+
+    def _mean(self, gram: Float32, held_out: Float32) -> Float32:
         total = self.n_tokens + self.n_held_out
-        return self.gram * np.float32(self.n_tokens / total) + self.held_out * np.float32(
+        return gram * np.float32(self.n_tokens / total) + held_out * np.float32(
             self.n_held_out / total
         )
 
@@ -77,29 +80,58 @@ def moments_of(inputs: Iterable[tuple[Float32, bool]], what: str) -> Moments:
     NumericalError
         An input is NaN or infinite, or too large for its square.
     """
-    sums: dict[bool, Float32] = {}
-    counts = {False: 0, True: 0}
+    sums = {False: _Sum(), True: _Sum()}
     for piece, is_held_out in inputs:
-        with np.errstate(over="ignore", invalid="ignore"):  # seen below
+        sums[is_held_out].add(piece)
+    return Moments(
+        gram=sums[False].mean(what),
+        held_out=sums[True].mean(what),
+        n_tokens=sums[False].n_tokens,
+        n_held_out=sums[True].n_tokens,
+    )
+
+
+def moments_of_all(inputs: Iterable[Float32], what: str) -> Moments:
+    """The moments of `inputs`, (n, K) float32 each, where there are no methods to be judged.
+
+    All tokens are of either kind. `what` and what is raised: as for `moments_of`.
+    """
+    found = _Sum()
+    for piece in inputs:
+        found.add(piece)
+    gram = found.mean(what)
+    return Moments(gram=gram, held_out=gram, n_tokens=found.n_tokens, n_held_out=found.n_tokens)
+
+
+class _Sum:
+    """The sum of x x^T over tokens, and how many there were."""
+
+    def __init__(self) -> None:
+        self.n_tokens = 0
+        self._total: Float32 | None = None
+
+    def add(self, piece: Float32) -> None:
+        """Add some tokens, (n, K) float32."""
+        with np.errstate(over="ignore", invalid="ignore"):  # seen in the end
             product = piece.T @ piece
-            if is_held_out in sums:
-                sums[is_held_out] += product
+            if self._total is None:
+                self._total = product
             else:
-                sums[is_held_out] = product
-        counts[is_held_out] += piece.shape[0]
-    assert all(counts.values()), "there are tokens of both kinds"
-    for is_held_out, total in sums.items():
-        if not np.isfinite(total).all():
+                self._total += product
+        self.n_tokens += piece.shape[0]
+
+    def mean(self, what: str) -> Float32:
+        """The sum over the tokens, (K, K) float32; see `moments_of` for what is raised."""
+        assert self._total is not None, "there are tokens of each kind"
+        if not np.isfinite(self._total).all():
             raise NumericalError(
                 f"{what}: inputs that the model computes on the calibration text, or their "
                 "squares, are beyond float32",
                 hint="Its weights are damaged, or its activations have enormous outliers: "
                 "round it without calibration.",
             )
-        total /= np.float32(counts[is_held_out])
-    return Moments(
-        gram=sums[False], held_out=sums[True], n_tokens=counts[False], n_held_out=counts[True]
-    )
+        self._total /= np.float32(self.n_tokens)
+        return self._total
 
 
 def cost(errors: Float32, gram: Float32) -> float:

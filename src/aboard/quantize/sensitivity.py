@@ -24,7 +24,7 @@ from aboard.models.decoder import DecoderModel
 from aboard.progress import Progress, silent
 from aboard.quantize.calibration import Calibration
 from aboard.quantize.format_losses import Sensitivity, errors_of_formats, rounded_weights
-from aboard.quantize.moments import Moments, moments_of
+from aboard.quantize.moments import Moments, moments_of_all
 from aboard.quantize.parts import Part, bits_of, fitting_formats
 from aboard.quantize.passes import (
     Ids,
@@ -244,7 +244,7 @@ class Measuring:
                     if stage is None or stage.half != half:
                         continue
                     pieces = layer.inputs(stage.half, stage.inner, hidden)
-                    moments = moments_of(_both(pieces), part.tensors[0])
+                    moments = moments_of_all(pieces, part.tensors[0])
                     losses = {}
                     for name in missing[part]:
                         if half == "end" and part.tensors == (embedding,):
@@ -378,12 +378,3 @@ def _scored(windows: Ids) -> npt.NDArray[np.intp]:
     places = np.arange(windows.size).reshape(windows.shape)
     first = _SCORED_FROM if windows.shape[1] > 2 * _SCORED_FROM else 0
     return places[:, first::_SCORED_EVERY].reshape(-1)
-
-
-def _both(
-    pieces: Iterator[npt.NDArray[np.float32]],
-) -> Iterator[tuple[npt.NDArray[np.float32], bool]]:
-    """Each piece as tokens of either kind: there are no methods to choose here."""
-    for piece in pieces:
-        yield piece, False
-        yield piece, True
