@@ -1,5 +1,6 @@
 """Checkpoints fitted to budgets: bytes to the byte, bits where they count, on after a kill."""
 
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -14,8 +15,9 @@ from aboard.artifact import gguf_source
 from aboard.artifact.gguf_writer import GgufWriter
 from aboard.artifact.importing import import_checkpoint
 from aboard.checkpoint.gguf import open_gguf
-from aboard.errors import CorruptTensor, UnsupportedFile, UsageError
-from aboard.fitting import Budget, QuantizedCheckpoint, quantize_checkpoint
+from aboard.errors import ArtifactError, CorruptTensor, UnsupportedFile, UsageError
+from aboard.fitting import Budget, QuantizedCheckpoint, making, quantize_checkpoint
+from aboard.fitting.checkpoint import imported_beside
 from aboard.overlap import sample_of_metadata
 from aboard.quantize.calibration import calibrate
 from artifact.folders import write_folder
@@ -207,6 +209,44 @@ def test_a_folder_is_imported_and_nothing_of_it_is_left(tmp_path: Path) -> None:
 
     assert report.size_bytes == out.stat().st_size
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my-model", "out.gguf"]
+
+
+def test_a_folder_that_took_the_place_of_another_is_imported_anew(tmp_path: Path) -> None:
+    first, second = (write_folder(tmp_path / name / "m") for name in ("first", "second"))
+    out = tmp_path / "out.gguf"
+    for folder in (first, second):
+        for file in folder.iterdir():
+            os.utime(file, ns=(10**18, 10**18))
+
+    assert imported_beside(first, out) != imported_beside(second, out)
+    assert imported_beside(first, out) == imported_beside(first / "model.safetensors", out)
+
+
+def test_what_a_file_is_made_of_is_not_replaced(source: Path, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m")
+    link = tmp_path / "link.gguf"
+    link.symlink_to(source)
+
+    for checkpoint, out in (
+        (source, source),
+        (source, link),
+        (folder, folder / "model.safetensors"),
+        (folder / "model.safetensors", folder / "config.json"),
+    ):
+        before = out.read_bytes()
+        with pytest.raises(ArtifactError, match=r"is the checkpoint itself|is a file of the check"):
+            fitted(checkpoint, out, Budget(bits=7))
+        assert out.read_bytes() == before
+
+
+def test_a_loss_that_is_not_reached_is_told(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "compare", lambda *_, **__: np.full((2, 8), 0.5))
+
+    report = fitted(source, tmp_path / "out.gguf", Budget(loss=4e-3))
+
+    assert "is 0.50000 nats a token, above the 0.004 that were asked for" in report.notes[-1]
 
 
 def test_a_text_that_is_too_short_is_refused(source: Path, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def import_checkpoint(
     """
     source, out = _checked_paths(source, out)
     wanted = checked_type(type)
-    _require_other_place(source, out)
+    require_other_place(source, out)
     with ExitStack() as opened:
         plan = _plan(source, wanted, opened, text_only=text_only)
         _require_model(plan, source)
@@ -206,10 +206,15 @@ def survey(source: str | Path) -> Survey:
     return Survey(plan.metadata, tensors, model, size, plan.notes)
 
 
-def _require_other_place(source: Path, out: Path) -> None:
+def require_other_place(source: Path, out: Path) -> None:
     """Refuse to replace a file of a folder, which would be no checkpoint then.
 
     A GGUF file may take its own place: it is read to its end before, and a model afterwards, too.
+
+    Raises
+    ------
+    ArtifactError
+        `out` is such a file.
     """
     if not out.is_file() or not source.is_dir():
         return

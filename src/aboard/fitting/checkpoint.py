@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from aboard.artifact import gguf_source
 from aboard.artifact.gguf_writer import NewTensor
-from aboard.artifact.importing import import_checkpoint
+from aboard.artifact.importing import import_checkpoint, require_other_place
 from aboard.artifact.quantized import GgufWeights, decoder_of
 from aboard.checkpoint.gguf import GgufFile
+from aboard.errors import ArtifactError
 from aboard.models import DecoderModel
 from aboard.models.conversion import Float32
 from aboard.progress import Progress
@@ -58,26 +59,51 @@ class OpenCheckpoint:
 
 
 def as_gguf(checkpoint: Path, out: Path, *, text_only: bool, progress: Progress) -> Path:
-    """The GGUF file to work from: `checkpoint` itself, or one made of it beside `out`.
-
-    It bears the time of the newest file of the checkpoint, by which a later call knows it.
-    """
-    if checkpoint.suffix.lower() == ".gguf":
+    """The GGUF file to work from: `checkpoint` itself, or one made of it beside `out`."""
+    if is_gguf(checkpoint):
         return checkpoint
-    made = imported_beside(out)
-    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    newest = max(
-        (each.stat().st_mtime_ns for each in folder.glob("*") if each.is_file()), default=0
-    )
-    if not made.is_file() or made.stat().st_mtime_ns != newest:
+    made = imported_beside(checkpoint, out)
+    if not made.is_file():
         import_checkpoint(checkpoint, made, text_only=text_only, progress=progress)
-        os.utime(made, ns=(newest, newest))
     return made
 
 
-def imported_beside(out: Path) -> Path:
-    """Where the GGUF file of a folder is kept until `out` is there."""
-    return out.with_name(f".{out.name}.imported.gguf")
+def imported_beside(checkpoint: Path, out: Path) -> Path:
+    """Where the GGUF file of a folder is kept until `out` is there; other folders, other places."""
+    folder = folder_of(checkpoint)
+    files = [
+        (each.name, each.stat().st_size, each.stat().st_mtime_ns)
+        for each in sorted(folder.glob("*"))
+        if each.is_file()
+    ]
+    told = json.dumps([str(folder.resolve()), files])
+    return out.with_name(f".{out.name}.{hashlib.sha256(told.encode()).hexdigest()[:16]}.gguf")
+
+
+def require_other_file(checkpoint: Path, out: Path) -> None:
+    """Refuse to replace what `out` is made of: what it loses would be lost.
+
+    Raises
+    ------
+    ArtifactError
+        `out` is the checkpoint, or a file of it.
+    """
+    if not is_gguf(checkpoint):
+        require_other_place(folder_of(checkpoint), out)
+    elif checkpoint.exists() and out.exists() and checkpoint.samefile(out):
+        raise ArtifactError(
+            f"{out}: is the checkpoint itself", hint="Name another file for the result."
+        )
+
+
+def is_gguf(checkpoint: Path) -> bool:
+    """Whether it is a GGUF file by its name."""
+    return checkpoint.suffix.lower() == ".gguf"
+
+
+def folder_of(checkpoint: Path) -> Path:
+    """The folder of a checkpoint that is named by it, or by its weights."""
+    return checkpoint if checkpoint.is_dir() else checkpoint.parent
 
 
 def open_checkpoint(path: Path, opened: ExitStack) -> OpenCheckpoint:

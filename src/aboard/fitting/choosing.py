@@ -92,17 +92,14 @@ class Choosing:
         UsageError
             Nothing fits.
         """
-        for _ in range(_GUARD_ROUNDS):
+        for rounds_left in reversed(range(_GUARD_ROUNDS + 1)):
             frontier = Frontier([self._options(each) for each in self._found.values()])
             chosen = self._within(frontier, budget_bytes, budget)
-            doubtful = self._dominating(chosen)
+            doubtful = self._dominating(chosen) if rounds_left else {}
             if not doubtful:
                 break
             measured = self._measuring.measure(self._all_measured(doubtful), self._progress)
             self._found |= {each.part: each for each in measured}
-        else:
-            frontier = Frontier([self._options(each) for each in self._found.values()])
-            chosen = self._within(frontier, budget_bytes, budget)
         assignment = {
             name: option.format
             for each, option in zip(self._found.values(), chosen.chosen, strict=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from aboard.artifact.types import EMBEDDING, HEAD, checked_type, type_entries, t
 from aboard.checkpoint.chat_template import ChatTemplate
 from aboard.checkpoint.gguf import open_gguf
 from aboard.checkpoint.tokenizer import Tokenizer
+from aboard.engine.device import checked_threads
 from aboard.engine.head_engine import HeadEngine
 from aboard.engine.layer_engine import LayerEngine
 from aboard.errors import UsageError
@@ -27,8 +27,8 @@ from aboard.fitting.budget import Budget
 from aboard.fitting.checkpoint import (
     OpenCheckpoint,
     as_gguf,
-    imported_beside,
     open_checkpoint,
+    require_other_file,
     sha256_of,
 )
 from aboard.fitting.choosing import Choice, Choosing
@@ -96,9 +96,10 @@ def quantize_checkpoint(
     NumericalError
         The model computes no numbers on the calibration text.
     ArtifactError
-        The file can't be written.
+        The file can't be written, or would replace the checkpoint.
     """
     checkpoint, out, budget = Path(checkpoint), Path(out), budget or Budget()
+    require_other_file(checkpoint, out)
     made_of = as_gguf(checkpoint, out, text_only=text_only, progress=progress)
     with ExitStack() as opened:
         task = _Task(
@@ -106,13 +107,14 @@ def quantize_checkpoint(
             budget=budget,
             method=method or Method(),
             checkpoint=open_checkpoint(made_of, opened),
-            threads=threads or os.cpu_count() or 1,
+            threads=checked_threads(threads),
             measured=None if measured is None else Path(measured),
             progress=progress,
         )
         calibration = _calibration(task.checkpoint, texts, n_tokens)
         report = _made(task, calibration, checkpoint)
-    imported_beside(out).unlink(missing_ok=True)
+    if made_of != checkpoint:
+        made_of.unlink()
     return report
 
 
@@ -319,7 +321,7 @@ def _report(
         method=task.method.entries(),
         tensors=tuple(tensors),
         parts=() if choice is None else tuple(_parts(choice)),
-        notes=tuple(_notes(task, tensors)),
+        notes=(*_notes(task, tensors), *_above_budget(task, float(kl.mean()))),
     )
 
 
@@ -355,6 +357,16 @@ def _tensors(task: _Task, made: Quantized, choice: Choice | None) -> list[Fitted
                 )
             )
     return found
+
+
+def _above_budget(task: _Task, kl: float) -> list[str]:
+    wanted = task.budget.loss
+    if wanted is None or kl <= wanted:
+        return []
+    return [
+        f"the KL divergence is {kl:.5f} nats a token, above the {wanted:g} that were asked for: "
+        f"{_LOSS_ROUNDS} rounds came no nearer"
+    ]
 
 
 def _notes(task: _Task, tensors: Sequence[FittedTensor]) -> list[str]:
