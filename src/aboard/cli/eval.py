@@ -40,16 +40,8 @@ def eval(
             "piqa, openbookqa, lambada, or a name and questions of your own; may be repeated.",
         ),
     ] = None,
-    window: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=2, help="Tokens of a sequence.", show_default="512"),
-    ] = None,
-    sequences: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Only the first N sequences of the text.", show_default="all"
-        ),
-    ] = None,
+    window: options.Window = None,
+    sequences: options.Sequences = None,
     threads: options.Threads = None,
     kv: options.Kv = "f16",
     reference_activations: Annotated[
@@ -68,13 +60,7 @@ def eval(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on where a run was stopped.")
     ] = True,
-    card: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write a report card as well: one HTML page with plots, that loads nothing.",
-        ),
-    ] = None,
+    card: options.CardFile = None,
     as_json: options.Json = False,
 ) -> None:
     """Say how well MODEL predicts a text and answers questions, and what it lost.

@@ -49,19 +49,9 @@ def ladder(
             show_default="a small one of our own",
         ),
     ] = None,
-    tokens: Annotated[
-        int, typer.Option(metavar="N", min=1024, help="Tokens to calibrate on, at most.")
-    ] = 32768,
-    window: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=2, help="Tokens of a sequence.", show_default="512"),
-    ] = None,
-    sequences: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Only the first N sequences of the text.", show_default="all"
-        ),
-    ] = None,
+    tokens: options.CalibrationTokens = 32768,
+    window: options.Window = None,
+    sequences: options.Sequences = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the files of all sizes in FOLDER.")
     ] = False,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import date as Day  # noqa: N812
-from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -90,7 +90,7 @@ System = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Instructions that precede the conversation.")
 ]
 Date = Annotated[
-    datetime | None,
+    datetime.datetime | None,
     typer.Option(
         metavar="YYYY-MM-DD",
         formats=["%Y-%m-%d"],
@@ -120,6 +120,26 @@ State = Annotated[
         help="Begin with the state that `aboard state` saved; the prompt must begin with its text.",
     ),
 ]
+Window = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=2, help="Tokens of a sequence.", show_default="512"),
+]
+Sequences = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, help="Only the first N sequences of the text.", show_default="all"
+    ),
+]
+CalibrationTokens = Annotated[
+    int, typer.Option(metavar="N", min=1024, help="Tokens to calibrate on, at most.")
+]
+CardFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write a report card as well: one HTML page with plots, that loads nothing.",
+    ),
+]
 
 
 def drafter(speculate: str, draft: str | None, threads: int | None) -> Drafter | None:
@@ -141,12 +161,12 @@ def drafter(speculate: str, draft: str | None, threads: int | None) -> Drafter |
     return aboard.DraftModel(aboard.load(resolve(draft), threads=threads))
 
 
-def day(date: datetime | None) -> Day:
+def day(date: datetime.datetime | None) -> datetime.date:
     """The day that --date gives, or today."""
-    return Day.today() if date is None else date.date()
+    return datetime.date.today() if date is None else date.date()
 
 
-def told_day(model: LoadedModel, now: Day) -> str | None:
+def told_day(model: LoadedModel, now: datetime.date) -> str | None:
     """The day for `--json`: None where nothing that the template writes depends on it."""
     template = model.chat_template
     return now.isoformat() if template is not None and template.may_tell_date else None

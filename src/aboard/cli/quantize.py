@@ -64,20 +64,12 @@ def quantize(
             show_default="a small one of our own",
         ),
     ] = None,
-    tokens: Annotated[
-        int, typer.Option(metavar="N", min=1024, help="Tokens to calibrate on, at most.")
-    ] = 32768,
+    tokens: options.CalibrationTokens = 32768,
     text_only: Annotated[
         bool, typer.Option("--text-only", help="Leave out the parts that see images or hear.")
     ] = False,
     threads: options.Threads = None,
-    card: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write a report card as well: one HTML page with plots, that loads nothing.",
-        ),
-    ] = None,
+    card: options.CardFile = None,
     as_json: options.Json = False,
 ) -> None:
     """Make CHECKPOINT fit a budget, as a GGUF file of stock types; the last line is its path.
