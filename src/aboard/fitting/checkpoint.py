@@ -74,7 +74,7 @@ def imported_beside(checkpoint: Path, out: Path) -> Path:
     files = [
         (each.name, each.stat().st_size, each.stat().st_mtime_ns)
         for each in sorted(folder.glob("*"))
-        if each.is_file()
+        if each.is_file() and not is_gguf(each) and not each.name.startswith(".")
     ]
     told = json.dumps([str(folder.resolve()), files])
     return out.with_name(f".{out.name}.{hashlib.sha256(told.encode()).hexdigest()[:16]}.gguf")
