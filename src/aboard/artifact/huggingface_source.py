@@ -18,7 +18,7 @@ from aboard.artifact.tensor_stream import Decode, Stream, as_matrix
 from aboard.artifact.types import EMBEDDING, HEAD, OWN_TYPES, type_of
 from aboard.checkpoint.chat_template_turns import template_faults
 from aboard.checkpoint.file_bytes import is_there, shown
-from aboard.checkpoint.huggingface_tokenizer import as_gemma4, tokenizer_metadata
+from aboard.checkpoint.huggingface_tokenizer import tokenizer_metadata
 from aboard.checkpoint.json_text import read_json
 from aboard.checkpoint.safetensors import SINGLE, SafetensorsFiles, open_safetensors
 from aboard.checkpoint.safetensors_types import WEIGHT_TYPES, decode
@@ -69,9 +69,7 @@ def read(
     streams = list(_streams(files, tensors, conversion, wanted))
     _check_others(files, tensors, conversion, compare=not headers_only)
     with naming(folder):
-        of_tokenizer = tokenizer_metadata(folder, conversion.n_vocabulary)
-        if conversion.architecture == "gemma4":
-            of_tokenizer = as_gemma4(of_tokenizer)
+        of_tokenizer = conversion.tokenizer(tokenizer_metadata(folder, conversion.n_vocabulary))
     metadata = {
         "general.architecture": conversion.architecture,
         "general.type": "model",

@@ -122,6 +122,9 @@ class Conversion:
     rename : callable
         What a tensor of the checkpoint is called in all of these, None where it says nothing: some
         architectures are published under several sets of names.
+    tokenizer : callable
+        Gives the entries of the tokenizer the names that other programs have for them with this
+        architecture.
     embedding_width : int or None
         Of the vectors that texts become, which files beside config.json say how; None: they don't.
     """
@@ -137,4 +140,5 @@ class Conversion:
     unused_parts: tuple[str, ...] = ()
     towers: tuple[str, ...] = ()
     rename: Callable[[str], str | None] = str
+    tokenizer: Callable[[dict[str, object]], dict[str, object]] = dict
     embedding_width: int | None = None

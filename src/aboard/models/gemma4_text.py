@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aboard.checkpoint.huggingface_tokenizer import as_gemma4
 from aboard.errors import ConfigError, UnsupportedFile
 from aboard.models.config import Config
 from aboard.models.conversion import Conversion, Source, TensorRule
@@ -116,7 +117,7 @@ def converted(config: Config) -> Conversion:
             decoder.unused |= {f"{attention}{name}.weight" for name in names}
         _rest(decoder, layer, widths[layer], known)
     decoder.head()
-    return decoder.conversion()
+    return replace(decoder.conversion(), tokenizer=as_gemma4)
 
 
 @dataclass(frozen=True, slots=True)
