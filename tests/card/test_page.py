@@ -216,6 +216,24 @@ def test_a_page_that_cannot_be_written_is_an_error(card: Card, tmp_path: Path) -
         write_page(card, tmp_path / "missing" / "card.html")
 
 
+def test_a_page_may_have_the_longest_name_there_is(card: Card, tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 250}.html"
+
+    write_page(card, path)
+
+    assert path.read_text("utf-8") == page(card)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_put_in_its_place_leaves_nothing(card: Card, tmp_path: Path) -> None:
+    (tmp_path / "card.html").mkdir()
+
+    with pytest.raises(ArtifactError, match="can't be written"):
+        write_page(card, tmp_path / "card.html")
+
+    assert [each.name for each in tmp_path.iterdir()] == ["card.html"]
+
+
 def test_a_quantised_file_has_a_card_before_it_is_evaluated(tmp_path: Path) -> None:
     source = mixed(tmp_path / "source.gguf", 0.0)
     made = quantize_checkpoint(
