@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,37 @@ def test_a_file_by_itself_has_a_page(evaluation: Evaluation) -> None:
 
     assert "Not evaluated" in found.text
     assert list(found.figures) == ["model.size_bytes", "model.bits_per_weight"]
+
+
+@pytest.mark.parametrize("nats", [900.0, 1e30])
+def test_a_broken_model_has_a_page(card: Card, nats: float) -> None:
+    assert card.evaluation is not None
+    text = card.evaluation.text
+    assert text is not None
+    assert text.comparison is not None
+    broken = replace(
+        text,
+        perplexity=math.inf,
+        perplexity_ci95=(5.0, math.inf),
+        sequences=tuple(replace(each, nats=nats) for each in text.sequences),
+        comparison=replace(
+            text.comparison, ppl_ratio=math.inf, ppl_ratio_ci95=(5.0, math.inf), kl_mean=nats
+        ),
+    )
+
+    found = Page(page(replace(card, evaluation=replace(card.evaluation, text=broken))))
+
+    assert found.figures["evaluation.text.perplexity"] == "inf"
+    assert "Perplexity is higher in" not in found.text
+
+
+def test_a_ladder_with_a_broken_size_has_a_page(card: Card) -> None:
+    sizes = rungs()
+    worst = replace(sizes[0], ppl_ratio=math.inf, ppl_ratio_ci95=(5.0, math.inf), kl_mean=1e30)
+
+    found = Page(page(replace(card, evaluation=None, ladder=(worst, *sizes[1:]))))
+
+    assert found.figures["ladder.0.ppl_ratio"] == "inf"
 
 
 def test_a_page_that_cannot_be_written_is_an_error(card: Card, tmp_path: Path) -> None:
