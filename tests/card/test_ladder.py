@@ -10,7 +10,7 @@ from aboard.artifact.importing import import_checkpoint
 from aboard.card import ladder as module
 from aboard.card.climb import Climb
 from aboard.card.ladder import ladder
-from aboard.errors import ArtifactError, UsageError
+from aboard.errors import ArtifactError, CheckpointError, UsageError
 from aboard.evaluate import evaluate
 from tiny_mixed import mixed
 
@@ -62,6 +62,14 @@ def test_an_impossible_budget_is_told_and_the_others_are_made(climb: Climb) -> N
 
     assert [each.name for each in card.ladder] == ["Q8_0"]
     assert any(note.startswith("2 bits can't be made: no file of ") for note in card.notes)
+
+
+@pytest.mark.parametrize("name", ["gone.gguf", "gone"])
+def test_a_missing_source_is_a_clear_error(climb: Climb, name: str) -> None:
+    with pytest.raises(CheckpointError, match="gone"):
+        ladder(replace(climb, source=climb.folder.with_name(name)), "q4_0")
+
+    assert not climb.folder.exists()
 
 
 def test_where_all_budgets_are_impossible_the_error_says_so(climb: Climb) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -211,9 +212,58 @@ def test_a_file_by_itself_has_a_page(evaluation: Evaluation) -> None:
     assert list(found.figures) == ["model.size_bytes", "model.bits_per_weight"]
 
 
+@pytest.mark.parametrize("nats", [900.0, 1e30])
+def test_a_broken_model_has_a_page(card: Card, nats: float) -> None:
+    assert card.evaluation is not None
+    text = card.evaluation.text
+    assert text is not None
+    assert text.comparison is not None
+    broken = replace(
+        text,
+        perplexity=math.inf,
+        perplexity_ci95=(5.0, math.inf),
+        sequences=tuple(replace(each, nats=nats) for each in text.sequences),
+        comparison=replace(
+            text.comparison, ppl_ratio=math.inf, ppl_ratio_ci95=(5.0, math.inf), kl_mean=nats
+        ),
+    )
+
+    found = Page(page(replace(card, evaluation=replace(card.evaluation, text=broken))))
+
+    assert found.figures["evaluation.text.perplexity"] == "inf"
+    assert "Perplexity is higher in" not in found.text
+
+
+def test_a_ladder_with_a_broken_size_has_a_page(card: Card) -> None:
+    sizes = rungs()
+    worst = replace(sizes[0], ppl_ratio=math.inf, ppl_ratio_ci95=(5.0, math.inf), kl_mean=1e30)
+
+    found = Page(page(replace(card, evaluation=None, ladder=(worst, *sizes[1:]))))
+
+    assert found.figures["ladder.0.ppl_ratio"] == "inf"
+
+
 def test_a_page_that_cannot_be_written_is_an_error(card: Card, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="can't be written"):
         write_page(card, tmp_path / "missing" / "card.html")
+
+
+def test_a_page_may_have_the_longest_name_there_is(card: Card, tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 250}.html"
+
+    write_page(card, path)
+
+    assert path.read_text("utf-8") == page(card)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_put_in_its_place_leaves_nothing(card: Card, tmp_path: Path) -> None:
+    (tmp_path / "card.html").mkdir()
+
+    with pytest.raises(ArtifactError, match="can't be written"):
+        write_page(card, tmp_path / "card.html")
+
+    assert [each.name for each in tmp_path.iterdir()] == ["card.html"]
 
 
 def test_a_quantised_file_has_a_card_before_it_is_evaluated(tmp_path: Path) -> None:

@@ -274,6 +274,14 @@ def test_room_for_weights_is_what_just_fits(tmp_path: Path) -> None:
     assert room - used.memory.weights == used.margin_bytes
 
 
+@pytest.mark.parametrize("users", [0, -1, 1025, True])
+def test_room_is_told_for_as_many_users_as_there_may_be(tmp_path: Path, users: int) -> None:
+    source = tiny_llama(tmp_path / "tiny.gguf")
+
+    with pytest.raises(UsageError, match=f"users is {users}"):
+        room_for_weights(source, LAPTOP, users=users)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -20,6 +20,7 @@ WAYS = {
     "peer": "llama.cpp",
 }
 _LEAST_KL = 1e-7  # nats; below, there is no place on a logarithmic axis
+_MOST_RATIO = 1e6  # of perplexities; beyond, up to infinity, a model is broken, and so said
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,14 @@ KL = Measure(
     True,
 )
 PERPLEXITY = Measure(
-    lambda rung: 100 * (rung.ppl_ratio - 1),
-    lambda rung: _times_100(rung.ppl_ratio_ci95, -1),
+    lambda rung: _percent_more(rung.ppl_ratio),
+    lambda rung: _each(_percent_more, rung.ppl_ratio_ci95),
     lambda value: f"{value:+.3g} %" if value else "0",
     False,
 )
 SAME_TOP = Measure(
     lambda rung: 100 * rung.same_top_fraction,
-    lambda rung: _times_100(rung.same_top_ci95, 0),
+    lambda rung: _each(lambda part: 100 * part, rung.same_top_ci95),
     lambda value: f"{value:.3g} %",
     False,
 )
@@ -178,5 +179,9 @@ def _reach(measure: Measure, rung: Rung) -> Interval:
     return (max(low, _LEAST_KL), max(high, _LEAST_KL)) if measure.logarithmic else (low, high)
 
 
-def _times_100(interval: Interval | None, more: float) -> Interval | None:
-    return None if interval is None else (100 * (interval[0] + more), 100 * (interval[1] + more))
+def _percent_more(ratio: float) -> float:
+    return 100 * (min(ratio, _MOST_RATIO) - 1)
+
+
+def _each(change: Callable[[float], float], interval: Interval | None) -> Interval | None:
+    return None if interval is None else (change(interval[0]), change(interval[1]))

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aboard import formats
 from aboard.checkpoint.gguf import open_gguf
 
 _LAYER = re.compile(r"blk\.(\d+)\.(.+)")
@@ -104,7 +103,7 @@ def describe_file(path: str | Path) -> Described:
         size_bytes=size_bytes,
         bits_per_weight=8 * size_bytes / n_parameters if n_parameters else 0.0,
         tensors=tuple(
-            _stored(each.name, str(each.format), each.shape, each.size_bytes)
+            _stored(each.name, str(each.format), math.prod(each.shape), each.size_bytes)
             for each in infos
             if len(each.shape) > 1
         ),
@@ -126,13 +125,9 @@ def place_of(name: str) -> tuple[int | None, str]:
     return (int(found[1]) if found else None), kind
 
 
-def _stored(name: str, format: str, shape: tuple[int, ...], size_bytes: int) -> StoredTensor:
+def _stored(name: str, format: str, n_weights: int, size_bytes: int) -> StoredTensor:
     layer, kind = place_of(name)
-    n_weights = math.prod(shape)
     bits = 8 * size_bytes / n_weights if n_weights else 0.0
-    if format in formats.NAMES:
-        form = formats.by_name(format)
-        bits = 8 * form.BLOCK_BYTES / form.BLOCK
     return StoredTensor(
         name=name,
         format=format,

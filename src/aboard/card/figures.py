@@ -5,8 +5,9 @@ Once for a screen and once for a phone, so that letters keep their size; the sty
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from functools import partial
 
 from aboard.card.contents import Card, Rung
 from aboard.card.curves import KL, PERPLEXITY, SAME_TOP, key_of, size_curve
@@ -25,6 +26,7 @@ from aboard.card.maps import (
 from aboard.card.spreads import change_spread, divergence_spread, sequence_pairs, task_differences
 from aboard.card.words import megabytes, percent
 from aboard.evaluate import TaskScores, TextScores
+from aboard.evaluate.perplexity import perplexity_of
 from aboard.evaluate.text_scores import NEAR_LOSSLESS_KL
 
 WIDE, NARROW = 720.0, 332.0
@@ -78,7 +80,7 @@ def _ladder(rungs: Sequence[Rung]) -> list[str]:
         picture(
             title,
             about,
-            lambda width: size_curve(rungs, KL, width, f"{title}. {about}", height=400),
+            partial(size_curve, rungs, KL, words=f"{title}. {about}", height=400),
             below=f'<ul class="key">{key}</ul>' if key else "",
         )
     ]
@@ -90,9 +92,7 @@ def _ladder(rungs: Sequence[Rung]) -> list[str]:
         picture(
             title,
             f"{about} Over the size.",
-            lambda width, measure=measure, words=f"{title}: {about}": size_curve(  # type: ignore[misc]
-                rungs, measure, width, words, height=270
-            ),
+            partial(size_curve, rungs, measure, words=f"{title}: {about}", height=270),
             wide=_HALF,
         )
         for title, about, measure in small
@@ -132,7 +132,11 @@ def _text(text: TextScores) -> list[str]:
         ]
         found.append(f'<div class="pair-of">{"".join(half)}</div>')
     pairs = [each for each in text.sequences if each.reference_nats is not None]
-    if len(pairs) > 1 and it.kl_max > 0:
+    perplexities = [
+        perplexity_of(n) for each in pairs for n in (each.nats, each.reference_nats or 0)
+    ]
+    ends = [*perplexities, it.ppl_ratio, *(it.ppl_ratio_ci95 or ())]
+    if len(pairs) > 1 and it.kl_max > 0 and all(map(math.isfinite, ends)):
         worse = sum(each.nats > (each.reference_nats or 0) for each in pairs)
         found.append(
             picture(
@@ -200,8 +204,7 @@ def _key(steps: Sequence[Step]) -> str:
 def _ramp(steps: Sequence[Step]) -> str:
     """The shades side by side, with what the first, the middle and the last stand for."""
     items = []
-    for texts in (list(group) for _, group in groupby(steps, key=lambda step: step.shade)):
-        step = texts[0]
+    for step in steps:
         drawing = Drawing(40, 10, "")
         drawing.rect(Box(0, 0, 40, 10), f"shade{step.shade}")
         items.append(f"<li>{_decoration(drawing)}{shown(step.text)}</li>")

@@ -123,9 +123,10 @@ class _Progress:
 
 
 def _wanted(climb: Climb, sizes: str | None) -> list[Wanted]:
+    tensors = survey(climb.source).tensors  # before a folder is made for a source that isn't there
     if sizes is not None:
         return parse_rungs(sizes)
-    found = usual_rungs(survey(climb.source).tensors)
+    found = usual_rungs(tensors)
     if not found:
         raise UsageError(
             f"{climb.source}: no format is smaller than what it has",

@@ -14,7 +14,7 @@ from aboard.card.page import page
 from aboard.errors import ArtifactError
 from aboard.evaluate import Evaluation
 from aboard.fitting import FittedPart, QuantizedCheckpoint
-from aboard.publishing import publish
+from aboard.publishing import written_beside
 from aboard.quantize.parts import bits_of
 from aboard.quantize.sensitivity import ANCHOR_BITS
 
@@ -155,28 +155,24 @@ def write_json(card: Card, path: str | Path) -> None:
     ArtifactError
         It can't be written.
     """
-    told = json.dumps(card.as_dict(), indent=1, ensure_ascii=False, allow_nan=True)
+    told = json.dumps(card.as_dict(), indent=1, ensure_ascii=False)
     write_text(Path(path), f"{told}\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text beside its place, then put it there.
+    """Write a text to `path`: whole or not at all.
 
     Raises
     ------
     ArtifactError
         It can't be written.
     """
-    fresh = path.with_name(f".{path.name}.part")
     try:
-        with fresh.open("wb") as file:
+        with written_beside(path) as file:
             file.write(text.encode("utf-8", "replace"))
-            file.flush()
-            os.fsync(file.fileno())
-        publish(fresh, path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ArtifactError(
-            f"{path}: can't be written: {error.strerror or error}",
+            f"{path}: can't be written: {getattr(error, 'strerror', None) or error}",
             hint="Name a file in a folder that exists and has room.",
         ) from None
 

@@ -12,6 +12,7 @@ from aboard.card.contents import Rung, Sensitivity
 from aboard.card.described import StoredTensor, place_of
 from aboard.card.drawing import Box, Drawing, cut, text_width
 from aboard.card.words import percent
+from aboard.quantize.parts import bits_of
 
 N_SHADES = 9
 _KINDS = (
@@ -155,8 +156,7 @@ def bits_of_format(name: str) -> float:
     """Bits of a weight; of formats that aren't known, more than any has."""
     if name not in formats.NAMES:
         return math.inf
-    form = formats.by_name(name)
-    return 8 * form.BLOCK_BYTES / form.BLOCK
+    return bits_of(name)
 
 
 def row_name(kinds: Sequence[str]) -> str:

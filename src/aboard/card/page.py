@@ -20,6 +20,7 @@ from aboard.card.words import (
     between,
     figures_of,
     file_name,
+    interval_of,
     megabytes,
     percent,
     title_of,
@@ -169,8 +170,7 @@ def _rungs(rungs: Sequence[Rung]) -> str:
         cells = []
         for key, form in columns:
             told = f'<data id="ladder.{index}.{key}" value="{getattr(it, key)!r}">'
-            name = key.replace("_mean", "").replace("_fraction", "") + "_ci95"
-            sure = getattr(it, name, None) if key in intervals else None
+            sure = interval_of(it, key)
             small = "" if sure is None else f"<small>{shown(between(sure, intervals[key]))}</small>"
             cells.append(f'<td class="number">{told}{shown(form(it))}</data>{small}</td>')
         rows.append(

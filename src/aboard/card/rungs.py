@@ -18,6 +18,7 @@ from aboard.fitting import Budget, FittedPart, quantize_checkpoint
 from aboard.planning import parse_size
 from aboard.progress import Progress
 from aboard.quantize.calibration import N_TOKENS
+from aboard.quantize.parts import bits_of
 
 MOST_BITS = 32
 
@@ -115,11 +116,11 @@ def usual_rungs(tensors: Sequence[NewTensor]) -> list[Wanted]:
         now[each.format] += weights
     most_columns, own = columns.most_common(1)[0][0], now.most_common(1)[0][0]
     return [
-        *(bits_wanted(bits) for bits in BITS if bits < _bits(own)),
+        *(bits_wanted(bits) for bits in BITS if bits < bits_of(own)),
         *(
             Wanted(name, Budget(format=name))
             for name in FORMATS
-            if fitting(name, most_columns) == name and _bits(name) < _bits(own)
+            if fitting(name, most_columns) == name and bits_of(name) < bits_of(own)
         ),
     ]
 
@@ -184,8 +185,3 @@ def command_of(wanted: Wanted, source: str, calibration: Sequence[Path], n_token
         words += ["--text", str(path)]
     words += [] if n_tokens == N_TOKENS else ["--tokens", str(n_tokens)]
     return shlex.join([*words, *end])
-
-
-def _bits(name: str) -> float:
-    form = formats.by_name(name)
-    return 8 * form.BLOCK_BYTES / form.BLOCK

@@ -83,12 +83,12 @@ def sequence_pairs(
 ) -> Drawing:
     """A dot for each sequence: its perplexity by the reference, and how far the model's is off.
 
-    `mean` and `interval` are the perplexity ratio of all tokens.
+    `mean` and `interval` are the perplexity ratio of all tokens; all perplexities are finite.
     """
     pairs = [
         (math.exp(each.reference_nats), 100 * (math.exp(each.nats - each.reference_nats) - 1))
         for each in sequences
-        if each.reference_nats is not None and each.reference_nats < 700
+        if each.reference_nats is not None
     ]
     drawing = Drawing(width, 270, words)
     plot = Box(58, 14, width - 58 - 12, 270 - 14 - 44)

@@ -47,6 +47,13 @@ class Figure:
         return "" if self.interval is None else between(self.interval, self.form)
 
 
+def interval_of(it: Comparison | Rung, key: str) -> Interval | None:
+    """The interval of the figure `key`; None where it has none."""
+    name = key.removesuffix("_mean").removesuffix("_fraction") + "_ci95"
+    found: Interval | None = getattr(it, name, None)
+    return found
+
+
 def between(interval: Interval, form: str) -> str:
     """`1.0 to 2.0`."""
     return spaced(" to ".join(form.format(end) for end in interval))
@@ -246,15 +253,14 @@ def _of_text(text: TextScores) -> list[Figure]:
 
 
 def _of_difference(at: str, it: Comparison) -> list[Figure]:
-    def row(key: str, name: str, form: str, meaning: str, interval: bool = True) -> Figure:
-        sure = getattr(it, key.replace("_mean", "").replace("_fraction", "") + "_ci95", None)
+    def row(key: str, name: str, form: str, meaning: str) -> Figure:
         return Figure(
             key=f"{at}.{key}",
             name=name,
             value=getattr(it, key),
             form=form,
             meaning=meaning,
-            interval=sure if interval else None,
+            interval=interval_of(it, key),
         )
 
     return [

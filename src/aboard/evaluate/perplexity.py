@@ -45,7 +45,7 @@ class Perplexity:
     @property
     def perplexity(self) -> float:
         """exp of the mean loss; infinite where that is beyond float64."""
-        return math.exp(self.nats) if self.nats < 700 else math.inf
+        return perplexity_of(self.nats)
 
     @property
     def bits_per_byte(self) -> float | None:
@@ -54,6 +54,11 @@ class Perplexity:
         None where `n_bytes` is not known.
         """
         return None if not self.n_bytes else self.nats * self.n_scored / math.log(2) / self.n_bytes
+
+
+def perplexity_of(nats: float) -> float:
+    """exp of a mean loss; infinite where that is beyond float64."""
+    return math.exp(nats) if nats < 700 else math.inf
 
 
 def perplexity(

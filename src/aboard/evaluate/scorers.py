@@ -50,7 +50,7 @@ class Scorer(Closing):
         given, following = window.ids[:-1], np.array(window.ids[1:], np.int32)
         if len(self._models) == 1:
             own = self._alone(0, given, following, 0)
-            right = (own.top == following).astype(np.uint8) * MODEL_RIGHT
+            right = (own.top == following) * MODEL_RIGHT
             return WindowScores(
                 n_bytes=window.n_bytes,
                 losses=own.losses,

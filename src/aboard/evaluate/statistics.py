@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 Interval = tuple[float, float]
 
 RESAMPLES = 2000
@@ -39,9 +39,9 @@ def mcnemar_p(lost: int, gained: int) -> float:
     Twice the tail of a binomial distribution of `lost + gained` fair throws, at most 1.
     """
     n, few = lost + gained, min(lost, gained)
-    term, total = 0.5**n if n < 1000 else 0.0, 0.0
     if n >= 1000:  # 0.5**n would be 0: the normal tail, with continuity correction
         return min(1.0, 2 * _NORMAL.cdf((few + 0.5 - n / 2) / math.sqrt(n / 4)))
+    term, total = 0.5**n, 0.0
     for i in range(few + 1):
         total += term
         term = term * (n - i) / (i + 1)
@@ -58,14 +58,15 @@ def paired_difference(gained: int, lost: int, n: int) -> Interval:
     return max(-1.0, up - down - half), min(1.0, up - down + half)
 
 
-def resampled(n: int, *, seed: int = SEED, resamples: int = RESAMPLES) -> list[Any]:
-    """Indices of `resamples` bootstrap samples of `n` sequences, in blocks of (b, n)."""
+def resampled(n: int, *, seed: int = SEED, resamples: int = RESAMPLES) -> Iterator[Indices]:
+    """Indices of `resamples` bootstrap samples of `n` sequences, in blocks of (b, n).
+
+    One block at a time: together they take 16 KB for each sequence.
+    """
     draw = np.random.Generator(np.random.PCG64(seed))
     at_once = max(1, _AT_ONCE // n)
-    return [
-        draw.integers(0, n, (min(at_once, resamples - done), n))
-        for done in range(0, resamples, at_once)
-    ]
+    for done in range(0, resamples, at_once):
+        yield draw.integers(0, n, (min(at_once, resamples - done), n))
 
 
 def bootstrap(

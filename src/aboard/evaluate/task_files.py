@@ -24,7 +24,7 @@ from typing import Any
 
 from aboard.checkpoint.file_bytes import read_whole
 from aboard.checkpoint.json_text import parse_json
-from aboard.errors import AboardError, UsageError
+from aboard.errors import CheckpointError, UsageError
 
 MAX_FILE_BYTES = 256 << 20
 MAX_LINE_BYTES = 1 << 20
@@ -135,9 +135,7 @@ def read_task(name: str, path: Path) -> Task:
         content = read_whole(path, MAX_FILE_BYTES)
         form = _FORMS.get(name, _own)
         items = tuple(form(record, where) for record, where in _records(content, path))
-    except UsageError:
-        raise
-    except AboardError as error:
+    except CheckpointError as error:
         raise UsageError(str(error), hint=error.hint) from None
     if not items:
         raise UsageError(f"{path}: holds no question", hint=_SCHEMA)

@@ -7,12 +7,12 @@ of its tokens is the likeliest.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.errors import ContextOverflow, UsageError
+from aboard.evaluate.perplexity import perplexity_of
 from aboard.evaluate.scorers import Scorer
 from aboard.evaluate.statistics import Interval, mcnemar_p, paired_difference, wilson
 from aboard.evaluate.task_files import Item, Task
@@ -175,8 +175,7 @@ def _right(task: Task, chosen: Sequence[int]) -> list[bool]:
 
 
 def _perplexity(found: Sequence[Answered]) -> float:
-    nats = -sum(scores[0] for scores, _ in found) / len(found)
-    return math.exp(nats) if nats < 700 else math.inf
+    return perplexity_of(-sum(scores[0] for scores, _ in found) / len(found))
 
 
 def _compare(task: Task, own: Sequence[int], theirs: Sequence[int]) -> TaskComparison:

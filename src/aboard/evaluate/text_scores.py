@@ -10,12 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aboard.evaluate.histograms import CHANGE_EDGES, KL_EDGES, Histogram, histogram
-from aboard.evaluate.statistics import (
-    MIN_SEQUENCES,
-    Interval,
-    bootstrap,
-    resampled,
-)
+from aboard.evaluate.perplexity import perplexity_of
+from aboard.evaluate.statistics import MIN_SEQUENCES, Interval, bootstrap, resampled
 
 Floats = npt.NDArray[np.float64]
 
@@ -173,7 +169,7 @@ def sum_up(
         n_tokens=n_tokens,
         n_bytes=n_bytes,
         n_sequences=len(found),
-        perplexity=_exp(nats),
+        perplexity=perplexity_of(nats),
         perplexity_ci95=None if intervals is None else _exp_interval(intervals[0]),
         bits_per_byte=float(total[1]) / math.log(2) / n_bytes if n_bytes else None,
         comparison=_compare(found, total, intervals) if compared else None,
@@ -214,8 +210,8 @@ def _compare(
     kl_ci = None if intervals is None else intervals[2]
     return Comparison(
         verdict=_verdict(each_kl, ratio_ci, kl_ci),
-        reference_perplexity=_exp(reference / n),
-        ppl_ratio=_exp((loss - reference) / n),
+        reference_perplexity=perplexity_of(reference / n),
+        ppl_ratio=perplexity_of((loss - reference) / n),
         ppl_ratio_ci95=ratio_ci,
         kl_mean=divergence / n,
         kl_ci95=kl_ci,
@@ -275,20 +271,20 @@ def _worst_drop(changes: Sequence[Floats]) -> tuple[float, Interval | None]:
 
 
 def _sequence(each: WindowScores) -> SequenceScores:
-    compared = each.reference_losses is not None and each.divergence is not None
+    reference, kl, same_top = None, None, None
+    if each.reference_losses is not None and each.divergence is not None:
+        reference = float(each.reference_losses.mean())
+        kl = float(each.divergence.mean())
+        same_top = int(np.count_nonzero(each.marks & SAME_TOP))
     return SequenceScores(
         n_tokens=each.losses.size,
         n_bytes=each.n_bytes,
         nats=float(each.losses.mean()),
-        reference_nats=float(each.reference_losses.mean()) if compared else None,  # type: ignore[union-attr]
-        kl=float(each.divergence.mean()) if compared else None,  # type: ignore[union-attr]
-        same_top=int(np.count_nonzero(each.marks & SAME_TOP)) if compared else None,
+        reference_nats=reference,
+        kl=kl,
+        same_top=same_top,
     )
 
 
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 700 else math.inf
-
-
 def _exp_interval(interval: Interval) -> Interval:
-    return _exp(interval[0]), _exp(interval[1])
+    return perplexity_of(interval[0]), perplexity_of(interval[1])

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from aboard.checkpoint.file_bytes import FileBytes
 from aboard.checkpoint.tokenizer import Tokenizer
-from aboard.errors import AboardError, UsageError
+from aboard.errors import CheckpointError, UsageError
 
 BLOCK_CHARS = 1 << 18
 _READ_BYTES = 1 << 20
@@ -99,7 +99,11 @@ def windows(text: Text, tokenizer: Tokenizer, size: int) -> Iterator[Window]:
     UsageError
         A file can't be read, is no ordinary file, or is not UTF-8.
     """
-    length_of = lru_cache(maxsize=None)(lambda token: len(tokenizer.piece(token)))
+
+    @cache
+    def length_of(token: int) -> int:
+        return len(tokenizer.piece(token))
+
     before = (tokenizer.bos_id,) if tokenizer.adds_bos and tokenizer.bos_id is not None else ()
     room = size - len(before)
     for blocks in text.blocks():
@@ -113,9 +117,9 @@ def windows(text: Text, tokenizer: Tokenizer, size: int) -> Iterator[Window]:
             yield _window(before, left, length_of)
 
 
-def _window(before: tuple[int, ...], part: list[int], length_of: object) -> Window:
+def _window(before: tuple[int, ...], part: list[int], length_of: Callable[[int], int]) -> Window:
     ids = (*before, *part)
-    return Window(ids, sum(map(length_of, ids[1:])))  # type: ignore[call-overload]
+    return Window(ids, sum(map(length_of, ids[1:])))
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -129,9 +133,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
                 yield bytes(chunk)
         finally:
             file.close()
-    except UsageError:
-        raise
-    except AboardError as error:
+    except CheckpointError as error:
         raise UsageError(str(error), hint=error.hint) from None
 
 

@@ -76,11 +76,6 @@ class Unfinished(Closing):
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 
-    @property
-    def n_known(self) -> int:
-        """How many figures were there already."""
-        return len(self._known)
-
     def known(self, of: str, number: int) -> Any | None:
         """Figures that an earlier run found; None where it didn't."""
         return self._known.get((of, number))

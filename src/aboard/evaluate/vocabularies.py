@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 
 from aboard.checkpoint.tokenizer_metadata import EMBEDDED, SPACES, STRIPS
 from aboard.engine.model import Model
@@ -100,11 +101,11 @@ def _differing(name: str, own: Any, theirs: Any) -> str | None:
     return f"{name} is {_shown(own)} and {_shown(theirs)}"
 
 
-def _is_array(value: object) -> bool:
+def _is_array(value: object) -> TypeGuard[npt.NDArray[Any] | Sequence[object]]:
     return isinstance(value, np.ndarray | Sequence) and not isinstance(value, str | bytes)
 
 
 def _shown(value: object) -> str:
     if value is None:
         return "missing"
-    return f"an array of {len(value)}" if _is_array(value) else repr(value)[:60]  # type: ignore[arg-type]
+    return f"an array of {len(value)}" if _is_array(value) else repr(value)[:60]

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from pathlib import Path
 from typing import NoReturn
 
 from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.json_text import read_json
 from aboard.errors import MalformedFile, UnsupportedFile
+from aboard.models.hyperparameters import finite
 from aboard.planning.device import Ceiling, Device
-from aboard.publishing import publish
+from aboard.publishing import written_beside
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20
@@ -24,6 +24,7 @@ _HINT = "Measure the device anew: `aboard device -o device.json`, there."
 _MOST_TEXT = 256
 _MOST_CORES = 1 << 16
 _MOST_BYTES = 1 << 60
+_MOST_SPEED = 1e18  # of bytes or operations a second; from 1 on, predictions divide by them
 
 
 def write_device(device: Device, path: Path) -> None:
@@ -35,12 +36,8 @@ def write_device(device: Device, path: Path) -> None:
         The place can't be written.
     """
     text = json.dumps({"schema": SCHEMA, **dataclasses.asdict(device)}, indent=2)
-    fresh = path.with_name(f".{path.name}.part")
-    try:
-        fresh.write_text(f"{text}\n", encoding="utf-8")
-        publish(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with written_beside(path) as file:
+        file.write(f"{text}\n".encode())
 
 
 def read_device(path: str | Path) -> Device:
@@ -63,15 +60,15 @@ def read_device(path: str | Path) -> Device:
         aboard=found.text("aboard"),
         system=found.text("system"),
         processor=found.text("processor"),
-        physical_cores=found.optional("physical_cores", _MOST_CORES),
+        physical_cores=found.optional_integer("physical_cores", _MOST_CORES),
         logical_cores=found.integer("logical_cores", _MOST_CORES),
         usable_cores=found.integer("usable_cores", _MOST_CORES),
         memory_bytes=found.integer("memory_bytes", _MOST_BYTES),
         available_bytes=found.integer("available_bytes", _MOST_BYTES),
-        limit_bytes=found.optional("limit_bytes", _MOST_BYTES),
+        limit_bytes=found.optional_integer("limit_bytes", _MOST_BYTES),
         load=found.load("load"),
         battery=found.flag("battery"),
-        huge_pages=found.text("huge_pages", optional=True) or None,
+        huge_pages=found.optional_text("huge_pages"),
         ceilings=tuple(_ceiling(each, f"{path}: ceilings:") for each in found.list("ceilings")),
     )
     found.finish()
@@ -116,11 +113,13 @@ class _Fields:
             raise MalformedFile(f"{self._where} has no {shown(name)}", hint=_HINT)
         return self._left.pop(name)
 
-    def text(self, name: str, *, optional: bool = False) -> str:
-        """A short text; "" for null where that may be."""
+    def optional_text(self, name: str) -> str | None:
+        """A short text, or null."""
+        return None if self._took_null(name) else self.text(name)
+
+    def text(self, name: str) -> str:
+        """A short text."""
         value = self.any(name)
-        if value is None and optional:
-            return ""
         if not isinstance(value, str) or len(value) > _MOST_TEXT:
             self._refuse(value, f"a text of up to {_MOST_TEXT} characters", name)
         return value
@@ -139,25 +138,30 @@ class _Fields:
             self._refuse(value, f"an integer from 1 to {highest}", name)
         return value
 
-    def optional(self, name: str, highest: int) -> int | None:
+    def optional_integer(self, name: str, highest: int) -> int | None:
         """An integer from 1 on, or null."""
-        if self._left.get(name, 0) is None:
-            return self._left.pop(name)  # type: ignore[no-any-return]
-        return self.integer(name, highest)
+        return None if self._took_null(name) else self.integer(name, highest)
 
     def load(self, name: str) -> float | None:
         """A number from 0 on, or null."""
-        if self._left.get(name, 0) in (None, 0):
-            return None if self.any(name) is None else 0.0
-        return self.speed(name)
+        return None if self._took_null(name) else self._number(name, 0.0)
 
     def speed(self, name: str) -> float:
-        """A number above 0."""
+        """What a machine does in a second."""
+        return self._number(name, 1.0)
+
+    def _number(self, name: str, lowest: float) -> float:
         value = self.any(name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < math.inf:  # type: ignore[operator]
-            self._refuse(value, "a number above 0", name)
-        return float(value)  # type: ignore[arg-type]
+        number = finite(value)
+        if number is None or not lowest <= number <= _MOST_SPEED:
+            self._refuse(value, f"a number from {lowest:g} to {_MOST_SPEED:g}", name)
+        return number
+
+    def _took_null(self, name: str) -> bool:
+        is_null = self._left.get(name, 0) is None
+        if is_null:
+            del self._left[name]
+        return is_null
 
     def list(self, name: str) -> list[object]:
         """A list."""

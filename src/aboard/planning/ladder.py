@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aboard import formats
 from aboard.artifact.gguf_writer import NewTensor
 from aboard.artifact.types import EMBEDDING, HEAD, type_of
+from aboard.quantize.parts import bits_of
 
 FLOATS = ("F32", "F16", "BF16")
 # By the squared error of weights drawn from a normal distribution, plainly rounded; MXFP4, which
@@ -56,7 +57,7 @@ def variants(tensors: Sequence[NewTensor]) -> tuple[list[Variant], list[str]]:
     if not set(matrices) <= set(FLOATS):
         return found, left_out
     for name in PRECISIONS:
-        if name == own or _bits(name) >= _bits(own):
+        if name == own or bits_of(name) >= bits_of(own):
             continue
         variant = _typed(name, tensors)
         if name in variant.types.values():
@@ -99,8 +100,3 @@ def _typed(wanted: str, tensors: Sequence[NewTensor]) -> Variant:
             f"{form} for {n} of the matrices: {reason}" for (form, reason), n in others.items()
         ),
     )
-
-
-def _bits(name: str) -> float:
-    form = formats.by_name(name)
-    return form.BLOCK_BYTES / form.BLOCK

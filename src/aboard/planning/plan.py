@@ -144,9 +144,10 @@ def room_for_weights(
     AboardError
         As for `plan`.
     """
+    checked_integer("users", users, 1, _MOST_USERS)
     found = survey(source)
-    longest = _checked_context("context", context, USUAL_CONTEXT, found.model.context_length)
-    memory = _footprint(found, 0, device, "f16", longest, users)
+    context = _checked_context("context", context, USUAL_CONTEXT, found.model.context_length)
+    memory = _footprint(found, 0, device, "f16", context, users)
     return device.room_bytes - memory.peak
 
 
