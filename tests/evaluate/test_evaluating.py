@@ -287,6 +287,13 @@ def test_options_of_no_use_are_refused(
         evaluate(near, **{"text": [text], **options})
 
 
+def test_a_context_of_one_token_is_refused(tmp_path: Path, text: Path) -> None:
+    model = tiny_llama(tmp_path / "tiny.gguf", context=1)
+
+    with pytest.raises(UsageError, match="which is what the context holds"):
+        evaluate(model, text=[text])
+
+
 def test_a_context_shorter_than_the_window_makes_it_shorter(tmp_path: Path, text: Path) -> None:
     found = evaluate(tiny_llama(tmp_path / "tiny.gguf", context=100), text=[text])
 

@@ -169,11 +169,12 @@ def _window_size(text: Text | None, window: int | None, models: Sequence[Model])
     """Tokens of a window: as asked for, or as the text and the contexts allow."""
     holds = min(model.context_length for model in models)
     if window is None:
-        return min(BUILTIN_WINDOW if text is not None and text.builtin else WINDOW, holds)
+        usual = BUILTIN_WINDOW if text is not None and text.builtin else WINDOW
+        window = min(usual, max(holds, 2))
     if not 2 <= window <= holds:
         raise UsageError(
             f"a window of {window} tokens, expected 2 to {holds}, which is what the context holds",
-            hint="Ask for a shorter window: --window.",
+            hint="Ask for another window: --window.",
         )
     return window
 
