@@ -106,8 +106,7 @@ def type_of(
         return "F32"
     if wanted is None:
         return own
-    form = formats.by_name(wanted)
-    if is_head and 8 * form.BLOCK_BYTES / form.BLOCK < HEAD_BITS:
+    if is_head and formats.bits_of(wanted) < HEAD_BITS:
         wanted = "Q8_0" if wanted in formats.plainly_encodable() else "Q6_K"
     return fitting(wanted, shape[-1])
 

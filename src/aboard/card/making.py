@@ -14,8 +14,8 @@ from aboard.card.page import page
 from aboard.errors import ArtifactError
 from aboard.evaluate import Evaluation
 from aboard.fitting import FittedPart, QuantizedCheckpoint
+from aboard.formats import bits_of
 from aboard.publishing import written_beside
-from aboard.quantize.parts import bits_of
 from aboard.quantize.sensitivity import ANCHOR_BITS
 
 

@@ -12,7 +12,7 @@ from aboard.card.contents import Rung, Sensitivity
 from aboard.card.described import StoredTensor, place_of
 from aboard.card.drawing import Box, Drawing, cut, text_width
 from aboard.card.words import percent
-from aboard.quantize.parts import bits_of
+from aboard.formats import bits_of
 
 N_SHADES = 9
 _KINDS = (

@@ -15,10 +15,10 @@ from aboard.artifact.importing import import_checkpoint
 from aboard.artifact.types import fitting
 from aboard.errors import UsageError
 from aboard.fitting import Budget, FittedPart, quantize_checkpoint
+from aboard.formats import bits_of
 from aboard.planning import parse_size
 from aboard.progress import Progress
 from aboard.quantize.calibration import N_TOKENS
-from aboard.quantize.parts import bits_of
 
 MOST_BITS = 32
 

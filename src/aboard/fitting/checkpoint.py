@@ -15,11 +15,12 @@ from aboard.artifact.importing import import_checkpoint, require_other_place
 from aboard.artifact.quantized import GgufWeights, decoder_of
 from aboard.checkpoint.gguf import GgufFile
 from aboard.errors import ArtifactError
+from aboard.formats import bits_of
 from aboard.models import DecoderModel
 from aboard.models.conversion import Float32
 from aboard.progress import Progress
 from aboard.quantize.grid_detector import detect_grid, exact_blocks
-from aboard.quantize.parts import bits_of, fitting_formats
+from aboard.quantize.parts import fitting_formats
 from aboard.quantize.rounding import sample_rows
 
 _FLOATS = ("F32", "F16", "BF16")

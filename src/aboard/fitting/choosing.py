@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from aboard.errors import UsageError
 from aboard.fitting.budget import Budget
 from aboard.fitting.checkpoint import OpenCheckpoint, size_of, smaller_formats
+from aboard.formats import bits_of
 from aboard.progress import Progress
 from aboard.quantize.allocation import Allocation, Frontier, Option
 from aboard.quantize.format_losses import Sensitivity
-from aboard.quantize.parts import Part, bits_of
+from aboard.quantize.parts import Part
 from aboard.quantize.sensitivity import Measuring, anchors_of
 
 OWN = "own"

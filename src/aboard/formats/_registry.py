@@ -74,11 +74,17 @@ def by_name(name: str) -> Format:
     return cast(Format, importlib.import_module(f"aboard.formats.{name.lower()}"))
 
 
+def bits_of(name: str) -> float:
+    """Bits that the format called `name` takes for a weight, its scales included."""
+    form = by_name(name)
+    return 8 * form.BLOCK_BYTES / form.BLOCK
+
+
 @functools.cache
 def plainly_encodable() -> tuple[str, ...]:
     """The names of the formats that `encoder` knows, in the order of their bits."""
     found = [name for name in NAMES if hasattr(by_name(name), "encode")]
-    return tuple(sorted(found, key=lambda name: (_bits(by_name(name)), name)))
+    return tuple(sorted(found, key=lambda name: (bits_of(name), name)))
 
 
 def encoder(name: str) -> Encoder:
@@ -111,10 +117,6 @@ def by_ggml_type(number: int) -> Format:
 @functools.cache
 def _numbers() -> dict[int, str]:
     return {by_name(name).GGML_TYPE: name for name in NAMES}
-
-
-def _bits(form: Format) -> float:
-    return 8 * form.BLOCK_BYTES / form.BLOCK
 
 
 def _refusal(name: str) -> UnsupportedFile:

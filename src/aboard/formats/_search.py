@@ -18,7 +18,7 @@ from aboard.errors import CorruptTensor, UsageError
 from aboard.formats._blocks import Bytes, Float32
 from aboard.formats._grid import Grid
 from aboard.formats._parts import Parts
-from aboard.formats._registry import NAMES, Format, by_name, encoder, plainly_encodable
+from aboard.formats._registry import NAMES, Format, bits_of, by_name, encoder, plainly_encodable
 
 
 class Packer(Format, Protocol):
@@ -40,16 +40,15 @@ class Packer(Format, Protocol):
 @functools.cache
 def searchable() -> tuple[str, ...]:
     """The names of the formats that `find_grid` knows, in the order of their bits."""
-    found = [by_name(name) for name in NAMES if hasattr(by_name(name), "pack")]
-    found.sort(key=lambda form: (form.BLOCK_BYTES / form.BLOCK, form.NAME))
-    return tuple(form.NAME for form in found)
+    found = [name for name in NAMES if hasattr(by_name(name), "pack")]
+    return tuple(sorted(found, key=lambda name: (bits_of(name), name)))
 
 
 @functools.cache
 def encodable() -> tuple[str, ...]:
     """The names of the formats that `encode` knows, in the order of their bits."""
     names = {*searchable(), *plainly_encodable()}
-    return tuple(sorted(names, key=lambda name: (_bits(name), name)))
+    return tuple(sorted(names, key=lambda name: (bits_of(name), name)))
 
 
 def encode(name: str, weights: Float32) -> Bytes:
@@ -234,8 +233,3 @@ def _require_range(form: Packer, parts: Parts, weights: Float32) -> None:
             f"{largest:g} is beyond the range of float16 scales",
             hint=f"It stands in row {row}: look whether the checkpoint is damaged.",
         )
-
-
-def _bits(name: str) -> float:
-    form = by_name(name)
-    return 8 * form.BLOCK_BYTES / form.BLOCK

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aboard import formats
 from aboard.artifact.gguf_writer import NewTensor
 from aboard.artifact.types import EMBEDDING, HEAD, type_of
-from aboard.quantize.parts import bits_of
+from aboard.formats import bits_of
 
 FLOATS = ("F32", "F16", "BF16")
 # By the squared error of weights drawn from a normal distribution, plainly rounded; MXFP4, which

@@ -60,9 +60,3 @@ def parts_of(model: DecoderModel) -> list[Part]:
 def fitting_formats(columns: int, among: Sequence[str] = FORMATS) -> list[str]:
     """Those of `among` of which rows of so many weights are whole blocks."""
     return [name for name in among if columns % formats.by_name(name).BLOCK == 0]
-
-
-def bits_of(format: str) -> float:
-    """Bits of a weight."""
-    form = formats.by_name(format)
-    return 8 * form.BLOCK_BYTES / form.BLOCK

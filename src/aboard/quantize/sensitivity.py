@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from aboard import formats
+from aboard.formats import bits_of
 from aboard.models.decoder import DecoderModel
 from aboard.progress import Progress, silent
 from aboard.quantize.calibration import Calibration
 from aboard.quantize.format_losses import Sensitivity, errors_of_formats, rounded_weights
 from aboard.quantize.moments import Moments, moments_of_all
-from aboard.quantize.parts import Part, bits_of, fitting_formats
+from aboard.quantize.parts import Part, fitting_formats
 from aboard.quantize.passes import (
     Ids,
     OpenHead,
