@@ -30,6 +30,7 @@ def test_the_python_runs(environment: dict[str, str]) -> None:
         ["aboard", "pull", "smollm2-135m"], env=environment, check=True, capture_output=True
     )
 
+    assert GUIDE.blocks("python")
     for block in GUIDE.blocks("python"):
         outcome = run_python(block, environment, ROOT)
 
