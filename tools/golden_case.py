@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from tiny import Llama
 from tiny_families import Tiny
 
+FEW = [1, 7, 15, 23]  # rows of a short text
+ODD = {"width": 60, "heads": 3, "kv_heads": 1, "head_dim": 20}  # no multiples of a vector's width
+
 
 @dataclass(frozen=True)
 class Case:

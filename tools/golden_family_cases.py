@@ -4,12 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from golden_case import Case
+from golden_case import FEW, ODD, Case
 from golden_gemma4_cases import GEMMA4
+from golden_gemma_cases import GEMMA
+from golden_hybrid_cases import HYBRIDS
 
 from tiny_families import Tiny
 
-FEW = [1, 7, 15, 23]
 YARN = {
     "rope.scaling.type": "yarn",
     "rope.scaling.factor": 4.0,
@@ -59,138 +60,7 @@ _CASES = {
         rows=[1, 31, 63, 119],
     ),
     "qwen3": Case(4, Tiny("qwen3", head_dim=24, rope_base=1e6), rows=FEW),
-    "gemma3": Case(
-        6,
-        Tiny(
-            "gemma3",
-            layers=7,
-            width=48,
-            heads=4,
-            kv_heads=1,
-            head_dim=16,
-            tied=True,
-            rope_base=1e6,
-            norm_epsilon=1e-6,
-            own={"attention.sliding_window": 20},
-        ),
-        n_tokens=80,
-        rows=[1, 19, 20, 79],
-    ),
-    "gemma3_odd": Case(
-        7,
-        Tiny(
-            "gemma3",
-            layers=4,
-            width=60,
-            heads=3,
-            kv_heads=3,
-            head_dim=40,
-            ffn=172,
-            rope_base=500_000.0,
-            norm_epsilon=1e-6,
-            own={
-                "attention.sliding_window": 33,
-                "attention.sliding_window_pattern": np.array([True, False, True, False]),
-                "rope.freq_base_swa": 5_000.0,
-                "rope.scaling.type": "linear",
-                "rope.scaling.factor": 8.0,
-                "final_logit_softcapping": 20.0,
-                "attention.scale": 0.1,
-            },
-        ),
-        n_tokens=80,
-        rows=[1, 32, 33, 79],
-    ),
-    "gemma2": Case(
-        8,
-        Tiny(
-            "gemma2",
-            layers=3,
-            width=64,
-            heads=4,
-            kv_heads=2,
-            head_dim=24,
-            tied=True,
-            norm_epsilon=1e-6,
-            own={
-                "attention.sliding_window": 24,
-                "attn_logit_softcapping": 50.0,
-                "final_logit_softcapping": 30.0,
-            },
-        ),
-        n_tokens=80,
-        rows=[1, 23, 24, 79],
-    ),
-    "gemma2_hard_caps": Case(
-        9,
-        Tiny(
-            "gemma2",
-            layers=2,
-            width=72,
-            heads=3,
-            kv_heads=1,
-            head_dim=20,
-            ffn=100,
-            norm_epsilon=1e-6,
-            own={
-                "attention.sliding_window": 70,
-                "attn_logit_softcapping": 0.7,
-                "final_logit_softcapping": 6.0,
-            },
-        ),
-        n_tokens=80,
-        rows=[1, 23, 70, 79],
-    ),
-    # As deep as the largest Gemmas, which scale scores by width / heads.
-    "gemma2_deep": Case(
-        30,
-        Tiny(
-            "gemma2",
-            layers=46,
-            width=48,
-            heads=4,
-            kv_heads=2,
-            head_dim=8,
-            ffn=64,
-            tied=True,
-            norm_epsilon=1e-6,
-            own={
-                "attention.sliding_window": 24,
-                "attention.sliding_window_pattern": 3,
-                "attn_logit_softcapping": 20.0,
-                "final_logit_softcapping": 30.0,
-                "rope.scaling.type": "linear",
-                "rope.scaling.factor": 2.0,
-            },
-        ),
-        n_tokens=80,
-        rows=[1, 23, 24, 79],
-    ),
-    "gemma3_deep": Case(
-        31,
-        Tiny(
-            "gemma3",
-            layers=62,
-            width=48,
-            heads=4,
-            kv_heads=2,
-            head_dim=8,
-            ffn=64,
-            tied=True,
-            rope_base=1e6,
-            norm_epsilon=1e-6,
-            own={"attention.sliding_window": 30},
-        ),
-        n_tokens=80,
-        rows=[1, 29, 30, 79],
-    ),
-    # No layer has a window.
-    "gemma3_far": Case(
-        32,
-        Tiny("gemma3", layers=3, head_dim=24, kv_heads=1, rope_base=1e6),
-        n_tokens=80,
-        rows=[1, 29, 30, 79],
-    ),
+    **GEMMA,
     "olmo2_linear": Case(
         33,
         Tiny(
@@ -207,10 +77,7 @@ _CASES = {
         Tiny(
             "olmo2",
             layers=4,
-            width=60,
-            heads=3,
-            kv_heads=1,
-            head_dim=20,
+            **ODD,
             ffn=172,
             own={
                 "attention.sliding_window": 9,
@@ -251,10 +118,7 @@ _CASES = {
         Tiny(
             "smollm3",
             layers=4,
-            width=60,
-            heads=3,
-            kv_heads=1,
-            head_dim=20,
+            **ODD,
             ffn=100,
             biases=("qkv", "output", "ffn"),
         ),
@@ -295,10 +159,7 @@ _CASES = {
         Tiny(
             "granite",
             layers=3,
-            width=60,
-            heads=3,
-            kv_heads=1,
-            head_dim=20,
+            **ODD,
             ffn=100,
             biases=("qkv", "output", "ffn"),
             own={
@@ -313,7 +174,7 @@ _CASES = {
     "olmo2": Case(17, Tiny("olmo2", norm_epsilon=1e-6, rope_base=500_000.0), rows=FEW),
     "olmo2_odd": Case(
         18,
-        Tiny("olmo2", layers=3, width=60, heads=3, kv_heads=1, head_dim=20, ffn=172),
+        Tiny("olmo2", layers=3, **ODD, ffn=172),
         rows=FEW,
     ),
     "olmo3": Case(
@@ -355,10 +216,7 @@ _CASES = {
         Tiny(
             "mistral3",
             layers=3,
-            width=60,
-            heads=3,
-            kv_heads=1,
-            head_dim=20,
+            **ODD,
             ffn=172,
             tied=True,
             context=256,
@@ -379,10 +237,7 @@ _CASES = {
         Tiny(
             "llama",
             layers=3,
-            width=60,
-            heads=3,
-            kv_heads=1,
-            head_dim=20,
+            **ODD,
             ffn=100,
             tied=True,
             biases=("qkv", "output", "ffn"),
@@ -429,85 +284,7 @@ _CASES = {
         ),
         rows=FEW,
     ),
-    "lfm2": Case(
-        22,
-        Tiny(
-            "lfm2",
-            layers=5,
-            tied=True,
-            rope_base=1e6,
-            own={
-                "shortconv.l_cache": 3,
-                "attention.head_count_kv": np.array([0, 0, 2, 0, 2], np.int32),
-            },
-        ),
-        rows=FEW,
-    ),
-    "lfm2_odd": Case(
-        23,
-        Tiny(
-            "lfm2",
-            layers=4,
-            width=60,
-            heads=3,
-            kv_heads=1,
-            head_dim=20,
-            ffn=100,
-            own={
-                "shortconv.l_cache": 4,
-                "attention.head_count_kv": np.array([1, 0, 1, 0], np.int32),
-            },
-        ),
-        n_tokens=80,
-        rows=[1, 3, 63, 79],
-    ),
-    "qwen35": Case(
-        24,
-        Tiny(
-            "qwen35",
-            layers=4,
-            rope_base=1e6,
-            norm_epsilon=1e-6,
-            own={
-                "rope.dimension_count": 4,
-                "rope.dimension_sections": np.array([2, 0, 0, 0], np.int32),
-                "full_attention_interval": 4,
-                "ssm.conv_kernel": 4,
-                "ssm.state_size": 16,
-                "ssm.group_count": 2,
-                "ssm.time_step_rank": 4,
-                "ssm.inner_size": 64,
-            },
-        ),
-        rows=FEW,
-    ),
-    "qwen35_odd": Case(
-        25,
-        Tiny(
-            "qwen35",
-            layers=4,
-            width=60,
-            heads=3,
-            kv_heads=1,
-            head_dim=20,
-            ffn=100,
-            tied=True,
-            rope_base=1e6,
-            norm_epsilon=1e-6,
-            own={
-                "rope.dimension_count": 10,
-                "rope.dimension_sections": np.array([5, 0, 0, 0], np.int32),
-                "full_attention_interval": 2,
-                "ssm.conv_kernel": 3,
-                "ssm.state_size": 12,
-                "ssm.group_count": 3,
-                "ssm.time_step_rank": 9,
-                "ssm.inner_size": 108,
-            },
-        ),
-        n_tokens=80,
-        rows=[1, 3, 63, 79],
-    ),
+    **HYBRIDS,
     **GEMMA4,
     "qwen3_odd": Case(
         5,

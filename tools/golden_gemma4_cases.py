@@ -3,9 +3,20 @@ keys, and large ones, whose far layers take keys for values.
 """
 
 import numpy as np
-from golden_case import Case
+from golden_case import FEW, ODD, Case
 
 from tiny_families import Tiny
+
+
+def _head_widths(*, far: int, near: int) -> dict[str, int]:
+    """The same for keys as for values, in far layers and in those with a window."""
+    return {
+        "attention.key_length": far,
+        "attention.value_length": far,
+        "attention.key_length_swa": near,
+        "attention.value_length_swa": near,
+    }
+
 
 GEMMA4 = {
     "gemma4": Case(
@@ -17,10 +28,7 @@ GEMMA4 = {
             rope_base=1e6,
             norm_epsilon=1e-6,
             own={
-                "attention.key_length": 32,
-                "attention.value_length": 32,
-                "attention.key_length_swa": 16,
-                "attention.value_length_swa": 16,
+                **_head_widths(far=32, near=16),
                 "attention.sliding_window": 24,
                 "attention.sliding_window_pattern": np.array([True, True, False] * 2),
                 "attention.shared_kv_layers": 3,
@@ -33,25 +41,19 @@ GEMMA4 = {
             },
             vectors={"rope_freqs": (1.0,) * 4 + (1e30,) * 12},
         ),
-        rows=[1, 7, 15, 23],
+        rows=FEW,
     ),
     "gemma4_odd": Case(
         27,
         Tiny(
             "gemma4",
             layers=5,
-            width=60,
-            heads=3,
-            kv_heads=1,
-            head_dim=20,
+            **ODD,
             ffn=100,
             rope_base=1e6,
             norm_epsilon=1e-6,
             own={
-                "attention.key_length": 44,
-                "attention.value_length": 44,
-                "attention.key_length_swa": 20,
-                "attention.value_length_swa": 20,
+                **_head_widths(far=44, near=20),
                 "attention.sliding_window": 70,
                 "attention.sliding_window_pattern": np.array([False, True, False, False, False]),
                 "attention.shared_kv_layers": 2,
@@ -78,10 +80,7 @@ GEMMA4 = {
             norm_epsilon=1e-6,
             own={
                 "attention.head_count_kv": np.array([4, 4, 4, 4, 4, 2], np.int32),
-                "attention.key_length": 32,
-                "attention.value_length": 32,
-                "attention.key_length_swa": 16,
-                "attention.value_length_swa": 16,
+                **_head_widths(far=32, near=16),
                 "attention.sliding_window": 40,
                 "attention.sliding_window_pattern": np.array([True] * 5 + [False]),
                 "embedding_length_per_layer_input": 0,
@@ -92,7 +91,7 @@ GEMMA4 = {
             },
             vectors={"rope_freqs": (1.0,) * 4 + (1e30,) * 12},
         ),
-        rows=[1, 7, 15, 23],
+        rows=FEW,
     ),
     "gemma4_large_odd": Case(
         29,
@@ -108,10 +107,7 @@ GEMMA4 = {
             norm_epsilon=1e-6,
             own={
                 "attention.head_count_kv": np.array([2, 3, 2, 3], np.int32),
-                "attention.key_length": 20,
-                "attention.value_length": 20,
-                "attention.key_length_swa": 12,
-                "attention.value_length_swa": 12,
+                **_head_widths(far=20, near=12),
                 "attention.sliding_window": 64,
                 "attention.sliding_window_pattern": np.array([True, False, True, False]),
                 "attention.shared_kv_layers": 2,

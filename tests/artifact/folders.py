@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
 
+from aboard.artifact.importing import import_checkpoint
 from tiny import SPECIAL_TOKENS, Llama, byte_letters, llama_weights
 
 DTYPES = {
@@ -61,6 +62,13 @@ def write_folder(
         _write_shards(folder, weights, n_shards)
     write_tokenizer(folder)
     return folder
+
+
+def imported(tmp_path: Path, source: Path, **options: object) -> Path:
+    """The file that importing a source makes."""
+    out = tmp_path / "out.gguf"
+    import_checkpoint(source, out, **options)  # type: ignore[arg-type]
+    return out
 
 
 def _write_shards(folder: Path, weights: Mapping[str, np.ndarray], n_shards: int) -> None:

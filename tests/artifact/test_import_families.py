@@ -1,6 +1,5 @@
 """Every family as a Hugging Face folder, imported, against transformers in float32."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,12 @@ import numpy as np
 import pytest
 
 import aboard
-from aboard.artifact.importing import import_checkpoint
 from aboard.models import model_types
-from artifact.folders import GOLDEN, write_folder
-from tiny_families import Tiny, gguf_tensors, random_weights, tiny_from_json
+from artifact.families import CASES, CONFIGS, shape_of, weights_of, write_family
+from artifact.folders import GOLDEN, imported
+from tiny_families import gguf_tensors
 
 FOLDER = GOLDEN / "families"
-CASES = json.loads((FOLDER / "cases.json").read_text())["cases"]
-CONFIGS = json.loads((GOLDEN / "import" / "families.json").read_text())
 NAMES = [name for name, config in CONFIGS.items() if config["model_type"] in model_types()]
 # As in tests/models/test_families_golden.py.
 ALLOWED = {"int8": 2e-2, "float32": 1e-4}
@@ -28,17 +25,6 @@ each_case = pytest.mark.parametrize("name", NAMES)
 each_mode = pytest.mark.parametrize("activations", ALLOWED)
 
 
-def imported(name: str, folder: Path) -> Path:
-    weights = random_weights(shape_of(name), CASES[name]["seed"])
-    source = write_folder(folder / name, weights, CONFIGS[name])
-    import_checkpoint(source, folder / "out.gguf")
-    return folder / "out.gguf"
-
-
-def shape_of(name: str) -> Tiny:
-    return tiny_from_json(CASES[name]["shape"])
-
-
 def loaded(path: Path, case: dict[str, Any], activations: str) -> aboard.Model:
     return aboard.load(path, activations=activations, context=case.get("context"))
 
@@ -46,7 +32,7 @@ def loaded(path: Path, case: dict[str, Any], activations: str) -> aboard.Model:
 @each_case
 def test_logits_and_choices_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     case, oracle = CASES[name], np.load(FOLDER / f"{name}.npy")
-    path = imported(name, tmp_path)
+    path = imported(tmp_path, write_family(name, tmp_path))
 
     for activations, allowed in ALLOWED.items():
         model = loaded(path, case, activations)
@@ -60,10 +46,11 @@ def test_logits_and_choices_are_those_of_transformers(name: str, tmp_path: Path)
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in SCALED_NORMS])
 def test_tensors_are_those_that_llama_cpps_converter_writes(name: str, tmp_path: Path) -> None:
-    shape = shape_of(name)
-    expected = gguf_tensors(shape, random_weights(shape, CASES[name]["seed"]))
+    expected = gguf_tensors(shape_of(name), weights_of(name))
 
-    found = {each.name: each.data for each in gguf.GGUFReader(imported(name, tmp_path)).tensors}
+    path = imported(tmp_path, write_family(name, tmp_path))
+
+    found = {each.name: each.data for each in gguf.GGUFReader(path).tensors}
 
     assert found.keys() == expected.keys()
     for key, tensor in expected.items():

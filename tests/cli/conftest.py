@@ -1,5 +1,6 @@
 """Commands with the fake engine, in a home of their own."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from typer.testing import CliRunner
 import aboard
 from aboard.cli.app import app
 from cli.fake import FakeModel
+
+
+@pytest.fixture(scope="module")
+def user_home() -> str:
+    """The user's own ABOARD_HOME, so that the model is fetched once and then found."""
+    return os.environ.get("ABOARD_HOME", "")
 
 
 @pytest.fixture(autouse=True)

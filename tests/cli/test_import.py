@@ -1,24 +1,15 @@
 """`aboard import`, and the page docs/guide/import.md, with a tiny folder."""
 
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import aboard
 from aboard.checkpoint.gguf import open_gguf
 from artifact.folders import write_folder
+from guide import Guide, run_commands, run_python, shell
 
-PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "import.md").read_text("utf-8")
-PROGRAM = "from aboard.cli import main; main()"
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+GUIDE = Guide("docs/guide/import.md")
 
 
 def test_the_path_alone_is_on_stdout(call, tmp_path: Path) -> None:
@@ -84,45 +75,24 @@ def test_what_cannot_be_done_is_told(
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> dict[str, str]:
-    """An environment whose `aboard` is the package under test."""
-    program = tmp_path / "bin" / "aboard"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{PROGRAM}' \"$@\"\n")
-    program.chmod(0o755)
-    package = str(Path(aboard.__file__).parents[1])
-    path = f"{program.parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": package}
+def environment(tmp_path: Path) -> dict[str, str]:
+    return shell(tmp_path)
 
 
-def test_the_commands_of_the_page_run(shell: dict[str, str], tmp_path: Path) -> None:
+def test_the_commands_of_the_page_run(environment: dict[str, str], tmp_path: Path) -> None:
     write_folder(tmp_path / "my-model")
-    lines = "".join(blocks("console")).splitlines()
-    script = "\n".join(line.removeprefix("$ ") for line in lines)
 
-    outcome = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        env=shell,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    outcome = run_commands(GUIDE.commands, environment, tmp_path)
 
     assert outcome.returncode == 0, outcome.stderr
-    assert len(lines) == 5
+    assert len(GUIDE.commands.splitlines()) == 5
     assert {"model.gguf", "small.gguf", "smaller.gguf"} <= {p.name for p in tmp_path.iterdir()}
 
 
-def test_the_python_of_the_page_runs(shell: dict[str, str], tmp_path: Path) -> None:
+def test_the_python_of_the_page_runs(environment: dict[str, str], tmp_path: Path) -> None:
     write_folder(tmp_path / "my-model")
 
-    outcome = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "\n".join(blocks("python"))],
-        env=shell,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    outcome = run_python(GUIDE.python, environment, tmp_path)
 
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout == "llama 138048 {'F16': 23, 'F32': 7}\n"

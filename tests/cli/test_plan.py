@@ -2,22 +2,19 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import aboard
 from aboard import planning
 from aboard.planning import read_device, write_device
 from artifact.folders import tiny_config, write_folder
+from guide import Guide, run_commands, run_python, shell
 from planning.devices import LAPTOP, laptop
 from tiny import tiny_llama
 from tiny_encoders import TinyBert, bert_folder
 
-PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "plan.md").read_text("utf-8")
-PROGRAM = "from aboard.cli import main; main()"
+GUIDE = Guide("docs/guide/plan.md")
 
 
 @pytest.fixture
@@ -159,29 +156,15 @@ def test_a_device_that_cannot_be_written_is_told(call, measured: None) -> None:
     assert "Traceback" not in outcome.stderr
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
-def test_every_block_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
     write_folder(tmp_path / "my-model")
-    program = tmp_path / "bin" / "aboard"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{PROGRAM}' \"$@\"\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    monkeypatch.setenv("PYTHONPATH", str(Path(aboard.__file__).parents[1]))
-    script = "\n".join(line.removeprefix("$ ") for line in "".join(blocks("console")).splitlines())
+    environment = shell(tmp_path)
 
-    subprocess.run(["bash", "-euc", script], capture_output=True, cwd=tmp_path, check=True)
-    printed = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "".join(blocks("python"))],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=True,
-    )
+    outcome = run_commands(GUIDE.commands, environment, tmp_path)
+    printed = run_python(GUIDE.python, environment, tmp_path)
 
-    assert len(blocks("console")) == 2
+    assert outcome.returncode == 0, outcome.stderr
+    assert printed.returncode == 0, printed.stderr
+    assert len(GUIDE.blocks("console")) == 2
     assert json.loads((tmp_path / "plan.json").read_text())["recommended"] is not None
     assert printed.stdout.startswith("Q8_0 with keys and values in f16 ")

@@ -1,30 +1,22 @@
 """`aboard quantize`, and the page docs/guide/quantize.md, with a tiny folder."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import aboard
+from guide import Guide, run_commands, run_python, shell
 from tiny import Llama, tiny_llama
 
-PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "quantize.md").read_text("utf-8")
-PROGRAM = "from aboard.cli import main; main()"
+GUIDE = Guide("docs/guide/quantize.md")
 SHAPE = Llama(layers=2, width=64, heads=4, kv_heads=2, ffn=96)
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return tiny_llama(tmp_path / "tiny.gguf", SHAPE, seed=4)
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_path_alone_is_on_stdout(call, source: Path) -> None:
@@ -81,37 +73,25 @@ def test_a_checkpoint_that_is_not_there_is_told(call) -> None:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path) -> dict[str, str]:
     """A folder with a checkpoint and two texts, and `aboard` in the PATH."""
     shape = Llama(layers=1, width=256, heads=4, kv_heads=2, ffn=512)
     tiny_llama(tmp_path / "tiny.gguf", shape, seed=4).rename(tmp_path / "my-model.gguf")
     random = np.random.default_rng(0)
     for name in ("manual.txt", "other.txt"):
         (tmp_path / name).write_text("".join(map(chr, random.integers(32, 127, 5000))))
-    program = tmp_path / "bin" / "aboard"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{PROGRAM}' \"$@\"\n")
-    program.chmod(0o755)
-    return {
-        **os.environ,
-        "PATH": f"{program.parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(Path(aboard.__file__).parents[1]),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }
+    return shell(tmp_path)
 
 
-def test_every_block_of_the_page_runs(shell: dict[str, str], tmp_path: Path) -> None:
-    commands = "".join(blocks("console")).splitlines()
-    script = "\n".join(line.removeprefix("$ ") for line in commands)
-    script = re.sub(r"my-model(?= )", "my-model.gguf", script)
-    python = "".join(blocks("python")).replace('"my-model"', '"my-model.gguf"')
+def test_every_block_of_the_page_runs(environment: dict[str, str], tmp_path: Path) -> None:
+    script = re.sub(r"my-model(?= )", "my-model.gguf", GUIDE.commands)
+    python = GUIDE.python.replace('"my-model"', '"my-model.gguf"')
 
-    for program in (["bash", "-euc", script], [sys.executable, "-W", "error", "-c", python]):
-        told = subprocess.run(
-            program, capture_output=True, text=True, cwd=tmp_path, env=shell, check=False
-        )
-        assert told.returncode == 0, told.stderr
+    outcome = run_commands(script, environment, tmp_path)
+    told = run_python(python, environment, tmp_path)
 
+    assert outcome.returncode == 0, outcome.stderr
+    assert told.returncode == 0, told.stderr
     assert told.stdout == "True True\n"
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["bits_per_weight"] <= 4.5

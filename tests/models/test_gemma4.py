@@ -1,6 +1,5 @@
 """Gemma 4: what its configs and files may say, and what is refused; see also tests/artifact."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import aboard
 from aboard.artifact.importing import import_checkpoint
 from aboard.errors import AboardError, UnsupportedFile
 from aboard.models import Config, Conversion, DecoderModel, convert_config, describe_model
-from artifact.folders import GOLDEN, write_folder
-from tiny_families import random_weights, tiny_from_json, tiny_model
+from artifact.families import CONFIGS, shape_of, weights_of
+from artifact.folders import write_folder
+from tiny_families import random_weights, tiny_model
 from tiny_gguf import float32_tensor, write_gguf
 
-CASES = json.loads((GOLDEN / "families" / "cases.json").read_text())["cases"]
-SAVED = json.loads((GOLDEN / "import" / "families.json").read_text())  # by save_pretrained
 NEAR, FAR = "sliding_attention", "full_attention"
 # What Google's folders say of their text models, as transformers 5 first wrote them.
 E2B = {
@@ -216,10 +214,6 @@ def test_others_of_the_family_are_refused_by_name(model_type: str) -> None:
         converted(model_type=model_type)
 
 
-def weights_of(name: str) -> dict[str, np.ndarray]:
-    return random_weights(tiny_from_json(CASES[name]["shape"]), CASES[name]["seed"])
-
-
 def test_keys_that_a_published_checkpoint_has_in_layers_that_share_others_say_nothing(
     tmp_path: Path,
 ) -> None:
@@ -229,7 +223,7 @@ def test_keys_that_a_published_checkpoint_has_in_layers_that_share_others_say_no
         for name, shape in {"k_proj": (2 * d, 64), "v_proj": (2 * d, 64), "k_norm": (d,)}.items()
     }
     for name, weights in {"few": {}, "all": unused}.items():
-        source = write_folder(tmp_path / name, weights_of("gemma4") | weights, SAVED["gemma4"])
+        source = write_folder(tmp_path / name, weights_of("gemma4") | weights, CONFIGS["gemma4"])
         import_checkpoint(source, tmp_path / f"{name}.gguf")
 
     assert (tmp_path / "all.gguf").stat().st_size == (tmp_path / "few.gguf").stat().st_size
@@ -238,10 +232,10 @@ def test_keys_that_a_published_checkpoint_has_in_layers_that_share_others_say_no
 
 
 def test_a_file_may_have_such_keys_too(tmp_path: Path) -> None:
-    path = tiny_model(tmp_path / "few.gguf", tiny_from_json(CASES["gemma4"]["shape"]))
+    path = tiny_model(tmp_path / "few.gguf", shape_of("gemma4"))
     want = aboard.load(path).logits([1, 2, 3])
     import_checkpoint(path, tmp_path / "same.gguf")
-    shape = tiny_from_json(CASES["gemma4"]["shape"])
+    shape = shape_of("gemma4")
     with_keys(shape, tmp_path / "all.gguf")
 
     got = aboard.load(tmp_path / "all.gguf").logits([1, 2, 3])

@@ -1,6 +1,5 @@
-"""LFM2: what its configs and files may say, and folders of it imported, against transformers."""
+"""LFM2: what its configs and files may say, and what an import keeps; see also tests/artifact."""
 
-import json
 from pathlib import Path
 
 import gguf
@@ -11,13 +10,8 @@ import aboard
 from aboard.artifact.importing import import_checkpoint
 from aboard.errors import AboardError, ConfigError, UnsupportedFile
 from aboard.models import Config, Conversion, convert_config, describe_model
-from artifact.folders import write_folder
-from tiny_families import gguf_tensors, random_weights, tiny_from_json
-
-GOLDEN = Path(__file__).parent.parent / "golden"
-CASES = json.loads((GOLDEN / "families" / "cases.json").read_text())["cases"]
-SAVED = json.loads((GOLDEN / "import" / "families.json").read_text())  # by save_pretrained
-CONFIGS = {name: SAVED[name] for name in ("lfm2", "lfm2_odd")}
+from artifact.families import shape_of, write_family
+from artifact.folders import imported
 
 # As LFM2-1.2B's config.json has it, with the older names of some members.
 PUBLISHED = {
@@ -57,46 +51,16 @@ def converted(**changes: object) -> Conversion:
     return convert_config(Config({key: value for key, value in config.items() if value is not ...}))
 
 
-def folder_of(name: str, folder: Path) -> Path:
-    case = CASES[name]
-    weights = random_weights(tiny_from_json(case["shape"]), case["seed"])
-    return write_folder(folder / name, weights, CONFIGS[name])
+@pytest.mark.parametrize("name", ["lfm2", "lfm2_odd"])
+def test_layers_with_convolutions_have_no_kv_heads_in_a_file(tmp_path: Path, name: str) -> None:
+    path = imported(tmp_path, write_family(name, tmp_path))
 
-
-@pytest.mark.parametrize("activations", ["int8", "float32"])
-@pytest.mark.parametrize("name", CONFIGS)
-def test_logits_of_what_transformers_saved_are_those_of_transformers(
-    tmp_path: Path, name: str, activations: str
-) -> None:
-    case, oracle = CASES[name], np.load(GOLDEN / "families" / f"{name}.npy")
-    import_checkpoint(folder_of(name, tmp_path), tmp_path / "out.gguf")
-
-    model = aboard.load(tmp_path / "out.gguf", activations=activations)
-    logits = model.logits(case["tokens"])[case["rows"]]
-
-    allowed = {"int8": 2e-2, "float32": 1e-4}[activations]
-    assert np.abs(logits - oracle).max() <= allowed * np.abs(oracle).max()
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_tensors_are_those_that_gguf_wants(tmp_path: Path, name: str) -> None:
-    shape = tiny_from_json(CASES[name]["shape"])
-    expected = gguf_tensors(shape, random_weights(shape, CASES[name]["seed"]))
-    import_checkpoint(folder_of(name, tmp_path), tmp_path / "out.gguf")
-
-    reader = gguf.GGUFReader(tmp_path / "out.gguf")
-
-    found = {tensor.name: tensor for tensor in reader.tensors}
-    assert found.keys() == expected.keys()
-    for key, tensor in expected.items():
-        assert found[key].data.shape == tensor.shape
-        assert found[key].data.tobytes() == tensor.data
-    kv_heads = reader.fields["lfm2.attention.head_count_kv"].contents()
-    assert kv_heads == shape.own["attention.head_count_kv"].tolist()
+    kv_heads = gguf.GGUFReader(path).fields["lfm2.attention.head_count_kv"].contents()
+    assert kv_heads == shape_of(name).own["attention.head_count_kv"].tolist()
 
 
 def test_taps_of_convolutions_stay_float32_and_nobody_is_told(tmp_path: Path) -> None:
-    source = folder_of("lfm2", tmp_path)
+    source = write_family("lfm2", tmp_path)
 
     imported = import_checkpoint(source, tmp_path / "out.gguf", type="q8_0")
 

@@ -1,6 +1,5 @@
-"""Qwen3.5: what its configs and files may say, and folders of it imported, against transformers."""
+"""Qwen3.5: what its configs and files may say, what an import keeps; see also tests/artifact."""
 
-import json
 from pathlib import Path
 
 import gguf
@@ -12,13 +11,8 @@ from aboard.artifact.importing import import_checkpoint
 from aboard.errors import AboardError, UnsupportedFile
 from aboard.models import Config, Conversion, convert_config, describe_model
 from aboard.models.decoder import DecoderModel
+from artifact.families import CONFIGS, weights_of, write_family
 from artifact.folders import write_folder
-from tiny_families import gguf_tensors, random_weights, tiny_from_json
-
-GOLDEN = Path(__file__).parent.parent / "golden"
-CASES = json.loads((GOLDEN / "families" / "cases.json").read_text())["cases"]
-SAVED = json.loads((GOLDEN / "import" / "families.json").read_text())  # by save_pretrained
-CONFIGS = {name: SAVED[name] for name in ("qwen35", "qwen35_odd")}
 
 
 def converted(**changes: object) -> Conversion:
@@ -27,47 +21,8 @@ def converted(**changes: object) -> Conversion:
     return convert_config(Config({key: value for key, value in config.items() if value is not ...}))
 
 
-def folder_of(name: str, folder: Path) -> Path:
-    case = CASES[name]
-    weights = random_weights(tiny_from_json(case["shape"]), case["seed"])
-    return write_folder(folder / name, weights, CONFIGS[name])
-
-
-@pytest.mark.parametrize("activations", ["int8", "float32"])
-@pytest.mark.parametrize("name", CONFIGS)
-def test_logits_of_what_transformers_saved_are_those_of_transformers(
-    tmp_path: Path, name: str, activations: str
-) -> None:
-    case, oracle = CASES[name], np.load(GOLDEN / "families" / f"{name}.npy")
-    import_checkpoint(folder_of(name, tmp_path), tmp_path / "out.gguf")
-
-    model = aboard.load(tmp_path / "out.gguf", activations=activations)
-    logits = model.logits(case["tokens"])[case["rows"]]
-
-    allowed = {"int8": 2e-2, "float32": 1e-4}[activations]
-    assert np.abs(logits - oracle).max() <= allowed * np.abs(oracle).max()
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_tensors_are_those_that_gguf_wants(tmp_path: Path, name: str) -> None:
-    shape = tiny_from_json(CASES[name]["shape"])
-    expected = gguf_tensors(shape, random_weights(shape, CASES[name]["seed"]))
-    import_checkpoint(folder_of(name, tmp_path), tmp_path / "out.gguf")
-
-    found = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
-
-    assert found.keys() == expected.keys()
-    for key, tensor in expected.items():
-        assert found[key].data.shape == tensor.shape
-        if key.endswith("ssm_a"):  # computed: the last bit is the platform's
-            want = np.frombuffer(tensor.data, np.float32)
-            assert np.allclose(found[key].data, want, rtol=1e-6, atol=0)
-        else:
-            assert found[key].data.tobytes() == tensor.data
-
-
 def test_taps_of_convolutions_stay_float32(tmp_path: Path) -> None:
-    import_checkpoint(folder_of("qwen35", tmp_path), tmp_path / "out.gguf", type="q8_0")
+    import_checkpoint(write_family("qwen35", tmp_path), tmp_path / "out.gguf", type="q8_0")
 
     formats = {
         tensor.name: tensor.tensor_type.name
@@ -119,7 +74,7 @@ def test_a_config_that_is_not_understood_is_refused(
 
 
 def test_what_guesses_ahead_in_a_folder_is_left_out(tmp_path: Path) -> None:
-    weights = random_weights(tiny_from_json(CASES["qwen35"]["shape"]), CASES["qwen35"]["seed"])
+    weights = weights_of("qwen35")
     ahead = {"mtp.fc.weight": np.ones((64, 128), np.float32)}
     config = CONFIGS["qwen35"] | {"mtp_num_hidden_layers": 1, "mtp_use_dedicated_embeddings": False}
     plain = write_folder(tmp_path / "plain" / "model", weights, CONFIGS["qwen35"])

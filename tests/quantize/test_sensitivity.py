@@ -91,6 +91,7 @@ def test_what_a_part_costs_is_what_it_does_to_the_whole_model(
     plain = measuring(checkpoint, figures, amplified=1.0, has_floor=False)
     found = plain.measure({part: ["Q4_1"] for part in parts})
 
+    assert [each.part for each in found] == parts
     for each in found:
         # Without importances here, so not to the digit; with the tied head nearly nothing is lost.
         rounded = rounded_part(checkpoint, each.part)
@@ -119,6 +120,7 @@ def test_the_embedding_that_is_no_head_is_measured_to_the_bit(
     parts = [part for part in parts_of(checkpoint.model) if part.stage is None]
     base = written(checkpoint, tmp_path / "base.gguf", lambda name: eight_bits(checkpoint, name))
 
+    assert len(parts) == 1
     plain = measuring(checkpoint, has_floor=False)
     for each in plain.measure({part: ["Q4_0"] for part in parts}):
         weights = checkpoint.weights.rows("token_embd.weight", 0, 259)
