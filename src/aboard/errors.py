@@ -10,6 +10,7 @@ AboardError
 ├── TokenizerError         the tokenizer's metadata is unknown or contradictory
 ├── TemplateError          a chat template failed, or ran past its limits
 ├── ContextOverflow        more tokens than the context holds
+├── Overloaded             more answers are asked for at once than may wait
 ├── NotEnoughMemory        the system refuses the memory that weights or a context need
 ├── NumericalError         a model computes NaN or infinity instead of logits
 ├── SessionMismatch        saved state that belongs to other weights or numerics
@@ -78,6 +79,10 @@ class TemplateError(AboardError):
 
 class ContextOverflow(AboardError):
     """More tokens were asked for than the context holds."""
+
+
+class Overloaded(AboardError):
+    """More answers are asked for at once than may wait for their turn."""
 
 
 class NotEnoughMemory(AboardError):

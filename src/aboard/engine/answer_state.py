@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from aboard.engine.arguments import is_integer
+from aboard.engine.arguments import checked_integer, is_integer
 from aboard.engine.sampling import Sampling
 from aboard.engine.stop import StopTexts
+from aboard.engine.token_scores import Top, likeliest
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Step:
     """Text that became complete with it; empty within a character or a possible stop text."""
     logprob: float | None
     """Natural logarithm of its probability under the raw logits; None unless asked for."""
+    top: Top = ()
+    """The likeliest tokens in its place, likewise; as many as were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class AnswerState:
         Texts that end the answer; they are not part of it.
     logprobs : bool
         Whether steps carry a log-probability.
+    top_logprobs : int
+        Of how many likeliest tokens they carry it, too; from 0 to the vocabulary.
 
     Attributes
     ----------
@@ -108,6 +113,7 @@ class AnswerState:
         max_tokens: int | None = None,
         stop: Iterable[str] = (),
         logprobs: bool = True,
+        top_logprobs: int = 0,
     ) -> None:
         if max_tokens is not None and (not is_integer(max_tokens) or max_tokens < 1):
             raise UsageError(f"max_tokens is {max_tokens!r}, expected an integer from 1")
@@ -119,6 +125,7 @@ class AnswerState:
         self.drafted_tokens = self.accepted_tokens = 0
         self._max_tokens = max_tokens
         self._logprobs = logprobs
+        self._n_top = checked_integer("top_logprobs", top_logprobs, 0, tokenizer.n_vocabulary)
         self._stop_ids = tokenizer.stop_ids
         self._text = tokenizer.stream(continues=True)
         self._stops = StopTexts(stop)
@@ -181,19 +188,20 @@ class AnswerState:
         drawn = self.sampling.draw(
             logits, context, position, n_prompt=n_before, logprob=self._logprobs
         )
+        top = likeliest(logits, self._n_top)
         ended = drawn.token in self._stop_ids
         self._note_time(n_more=not ended)
         if ended:
             self.finish_reason = "stop"
             rest = self._rest()
-            return Step(drawn.token, rest, drawn.logprob) if rest else None
+            return Step(drawn.token, rest, drawn.logprob, top) if rest else None
         shown = self._stops.push(self._text.push(drawn.token))
         if self._stops.found:
             self.finish_reason = "stop"
         elif full or self.timing.generated_tokens == self._max_tokens:
             self.finish_reason = "length"
             shown += self._rest()
-        return Step(drawn.token, shown, drawn.logprob)
+        return Step(drawn.token, shown, drawn.logprob, top)
 
     def _rest(self) -> str:
         """Text that was held back, when nothing follows."""

@@ -14,6 +14,7 @@ from aboard.engine.answer_state import Step
 from aboard.engine.arguments import checked_several, checked_tokens
 from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads
+from aboard.engine.forward_pass import no_memory_for_context
 from aboard.engine.options import checked_options
 from aboard.engine.prefix import PrefixCache
 from aboard.engine.rope import is_long
@@ -21,7 +22,7 @@ from aboard.engine.scheduler import Scheduler
 from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE
 from aboard.engine.session import Session
 from aboard.engine.weights import Weights
-from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageError
+from aboard.errors import TemplateError, TokenizerError, UsageError
 from aboard.models import DecoderModel
 
 if TYPE_CHECKING:
@@ -147,10 +148,7 @@ class Model:
         try:
             cache = self.decoder.new_cache(self.context_length)
         except MemoryError:
-            raise NotEnoughMemory(
-                f"the system grants no memory for a context of {self.context_length} tokens",
-                hint="Load the model with a shorter context.",
-            ) from None
+            raise no_memory_for_context(self) from None
         return Session(self, cache, self.prefix_cache if prefix_cache else None)
 
     @overload
@@ -216,7 +214,11 @@ class Model:
             return [request.text() for request in requests]
 
     def batch(
-        self, *, max_sequences: int = MAX_SEQUENCES, prompt_slice: int = PROMPT_SLICE
+        self,
+        *,
+        max_sequences: int = MAX_SEQUENCES,
+        prompt_slice: int = PROMPT_SLICE,
+        max_waiting: int | None = None,
     ) -> Scheduler:
         """A scheduler, which computes many answers together as they are asked for.
 
@@ -228,7 +230,9 @@ class Model:
         UsageError
             A number is out of its range.
         """
-        return Scheduler(self, max_sequences=max_sequences, prompt_slice=prompt_slice)
+        return Scheduler(
+            self, max_sequences=max_sequences, prompt_slice=prompt_slice, max_waiting=max_waiting
+        )
 
     @overload
     def chat(

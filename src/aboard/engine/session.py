@@ -268,6 +268,7 @@ class Session(Closing):
         max_tokens: int | None = None,
         stop: Iterable[str] = (),
         logprobs: bool = True,
+        top_logprobs: int = 0,
         speculate: Drafter | Model | str | None = None,
     ) -> Iterator[Step]:
         """Process `tokens`, then yield an answer token by token.
@@ -285,6 +286,8 @@ class Session(Closing):
             Texts that end the answer; they are not part of it.
         logprobs : bool
             Whether steps carry a log-probability.
+        top_logprobs : int
+            Of how many likeliest tokens they carry it, too; from 0 to the vocabulary.
         speculate : "prompt", Model or Drafter, optional
             Guess tokens ahead and verify several in one pass; the answer is the same, and comes
             sooner where guesses are right. "prompt" guesses that the text goes on as it did where
@@ -314,6 +317,7 @@ class Session(Closing):
             max_tokens=max_tokens,
             stop=stop,
             logprobs=logprobs,
+            top_logprobs=top_logprobs,
         )
         with self._alone():  # a refused thread must not end the answer of the one at work
             self.finish_reason, self.timing = None, Timing()

@@ -1,0 +1,216 @@
+"""What `/v1/chat/completions` takes and gives, in the words of the cloud API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from aboard.serve.body import Body
+from aboard.serve.sampling_body import SamplingBody
+
+
+class TextPart(Body):
+    """A piece of text of a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+Content = str | Annotated[list[TextPart], Field(min_length=1)]
+
+
+class _Spoken(Body):
+    content: Content
+
+    @property
+    def text(self) -> str:
+        """All of its text; parts are lines."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content)
+
+
+class SystemMessage(_Spoken):
+    """Instructions; "developer" is the same."""
+
+    role: Literal["system", "developer"]
+
+
+class UserMessage(_Spoken):
+    """What the user says."""
+
+    role: Literal["user"]
+
+
+class AssistantMessage(_Spoken):
+    """What the model said."""
+
+    role: Literal["assistant"]
+    unsupported = {"tool_calls": "tools are not supported", "audio": "there is no sound"}
+
+
+Message = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
+
+
+class ResponseFormat(Body):
+    """The form of the answer."""
+
+    type: Literal["text"]
+
+
+class ChatRequest(SamplingBody):
+    """A conversation to be answered."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, description="The older name of the same.")
+    logprobs: bool = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
+    store: Literal[False] = Field(default=False, description="Nothing is kept.")
+    service_tier: Literal["auto", "default"] = "auto"
+    modalities: Annotated[list[Literal["text"]], Field(min_length=1)] = ["text"]
+    safety_identifier: str | None = Field(default=None, max_length=512, description="As `user`.")
+    prompt_cache_key: str | None = Field(
+        default=None, max_length=512, description="Changes nothing: all prompts share one cache."
+    )
+    prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
+
+    unsupported = {
+        "audio": "there is no sound",
+        "function_call": "functions are not supported",
+        "functions": "functions are not supported",
+        "metadata": "nothing is kept, so there is nothing to attach it to",
+        "moderation": "nothing is moderated",
+        "parallel_tool_calls": "tools are not supported",
+        "prediction": "predicted outputs are not supported",
+        "reasoning_effort": "this model's reasoning can't be set",
+        "tool_choice": "tools are not supported",
+        "tools": "tools are not supported",
+        "verbosity": "this model's verbosity can't be set",
+        "web_search_options": "nothing here reaches a network",
+    }
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ChatRequest:
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise ValueError("max_tokens and max_completion_tokens exclude each other")
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs is only allowed where logprobs is true")
+        return self
+
+    @property
+    def most_tokens(self) -> int | None:
+        """How long the answer may be."""
+        return self.max_tokens or self.max_completion_tokens
+
+    @property
+    def owner(self) -> str:
+        """Who asks."""
+        return self.safety_identifier or self.user or ""
+
+
+class Given(BaseModel):
+    """Part of an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class CachedTokens(Given):
+    """Of the prompt's tokens."""
+
+    cached_tokens: int
+
+
+class Usage(Given):
+    """Numbers of tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+class TokenAlternative(Given):
+    """A token that was likely."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TokenAlternative):
+    """A token of the answer."""
+
+    top_logprobs: list[TokenAlternative]
+
+
+class ChoiceLogprobs(Given):
+    """All tokens of an answer, or of an event."""
+
+    content: list[TokenLogprob]
+    refusal: None
+
+
+class AnswerMessage(Given):
+    """The answer."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+Finish = Literal["stop", "length"]
+
+
+class ChatChoice(Given):
+    """One of `n` answers."""
+
+    index: int
+    message: AnswerMessage
+    logprobs: ChoiceLogprobs | None
+    finish_reason: Finish
+
+
+class ChatCompletion(Given):
+    """The answers."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: Usage
+    service_tier: Literal["default"]
+    system_fingerprint: str
+
+
+class Delta(Given):
+    """What an event adds."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str = ""
+    refusal: None = None
+
+
+class ChunkChoice(Given):
+    """What an event adds to one of `n` answers."""
+
+    index: int
+    delta: Delta
+    logprobs: ChoiceLogprobs | None
+    finish_reason: Finish | None
+
+
+class ChatChunk(Given):
+    """An event of a stream."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None
+    service_tier: Literal["default"]
+    system_fingerprint: str

@@ -1,0 +1,102 @@
+"""The parameters of both kinds of completions: how tokens are drawn, and where answers end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, StringConstraints, model_validator
+
+from aboard.serve.body import Body
+
+if TYPE_CHECKING:
+    from aboard.engine import Sampling
+
+MAX_BIASES = 1024
+_SEEDS = 1 << 64
+
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+class StreamOptions(Body):
+    """What a stream holds beside the answer."""
+
+    include_usage: bool = False
+    include_obfuscation: bool = Field(default=False, description="Only false: nothing is padded.")
+
+    @model_validator(mode="after")
+    def _honoured(self) -> StreamOptions:
+        if self.include_obfuscation:
+            raise ValueError("include_obfuscation is not supported: nothing is padded here")
+        return self
+
+
+class SamplingBody(Body):
+    """What both kinds of completions take."""
+
+    model: str = Field(description="A name of `/v1/models`.")
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    top_p: float = Field(default=1.0, ge=0, le=1)
+    presence_penalty: float = Field(default=0.0, ge=-2, le=2)
+    frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
+    logit_bias: dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], float] = Field(
+        default_factory=dict,
+        max_length=MAX_BIASES,
+        description="Token ids, and what is added to their logits: -100 to 100.",
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=-(1 << 63),
+        le=(1 << 63) - 1,
+        description="Names the random numbers; the same seed gives the same answer. Choice i is "
+        "drawn with seed + i. By default another one each time.",
+    )
+    n: int = Field(default=1, ge=1, le=128, description="How many answers.")
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] = Field(default_factory=list)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    user: str | None = Field(
+        default=None,
+        max_length=512,
+        description="Who asks: the turns of those who wait are shared out fairly between users.",
+    )
+    top_k: int = Field(default=0, ge=0, description="Beyond the cloud API: 0 is off.")
+    min_p: float = Field(default=0.0, ge=0, le=1, description="Beyond the cloud API: 0 is off.")
+    repetition_penalty: float = Field(
+        default=1.0, gt=0, le=10, description="Beyond the cloud API: 1 is off."
+    )
+
+    @model_validator(mode="after")
+    def _stream_options_with_stream(self) -> SamplingBody:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options is only allowed where stream is true")
+        return self
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts that end the answer."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with the numbers of tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def sampling(self, seed: int) -> Sampling:
+        """How tokens are drawn with a seed.
+
+        Raises
+        ------
+        UsageError
+            A value is out of its range.
+        """
+        from aboard.engine import Sampling
+
+        fields: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in (
+                *("temperature", "top_p", "top_k", "min_p"),
+                *("presence_penalty", "frequency_penalty", "repetition_penalty"),
+            )
+        }
+        bias = {int(token): value for token, value in self.logit_bias.items()}
+        return Sampling(**fields, seed=seed % _SEEDS, logit_bias=bias or None)
