@@ -103,7 +103,7 @@ def test_more_than_may_wait_is_refused_and_nothing_else(model: Model) -> None:
         with pytest.raises(Overloaded, match="3 answers are under way or wait") as caught:
             scheduler.submit([1])
 
-        assert scheduler.n_requests == 3
+        assert scheduler.load.n_requests == 3
         block.set()
         assert [each.text() for each in (first, *waiting)] == ["abc"] * 3
         assert scheduler.submit([1], sampling=says("d")).text() == "d"

@@ -17,7 +17,7 @@ from aboard.closing import Closing
 from aboard.engine.answer_state import AnswerState
 from aboard.engine.arguments import checked_integer, require_room
 from aboard.engine.sampling import Sampling
-from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE, Batch
+from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE, Batch, Load
 from aboard.engine.scheduler_request import Request
 from aboard.errors import Overloaded, UsageError
 
@@ -175,10 +175,10 @@ class Scheduler(Closing):
         with self._arrived:
             if self._closed:
                 raise UsageError("the scheduler is closed", hint="Make another: `model.batch()`.")
-            if self._most is not None and self.n_requests >= self._most:
+            n_requests = self.load.n_requests
+            if self._most is not None and n_requests >= self._most:
                 raise Overloaded(
-                    f"{self.n_requests} answers are under way or wait, expected at most "
-                    f"{self._most}",
+                    f"{n_requests} answers are under way or wait, expected at most {self._most}",
                     hint="Ask again a little later.",
                 )
             self._new.append(request)
@@ -186,9 +186,10 @@ class Scheduler(Closing):
         return request
 
     @property
-    def n_requests(self) -> int:
-        """Requests under way and those that wait."""
-        return len(self._new) + self._batch.n_requests
+    def load(self) -> Load:
+        """How many requests are under way, and how many wait."""
+        load = self._batch.load
+        return Load(load.n_running, load.n_waiting + len(self._new))
 
     def close(self) -> None:
         """Cancel what is under way; nothing can be submitted afterwards."""

@@ -41,6 +41,19 @@ MAX_SEQUENCES = 32
 """Sequences that are computed together; further ones wait for their turn."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many requests there are."""
+
+    n_running: int
+    n_waiting: int
+
+    @property
+    def n_requests(self) -> int:
+        """All of them."""
+        return self.n_running + self.n_waiting
+
+
 class _Sequence:
     """A request under way: its KV cache, and its tokens up to the last one drawn."""
 
@@ -116,9 +129,9 @@ class Batch:
         return not (self._waiting or self._prompts or self._answers)
 
     @property
-    def n_requests(self) -> int:
-        """Requests under way and those that wait."""
-        return len(self._waiting) + len(self._prompts) + len(self._answers)
+    def load(self) -> Load:
+        """How much there is to do; any thread may ask."""
+        return Load(len(self._prompts) + len(self._answers), len(self._waiting))
 
     def add(self, request: Request) -> None:
         """Take on a request; its turn comes as soon as there is room."""

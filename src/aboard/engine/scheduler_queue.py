@@ -22,9 +22,10 @@ class FairQueue:
         self._by_owner: dict[str, deque[Request]] = {}
         self._last_turn: dict[str, int] = {}
         self._n_turns = 0
+        self._n_requests = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._by_owner.values()))
+        return self._n_requests  # other threads ask, too: nothing may be iterated over
 
     def __iter__(self) -> Iterator[Request]:
         for requests in self._by_owner.values():
@@ -33,6 +34,7 @@ class FairQueue:
     def add(self, request: Request) -> None:
         """Behind its owner's others."""
         self._by_owner.setdefault(request.owner, deque()).append(request)
+        self._n_requests += 1
 
     def remove(self, request: Request) -> None:
         """Take out a request that is no longer wanted."""
@@ -52,7 +54,8 @@ class FairQueue:
         return request
 
     def _forget(self, owner: str) -> None:
-        """Keep nothing of owners who wait for nothing, once nobody waits."""
+        """One request of an owner is gone; keep nothing of who waits for nothing."""
+        self._n_requests -= 1
         if not self._by_owner[owner]:
             del self._by_owner[owner]
         if not self._by_owner:

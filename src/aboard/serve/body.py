@@ -1,4 +1,4 @@
-"""Requests' bodies: read within limits, and checked against what is understood."""
+"""Requests' bodies, checked against what is understood."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
-from aboard.serve.refusals import Refusal, unsupported
+from aboard.serve.refusals import Refusal
 
 Understood = TypeVar("Understood", bound="Body")
 
+_UNSUPPORTED = "unsupported_parameter"
+
 
 class Body(BaseModel):
-    """A request's body. What it doesn't name is refused; null is the same as nothing.
+    """A request's body, or an object within one. What it doesn't name is refused.
+
+    A field of null is the same as none.
 
     Attributes
     ----------
     unsupported : mapping
-        Parameters of the cloud API that aren't honoured, each with the reason.
+        Fields of the cloud API that aren't honoured, each with the reason.
     """
 
     model_config = ConfigDict(
@@ -32,11 +36,15 @@ class Body(BaseModel):
     def _without_nulls(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        return {
-            name: value
-            for name, value in given.items()
-            if value is not None or (name not in cls.model_fields and name not in cls.unsupported)
-        }
+        kept: dict[str, Any] = {}
+        for name, value in given.items():
+            if value is None and (name in cls.model_fields or name in cls.unsupported):
+                continue
+            if name in cls.unsupported:
+                told = {"name": name, "why": cls.unsupported[name]}
+                raise PydanticCustomError(_UNSUPPORTED, "{why}", told)
+            kept[name] = value
+        return kept
 
 
 def understood(kind: type[Understood], data: bytes) -> Understood:
@@ -50,49 +58,46 @@ def understood(kind: type[Understood], data: bytes) -> Understood:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        raise _refusal(kind, data, error) from None
+        raise _refusal(data, error) from None
 
 
-def _refusal(kind: type[Body], data: bytes, error: ValidationError) -> Refusal:
-    errors = error.errors(include_url=False, include_context=True, include_input=False)
+def _refusal(data: bytes, error: ValidationError) -> Refusal:
+    errors = error.errors(include_url=False, include_input=False)
     if errors[0]["type"] == "json_invalid":
-        return Refusal(400, "the body is no JSON: " + errors[0]["msg"], code="invalid_json")
-    given = _parsed(data)
+        return Refusal(400, f"the body: {errors[0]['msg']}", code="invalid_json")
+    given = from_json(data)
     # Of several forms that a value may have, the one that was understood furthest was meant.
     places = [(_place(given, each), each) for each in errors]
     place, first = max(places, key=lambda placed: len(placed[0]))
     param = _written(place)
-    if first["type"] == "extra_forbidden":
-        if len(place) == 1 and param in kind.unsupported:
-            return unsupported(param, kind.unsupported[param])
-        return Refusal(400, f"unknown parameter: {param}", code="unknown_parameter", param=param)
-    code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
-    words = first["msg"].removeprefix("Value error, ")
-    message = f"{param}: {words}" if param else f"the body: {words}"
-    return Refusal(400, message, code=code, param=param or None)
+    code, words = _WORDS.get(first["type"], ("invalid_value", None))
+    words = words or first["msg"].removeprefix("Value error, ")
+    return Refusal(400, f"{param or 'the body'}: {words}", code=code, param=param or None)
 
 
-def _parsed(data: bytes) -> Any:
-    from pydantic_core import from_json
-
-    return from_json(data)
+_WORDS = {
+    "extra_forbidden": ("unknown_parameter", "unknown parameter"),
+    "missing": ("missing_required_parameter", "is missing"),
+    _UNSUPPORTED: (_UNSUPPORTED, None),
+}
 
 
 def _place(given: Any, error: ErrorDetails) -> list[str | int]:
     """Where in the body it is: pydantic's own place has names of alternatives between."""
     place: list[str | int] = []
-    parts = error["loc"]
-    for number, part in enumerate(parts, start=1):
-        if (isinstance(given, Mapping) and part in given) or (
-            isinstance(given, Sequence)
-            and not isinstance(given, str)
-            and isinstance(part, int)
-            and part < len(given)
-        ):
-            given = given[part]
-        elif error["type"] != "missing" or number < len(parts):
-            continue
-        place.append(part)
+    for part in error["loc"]:
+        inside = given
+        if isinstance(given, Mapping):
+            inside = given.get(part, given)
+        elif isinstance(given, Sequence) and isinstance(part, int) and part < len(given):
+            inside = given[part]
+        if inside is not given:
+            given = inside
+            place.append(part)
+    if error["type"] == "missing":
+        place.append(error["loc"][-1])
+    if error["type"] == _UNSUPPORTED:
+        place.append(error["ctx"]["name"])
     return place
 
 

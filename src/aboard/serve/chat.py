@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from aboard.serve.answers import Answers, Ask
-from aboard.serve.asking import owner_of, require_room, seeds, usage_of
+from aboard.serve.asking import require_room, seeds
 from aboard.serve.chat_bodies import (
     AnswerMessage,
     ChatChoice,
     ChatChunk,
     ChatCompletion,
     ChatRequest,
+    ChoiceLogprobs,
     ChunkChoice,
     Delta,
-    Usage,
+    TokenAlternative,
+    TokenLogprob,
 )
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.event_stream import EventStream
+from aboard.serve.given import Finish, Usage
+from aboard.serve.spoken import Piece, Said, written
 
 if TYPE_CHECKING:
     from aboard.serve.served import ServedModel
@@ -37,21 +41,22 @@ async def chat_completions(call: Call[ChatRequest]) -> Response:
         for each in body.messages
     ]
     prompt = await service.aside(served.model.chat_tokens, messages, now=service.day)
-    require_room(served, len(prompt), body.most_tokens, param="messages")
+    require_room(served, len(prompt), body.most_tokens, "messages")
     asks = [
         Ask(
             prompt=prompt,
             sampling=body.sampling(seed),
             max_tokens=body.most_tokens,
             stop=body.stops,
-            logprobs=body.logprobs,
+            top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         )
         for seed in seeds(body.seed, body.n)
     ]
-    answers = Answers(service, served, asks, owner=owner_of(call, body.owner))
+    answers = Answers(call, served, asks, per_prompt=body.n)
     writer = _Writer(served, body, answers)
     if body.stream:
-        return EventStream(writer.chunks(), service.limits, {})
+        await answers.begun()
+        return EventStream(writer.chunks(), service.limits, holds=answers)
     with answers:
         return json_response(await writer.completion())
 
@@ -62,6 +67,7 @@ class _Writer:
     def __init__(self, served: ServedModel, body: ChatRequest, answers: Answers) -> None:
         self._answers = answers
         self._body = body
+        self._piece = served.model.tokenizer.piece
         self._facts: dict[str, Any] = {
             "id": f"chatcmpl-{secrets.token_hex(12)}",
             "created": int(time.time()),
@@ -72,45 +78,56 @@ class _Writer:
 
     async def completion(self) -> ChatCompletion:
         """All answers, once they are complete."""
-        texts = [""] * self._body.n
-        reasons: dict[int, Any] = {}
-        async for news in self._answers.news():
-            texts[news.index] += "".join(step.text for step in news.steps)
-            if news.finish_reason is not None:
-                reasons[news.index] = news.finish_reason
         choices = [
             ChatChoice(
-                index=index,
-                message=AnswerMessage(role="assistant", content=text, refusal=None),
-                logprobs=None,
-                finish_reason=reasons[index],
+                index=news.index,
+                message=AnswerMessage(role="assistant", content=news.piece.text, refusal=None),
+                logprobs=self._logprobs(news.piece),
+                finish_reason=news.finish_reason,
             )
-            for index, text in enumerate(texts)
+            for news in await self._answers.whole()
         ]
-        usage = usage_of(self._answers)
-        return ChatCompletion(object="chat.completion", choices=choices, usage=usage, **self._facts)
+        return ChatCompletion(
+            object="chat.completion", choices=choices, usage=self._answers.usage, **self._facts
+        )
 
     async def chunks(self) -> AsyncGenerator[ChatChunk]:
         """The answers as they come."""
-        with self._answers:
-            for index in range(self._body.n):
-                yield self._chunk(index, Delta(role="assistant", content="", refusal=None), None)
-            async for news in self._answers.news():
-                text = "".join(step.text for step in news.steps)
-                if text:
-                    yield self._chunk(news.index, Delta(content=text), None)
-                if news.finish_reason is not None:
-                    yield self._chunk(news.index, Delta(), news.finish_reason)
-            if self._body.wants_usage:
-                yield self._event([], usage_of(self._answers))
+        for index in range(self._body.n):
+            yield self._chunk(index, Delta(role="assistant", content="", refusal=None))
+        async for news in self._answers.news():
+            piece = news.piece
+            if piece.text or (piece.tokens and self._body.logprobs):
+                yield self._chunk(news.index, Delta(content=piece.text), piece)
+            if news.finish_reason is not None:
+                yield self._chunk(news.index, Delta(), reason=news.finish_reason)
+        if self._body.wants_usage:
+            yield self._event([], self._answers.usage)
 
-    def _chunk(self, index: int, delta: Delta, reason: Any) -> ChatChunk:
-        choice = ChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=reason)
+    def _chunk(
+        self, index: int, delta: Delta, piece: Piece | None = None, reason: Finish | None = None
+    ) -> ChatChunk:
+        logprobs = None if piece is None else self._logprobs(piece)
+        choice = ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=reason)
         return self._event([choice], None)
 
     def _event(self, choices: list[ChunkChoice], usage: Usage | None) -> ChatChunk:
-        told = {"usage": usage} if self._body.wants_usage else {}
-        return ChatChunk(object="chat.completion.chunk", choices=choices, **told, **self._facts)
+        facts = self._facts | ({"usage": usage} if self._body.wants_usage else {})
+        return ChatChunk(object="chat.completion.chunk", choices=choices, **facts)
+
+    def _logprobs(self, piece: Piece) -> ChoiceLogprobs | None:
+        if not self._body.logprobs:
+            return None
+        return ChoiceLogprobs(content=[self._token(said) for said in piece.tokens], refusal=None)
+
+    def _token(self, said: Said) -> TokenLogprob:
+        step = said.step
+        likely = [TokenAlternative(**self._named(*each)) for each in step.top]
+        return TokenLogprob(**self._named(step.token, step.logprob), top_logprobs=likely)
+
+    def _named(self, token: int, logprob: float | None) -> dict[str, Any]:
+        piece = self._piece(token)
+        return {"token": written(piece), "logprob": logprob, "bytes": list(piece)}
 
 
 ENDPOINTS = (

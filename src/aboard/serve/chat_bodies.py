@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from aboard.serve.body import Body
+from aboard.serve.given import Finish, Given, Usage
 from aboard.serve.sampling_body import SamplingBody
+
+NO_TOOLS = "tools are not supported"
 
 
 class TextPart(Body):
@@ -17,11 +21,12 @@ class TextPart(Body):
     text: str
 
 
-Content = str | Annotated[list[TextPart], Field(min_length=1)]
-
-
 class _Spoken(Body):
-    content: Content
+    content: str | Annotated[list[TextPart], Field(min_length=1)]
+
+    unsupported: ClassVar[Mapping[str, str]] = {
+        "name": "chat templates know no names of speakers",
+    }
 
     @property
     def text(self) -> str:
@@ -32,7 +37,7 @@ class _Spoken(Body):
 
 
 class SystemMessage(_Spoken):
-    """Instructions; "developer" is the same."""
+    """Instructions; "developer" is another word for it."""
 
     role: Literal["system", "developer"]
 
@@ -47,7 +52,14 @@ class AssistantMessage(_Spoken):
     """What the model said."""
 
     role: Literal["assistant"]
-    unsupported = {"tool_calls": "tools are not supported", "audio": "there is no sound"}
+
+    unsupported: ClassVar[Mapping[str, str]] = {
+        **_Spoken.unsupported,
+        "audio": "there is no sound",
+        "function_call": NO_TOOLS,
+        "refusal": "refusals are content here",
+        "tool_calls": NO_TOOLS,
+    }
 
 
 Message = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
@@ -70,25 +82,29 @@ class ChatRequest(SamplingBody):
     response_format: ResponseFormat | None = None
     store: Literal[False] = Field(default=False, description="Nothing is kept.")
     service_tier: Literal["auto", "default"] = "auto"
-    modalities: Annotated[list[Literal["text"]], Field(min_length=1)] = ["text"]
-    safety_identifier: str | None = Field(default=None, max_length=512, description="As `user`.")
+    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] = Field(
+        default_factory=list
+    )
+    safety_identifier: str | None = Field(
+        default=None, max_length=512, description="The newer name of `user`."
+    )
     prompt_cache_key: str | None = Field(
         default=None, max_length=512, description="Changes nothing: all prompts share one cache."
     )
     prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
 
-    unsupported = {
+    unsupported: ClassVar[Mapping[str, str]] = {
         "audio": "there is no sound",
-        "function_call": "functions are not supported",
-        "functions": "functions are not supported",
+        "function_call": NO_TOOLS,
+        "functions": NO_TOOLS,
         "metadata": "nothing is kept, so there is nothing to attach it to",
         "moderation": "nothing is moderated",
-        "parallel_tool_calls": "tools are not supported",
+        "parallel_tool_calls": NO_TOOLS,
         "prediction": "predicted outputs are not supported",
-        "reasoning_effort": "this model's reasoning can't be set",
-        "tool_choice": "tools are not supported",
-        "tools": "tools are not supported",
-        "verbosity": "this model's verbosity can't be set",
+        "reasoning_effort": "how much a model reasons can't be set",
+        "tool_choice": NO_TOOLS,
+        "tools": NO_TOOLS,
+        "verbosity": "how much a model says can't be set",
         "web_search_options": "nothing here reaches a network",
     }
 
@@ -109,27 +125,6 @@ class ChatRequest(SamplingBody):
     def owner(self) -> str:
         """Who asks."""
         return self.safety_identifier or self.user or ""
-
-
-class Given(BaseModel):
-    """Part of an answer."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class CachedTokens(Given):
-    """Of the prompt's tokens."""
-
-    cached_tokens: int
-
-
-class Usage(Given):
-    """Numbers of tokens."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: CachedTokens
 
 
 class TokenAlternative(Given):
@@ -159,9 +154,6 @@ class AnswerMessage(Given):
     role: Literal["assistant"]
     content: str
     refusal: None
-
-
-Finish = Literal["stop", "length"]
 
 
 class ChatChoice(Given):
@@ -204,13 +196,13 @@ class ChunkChoice(Given):
 
 
 class ChatChunk(Given):
-    """An event of a stream."""
+    """An event of a stream; `usage` is there where it was asked for, and null but in the last."""
 
     id: str
     object: Literal["chat.completion.chunk"]
     created: int
     model: str
     choices: list[ChunkChoice]
-    usage: Usage | None = None
     service_tier: Literal["default"]
     system_fingerprint: str
+    usage: Usage | None = None

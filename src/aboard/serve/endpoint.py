@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from aboard.errors import AboardError
 from aboard.serve.body import Body, understood
-from aboard.serve.reading import read_body
+from aboard.serve.leaving import ClientGone, unless_gone
+from aboard.serve.noted import Noted, noted
 from aboard.serve.refusals import Refusal, refusal_of
 
 if TYPE_CHECKING:
@@ -21,22 +22,30 @@ if TYPE_CHECKING:
 
     from aboard.serve.service import Service
 
-Understood = TypeVar("Understood")
-Result = TypeVar("Result")
+Understood = TypeVar("Understood", covariant=True)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Understood]):
-    """A request on its way through a handler."""
+    """A request on its way through a handler.
+
+    Attributes
+    ----------
+    service : Service
+        Models, limits, the state of the server.
+    http : Request
+        The request as Starlette has it.
+    body : Body
+        What it says; None where the route takes no body.
+    noted : Noted
+        What is told of it in logs and metrics.
+    """
 
     service: Service
     http: Request
     body: Understood
-
-    @property
-    def path(self) -> dict[str, str]:
-        """The parameters in the path."""
-        return dict(self.http.path_params)
+    noted: Noted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +55,7 @@ class Endpoint:
     Attributes
     ----------
     method, path : str
-        Of HTTP.
+        Of HTTP; the path may hold `{name}` or `{name:path}`.
     handle : callable
         Takes a `Call`, gives a response, raises a `Refusal`.
     summary : str
@@ -59,6 +68,8 @@ class Endpoint:
         The events, where `stream` asks for them.
     statuses : tuple of int
         Errors beyond those that every route may give.
+    open : bool
+        Whether it is answered without a key.
     """
 
     method: str
@@ -69,10 +80,7 @@ class Endpoint:
     gives: type[BaseModel] | str
     streams: type[BaseModel] | None = None
     statuses: tuple[int, ...] = ()
-
-
-class ClientGone(Exception):
-    """The client closed its connection before the answer was there."""
+    open: bool = False
 
 
 class Served:
@@ -84,23 +92,27 @@ class Served:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that goes away ends what was being done for it."""
+        facts = noted(scope)
+        facts.route = self._endpoint.path
         try:
-            response = await self._response(scope, receive)
+            response = await self._response(Request(scope, receive), facts)
         except ClientGone:
+            facts.code = "client_gone"
             return
+        except Refusal as refusal:
+            response = refused(refusal, facts)
+        except Exception as error:
+            _log.exception("a handler failed")
+            response = refused(refusal_of(error), facts)
         await response(scope, receive, send)
 
-    async def _response(self, scope: Scope, receive: Receive) -> Response:
+    async def _response(self, http: Request, facts: Noted) -> Response:
         takes, service = self._endpoint.takes, self._service
-        try:
-            http = Request(scope, receive)
-            body = None
-            if takes is not None:
-                body = understood(takes, await read_body(http, service.limits))
-            call = Call(service, http, body)
-            return await unless_gone(receive, self._handled(call))
-        except Refusal as refusal:
-            return refused(refusal)
+        if takes is None:
+            return await self._handled(Call(service, http, None, facts))
+        async with service.bodies.read(http) as data:
+            call = Call(service, http, understood(takes, data), facts)
+            return await unless_gone(http.receive, self._handled(call))
 
     async def _handled(self, call: Call[Any]) -> Response:
         try:
@@ -109,8 +121,9 @@ class Served:
             raise refusal_of(error) from None
 
 
-def refused(refusal: Refusal) -> Response:
-    """The response that tells a refusal."""
+def refused(refusal: Refusal, facts: Noted) -> Response:
+    """The response that tells a refusal, which is noted."""
+    facts.code = refusal.code
     return json_response(refusal.body, status=refusal.status, headers=refusal.headers)
 
 
@@ -121,33 +134,6 @@ def json_response(
     return Response(
         body.model_dump_json(exclude_unset=True),
         status_code=status,
-        headers=headers,
+        headers={"cache-control": "no-store", **(headers or {})},
         media_type="application/json",
     )
-
-
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """What `work` gives; it is cancelled where the client closes its connection before.
-
-    Raises
-    ------
-    ClientGone
-        It did.
-    """
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(receive))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        return task.result()
-    finally:
-        gone.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -83,19 +83,18 @@ class Refusal(Exception):
         return ErrorBody(error=facts)
 
 
-def unsupported(param: str, why: str) -> Refusal:
-    """The refusal of a parameter or a value of one that this server doesn't honour."""
-    return Refusal(400, f"{param}: {why}", code="unsupported_parameter", param=param)
-
-
-def refusal_of(error: AboardError, *, param: str | None = None) -> Refusal:
-    """The refusal that an error of the library comes to; `param` is what was being served."""
+def refusal_of(error: Exception) -> Refusal:
+    """The refusal that an error comes to; of one that isn't ours nothing is told."""
+    if not isinstance(error, AboardError):
+        return Refusal(
+            500, "the server failed", code="internal_error", kind=SERVER, headers=NO_RETRY
+        )
     message = f"{error} ({error.hint})" if error.hint else str(error)
     match error:
         case ContextOverflow():
-            return Refusal(400, message, code="context_length_exceeded", param=param)
+            return Refusal(400, message, code="context_length_exceeded")
         case UsageError() | TemplateError() | TokenizerError():
-            return Refusal(400, message, code="invalid_value", param=param)
+            return Refusal(400, message, code="invalid_value")
         case Overloaded():
             return overloaded(message)
         case NotEnoughMemory():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -11,23 +11,18 @@ from aboard.serve.body import Body
 if TYPE_CHECKING:
     from aboard.engine import Sampling
 
-MAX_BIASES = 1024
 _SEEDS = 1 << 64
 
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
 class StreamOptions(Body):
     """What a stream holds beside the answer."""
 
     include_usage: bool = False
-    include_obfuscation: bool = Field(default=False, description="Only false: nothing is padded.")
-
-    @model_validator(mode="after")
-    def _honoured(self) -> StreamOptions:
-        if self.include_obfuscation:
-            raise ValueError("include_obfuscation is not supported: nothing is padded here")
-        return self
+    include_obfuscation: Literal[False] = Field(default=False, description="Nothing is padded.")
 
 
 class SamplingBody(Body):
@@ -38,10 +33,8 @@ class SamplingBody(Body):
     top_p: float = Field(default=1.0, ge=0, le=1)
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
-    logit_bias: dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], float] = Field(
-        default_factory=dict,
-        max_length=MAX_BIASES,
-        description="Token ids, and what is added to their logits: -100 to 100.",
+    logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=1024)] = Field(
+        default_factory=dict, description="Token ids, and what is added to their logits."
     )
     seed: int | None = Field(
         default=None,
@@ -57,19 +50,26 @@ class SamplingBody(Body):
     user: str | None = Field(
         default=None,
         max_length=512,
-        description="Who asks: the turns of those who wait are shared out fairly between users.",
+        description="Who asks: the turns of those who wait are shared out between users.",
     )
-    top_k: int = Field(default=0, ge=0, description="Beyond the cloud API: 0 is off.")
-    min_p: float = Field(default=0.0, ge=0, le=1, description="Beyond the cloud API: 0 is off.")
+    top_k: int = Field(
+        default=0, ge=0, le=(1 << 31) - 1, description="Beyond the cloud API; 0 is off."
+    )
+    min_p: float = Field(default=0.0, ge=0, le=1, description="Beyond the cloud API; 0 is off.")
     repetition_penalty: float = Field(
-        default=1.0, gt=0, le=10, description="Beyond the cloud API: 1 is off."
+        default=1.0, gt=0, le=10, description="Beyond the cloud API; 1 is off."
     )
 
     @model_validator(mode="after")
-    def _stream_options_with_stream(self) -> SamplingBody:
+    def _stream_options_need_a_stream(self) -> SamplingBody:
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options is only allowed where stream is true")
         return self
+
+    @property
+    def owner(self) -> str:
+        """Who asks."""
+        return self.user or ""
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -91,12 +91,12 @@ class SamplingBody(Body):
         """
         from aboard.engine import Sampling
 
-        fields: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in (
-                *("temperature", "top_p", "top_k", "min_p"),
-                *("presence_penalty", "frequency_penalty", "repetition_penalty"),
-            )
-        }
+        names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty")
+        fields: dict[str, Any] = {name: getattr(self, name) for name in names}
         bias = {int(token): value for token, value in self.logit_bias.items()}
-        return Sampling(**fields, seed=seed % _SEEDS, logit_bias=bias or None)
+        return Sampling(
+            **fields,
+            repetition_penalty=self.repetition_penalty,
+            seed=seed % _SEEDS,
+            logit_bias=bias or None,
+        )

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from aboard.serve.bodies import Bodies
+from aboard.serve.metrics import Metrics
 from aboard.serve.wakeups import Wakeups
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ class Service:
 
     Attributes
     ----------
+    bodies : Bodies
+        Where bodies of requests are read.
+    metrics : Metrics
+        What is counted and timed.
     ending : bool
         Whether the server was told to end: it takes on nothing any more.
     """
@@ -37,6 +43,8 @@ class Service:
     def __init__(self, models: ServedModels, limits: Limits, *, day: date | None = None) -> None:
         self.models = models
         self.limits = limits
+        self.bodies = Bodies(limits)
+        self.metrics = Metrics(models)
         self.ending = False
         self._day = day
         self._wakeups: Wakeups | None = None
