@@ -45,7 +45,7 @@ async def chat_completions(call: Call[ChatRequest]) -> Response:
     asks = [
         Ask(
             prompt=prompt,
-            sampling=body.sampling(seed),
+            sampling=body.sampling(seed, served.model.tokenizer.n_vocabulary),
             max_tokens=body.most_tokens,
             stop=body.stops,
             top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,

@@ -5,24 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from aboard.serve.given import Finish, Given, Usage
 from aboard.serve.sampling_body import SamplingBody
 
 Text = Annotated[str, Field(min_length=1)]
 Tokens = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Several = Field(min_length=1, max_length=2048)
+
+
+def _form(prompt: object) -> str:
+    """Which of its forms a prompt has, by what it begins with."""
+    first = prompt[0] if isinstance(prompt, list) and prompt else None
+    if isinstance(first, list):
+        return "lists of tokens"
+    if isinstance(first, int):
+        return "a list of tokens"
+    return "texts" if isinstance(prompt, list) else "a text"
+
+
+Prompt = Annotated[
+    Annotated[Text, Tag("a text")]
+    | Annotated[Tokens, Tag("a list of tokens")]
+    | Annotated[list[Text], Several, Tag("texts")]
+    | Annotated[list[Tokens], Several, Tag("lists of tokens")],
+    Discriminator(_form),
+]
 
 
 class CompletionRequest(SamplingBody):
     """Prompts to be continued as they stand, without a chat template."""
 
-    prompt: (
-        Text
-        | Tokens
-        | Annotated[list[Text], Field(min_length=1, max_length=2048)]
-        | Annotated[list[Tokens], Field(min_length=1, max_length=2048)]
-    ) = Field(description="One or several texts, or token ids.")
+    prompt: Prompt = Field(description="One or several texts, or token ids.")
     max_tokens: int = Field(default=16, ge=0, description="0 only with `echo`.")
     logprobs: int | None = Field(default=None, ge=0, le=5)
     echo: bool = Field(default=False, description="Give the prompt, too, and score its tokens.")

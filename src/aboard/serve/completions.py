@@ -50,7 +50,7 @@ async def completions(call: Call[CompletionRequest]) -> Response:
         asks += [
             Ask(
                 prompt=prompt.tokens,
-                sampling=body.sampling(seed),
+                sampling=body.sampling(seed, served.model.tokenizer.n_vocabulary),
                 max_tokens=max(body.max_tokens, 1),  # none is asked for: it is left out below
                 stop=body.stops,
                 top_logprobs=body.logprobs,

@@ -78,9 +78,10 @@ def _schemas(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         for kind in (each.gives, each.streams)
         if isinstance(kind, type) and issubclass(kind, BaseModel)
     }
+    gives.add(ErrorBody)
     pairs: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = []
     pairs += [(kind, "validation") for kind in sorted(takes, key=_name)]
-    pairs += [(kind, "serialization") for kind in sorted({*gives, ErrorBody}, key=_name)]
+    pairs += [(kind, "serialization") for kind in sorted(gives, key=_name)]
     _, schema = models_json_schema(pairs, ref_template=_REFS)
     found = schema["$defs"]
     assert isinstance(found, dict)

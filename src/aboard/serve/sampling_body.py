@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from aboard.serve.body import Body
+from aboard.serve.refusals import Refusal
 
 if TYPE_CHECKING:
     from aboard.engine import Sampling
@@ -81,19 +82,26 @@ class SamplingBody(Body):
         """Whether a stream ends with the numbers of tokens."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def sampling(self, seed: int) -> Sampling:
+    def sampling(self, seed: int, n_vocabulary: int) -> Sampling:
         """How tokens are drawn with a seed.
 
         Raises
         ------
-        UsageError
-            A value is out of its range.
+        Refusal
+            `logit_bias` names a token that is none.
         """
         from aboard.engine import Sampling
 
         names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty")
         fields: dict[str, Any] = {name: getattr(self, name) for name in names}
         bias = {int(token): value for token, value in self.logit_bias.items()}
+        if max(bias, default=0) >= n_vocabulary:
+            raise Refusal(
+                400,
+                f"logit_bias: there is no token {max(bias)}, expected 0 to {n_vocabulary - 1}",
+                code="invalid_value",
+                param="logit_bias",
+            )
         return Sampling(
             **fields,
             repetition_penalty=self.repetition_penalty,
