@@ -82,6 +82,7 @@ class Answers(Closing):
         self._tokenizer = served.model.tokenizer
         self._timeout_s = limits.answer_timeout_s
         self._per_prompt = per_prompt
+        self._scored = any(ask.top_logprobs is not None for ask in asks)
         self._news = asyncio.Event()
         self._noted = call.noted
         self._noted.model = served.name
@@ -151,7 +152,8 @@ class Answers(Closing):
             One of them can't be completed.
         """
         left = {
-            index: (request, Spoken(self._tokenizer)) for index, request in enumerate(self.requests)
+            index: (request, Spoken(self._tokenizer, tokens=self._scored))
+            for index, request in enumerate(self.requests)
         }
         while left:
             await self._news.wait()

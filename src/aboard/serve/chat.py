@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import AsyncGenerator
@@ -91,18 +92,27 @@ class _Writer:
             object="chat.completion", choices=choices, usage=self._answers.usage, **self._facts
         )
 
-    async def chunks(self) -> AsyncGenerator[ChatChunk]:
+    async def chunks(self) -> AsyncGenerator[ChatChunk | str]:
         """The answers as they come."""
+        frames = [self._frame(index) for index in range(self._body.n)]
         for index in range(self._body.n):
             yield self._chunk(index, Delta(role="assistant", content="", refusal=None))
         async for news in self._answers.news():
             piece = news.piece
-            if piece.text or (piece.tokens and self._body.logprobs):
+            if piece.tokens:
                 yield self._chunk(news.index, Delta(content=piece.text), piece)
+            elif piece.text:
+                yield json.dumps(piece.text, ensure_ascii=False).join(frames[news.index])
             if news.finish_reason is not None:
                 yield self._chunk(news.index, Delta(), reason=news.finish_reason)
         if self._body.wants_usage:
             yield self._event([], self._answers.usage)
+
+    def _frame(self, index: int) -> list[str]:
+        """The JSON of an event before and behind its text: the same for all of an answer."""
+        whole = self._chunk(index, Delta(content="")).model_dump_json(exclude_unset=True)
+        before, content, behind = whole.partition('"content":')
+        return [before + content, behind.removeprefix('""')]
 
     def _chunk(
         self, index: int, delta: Delta, piece: Piece | None = None, reason: Finish | None = None

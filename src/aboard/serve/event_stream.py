@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -13,6 +12,7 @@ from starlette.responses import Response
 
 from aboard.serve.leaving import ClientGone, unless_gone
 from aboard.serve.noted import noted
+from aboard.serve.patience import Patience, Unread
 from aboard.serve.refusals import Refusal, refusal_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class EventStream(Response):
 
     Parameters
     ----------
-    events : async generator of BaseModel
+    events : async generator of BaseModel or str
+        As JSON, where they are texts.
     limits : Limits
     holds : Closing
         What is closed at the end, whatever it is.
@@ -42,7 +43,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, events: AsyncGenerator[BaseModel], limits: Limits, *, holds: Closing
+        self, events: AsyncGenerator[BaseModel | str], limits: Limits, *, holds: Closing
     ) -> None:
         super().__init__(headers={"cache-control": "no-store"})
         del self.headers["content-length"]
@@ -57,30 +58,39 @@ class EventStream(Response):
                 await unless_gone(receive, self._send_all(scope, send))
             except ClientGone:
                 noted(scope).code = "client_gone"
-            except TimeoutError:
+            except Unread:
                 noted(scope).code = "client_reads_nothing"
 
     async def _send_all(self, scope: Scope, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        try:
-            async with aclosing(self._events) as events:
-                async for event in events:
-                    data = event.model_dump_json(exclude_unset=True)
-                    await self._send(send, f"data: {data}\n\n".encode())
-            await self._send(send, DONE)
-        except Refusal as refusal:
-            await self._refuse(scope, send, refusal)
-        except TimeoutError:
-            raise
-        except Exception as error:
-            _log.exception("an answer failed")
-            await self._refuse(scope, send, refusal_of(error))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        with Patience(send, self._send_timeout_s) as patience:
+            try:
+                async with aclosing(self._events) as events:
+                    async for event in events:
+                        await patience.send(_written(event))
+                await patience.send(DONE)
+            except Unread:
+                raise
+            except Exception as error:
+                refusal = self._refusal(error)
+                noted(scope).code = refusal.code
+                await patience.send(_written(refusal.body))
+            await patience.send(b"", more=False)
 
-    async def _refuse(self, scope: Scope, send: Send, refusal: Refusal) -> None:
-        noted(scope).code = refusal.code
-        await self._send(send, f"data: {refusal.body.model_dump_json()}\n\n".encode())
+    @staticmethod
+    def _refusal(error: Exception) -> Refusal:
+        if isinstance(error, Refusal):
+            return error
+        _log.error("an answer failed", exc_info=error)
+        return refusal_of(error)
 
-    async def _send(self, send: Send, data: bytes) -> None:
-        async with asyncio.timeout(self._send_timeout_s):
-            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+# Characters at which some clients end a line, though events end theirs at none of them.
+_ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
+
+
+def _written(event: BaseModel | str) -> bytes:
+    data = event if isinstance(event, str) else event.model_dump_json(exclude_unset=True)
+    if not data.isascii():
+        data = data.translate(_ENDS)
+    return f"data: {data}\n\n".encode()

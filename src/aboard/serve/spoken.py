@@ -34,15 +34,25 @@ class Spoken:
     Text is held back while it may be the beginning of a stop text, and a character's bytes may be
     spread over tokens. A token comes with the piece in which its text begins; one whose text was
     left out, for it belongs to a stop text or ends the answer, never comes.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+        Of the model that answers.
+    tokens : bool
+        Whether pieces have their tokens; it takes time to follow them.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, tokens: bool) -> None:
+        self._follows = tokens
         self._raw = tokenizer.stream(continues=True)
         self._n_raw = self._n_shown = 0
         self._held: deque[Said] = deque()
 
     def take(self, steps: Iterable[Step]) -> Piece:
         """What some more steps show."""
+        if not self._follows:
+            return Piece("".join(step.text for step in steps))
         piece = Piece()
         for step in steps:
             self._held.append(Said(step, self._n_raw))
