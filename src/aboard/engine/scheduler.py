@@ -22,6 +22,7 @@ from aboard.engine.scheduler_request import Request
 from aboard.errors import Overloaded, UsageError
 
 if TYPE_CHECKING:
+    from aboard.constrain import Grammar
     from aboard.engine.model import Model
 
 _MOST = 2**31 - 1
@@ -89,6 +90,7 @@ class Scheduler(Closing):
         owner: str = "",
         timeout_s: float | None = None,
         on_change: Callable[[], None] | None = None,
+        constraint: Grammar | None = None,
         speculate: None = None,
         state: None = None,
     ) -> Request:
@@ -118,6 +120,8 @@ class Scheduler(Closing):
         on_change : callable, optional
             Called whenever there is something to take, by the thread that computes: it must be
             quick, and raise nothing.
+        constraint : Grammar, optional
+            What the answer must be, as for `Session.generate`.
         speculate, state : None
             Options of `Model.generate` that are refused here: passes are shared with other
             answers already, and beginnings come from the prefix cache.
@@ -128,6 +132,8 @@ class Scheduler(Closing):
             The prompt doesn't fit the context.
         Overloaded
             As many wait as may.
+        GrammarError
+            `constraint` can't be compiled within its limits.
         TokenizerError
             The model has no tokenizer.
         UsageError
@@ -156,6 +162,7 @@ class Scheduler(Closing):
             stop=stop,
             logprobs=logprobs,
             top_logprobs=top_logprobs,
+            constraint=self._model.constraint(constraint),
         )
         if prompt_logprobs is not None:
             checked_integer("prompt_logprobs", prompt_logprobs, 0, tokenizer.n_vocabulary)

@@ -39,6 +39,8 @@ class Request:
         step on.
     owner : str
         Whose request it is.
+    complete : bool or None
+        Whether the answer that ended is a whole one of its grammar; None where it has none.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Request:
         self.n_prompt = prompt.size
         self.finish_reason: FinishReason | None = None
         self.error: Exception | None = None
+        self.complete: bool | None = None
         self.prompt = prompt
         self.state = state
         self.owner = owner
@@ -145,6 +148,7 @@ class Request:
 
     def end(self, reason: FinishReason | None, error: Exception | None = None) -> None:
         """There are no more steps."""
+        self.complete = self.state.complete
         self.finish_reason, self.error = reason, error
         self._steps.put(None)
         self._changed()
