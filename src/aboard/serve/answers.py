@@ -14,6 +14,7 @@ from aboard.serve.refusals import Refusal, ending, refusal_of, too_late
 from aboard.serve.spoken import Piece, Spoken
 
 if TYPE_CHECKING:
+    from aboard.constrain import Grammar
     from aboard.engine import Request, Sampling
     from aboard.serve.endpoint import Call
     from aboard.serve.sampling_body import SamplingBody
@@ -30,6 +31,7 @@ class Ask:
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
     prompt_logprobs: int | None = None
+    constraint: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Answers(Closing):
             logprobs=ask.top_logprobs is not None,
             top_logprobs=ask.top_logprobs or 0,
             prompt_logprobs=ask.prompt_logprobs,
+            constraint=ask.constraint,
             owner=f"{call.noted.owner} {call.body.owner}",
             timeout_s=self._timeout_s,
             on_change=lambda: wakeups.set(self._news),

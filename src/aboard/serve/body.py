@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
 from aboard.serve.refusals import Refusal
@@ -13,6 +13,7 @@ from aboard.serve.refusals import Refusal
 Understood = TypeVar("Understood", bound="Body")
 
 _UNSUPPORTED = "unsupported_parameter"
+_TOLD_BY = "told_by_"  # and the field that should have told
 
 
 class Body(BaseModel):
@@ -45,6 +46,26 @@ class Body(BaseModel):
                 raise PydanticCustomError(_UNSUPPORTED, "{why}", told)
             kept[name] = value
         return kept
+
+
+def told_by(field: str, *values: str) -> Discriminator:
+    """Which of several objects one is, as its `field` says: tags are "=" and the value.
+
+    No tag is a field's name, so that the place of an error can be told from its path.
+    """
+    known = {f"={value}" for value in values}
+
+    def tag(given: Any) -> str | None:
+        value = given.get(field) if isinstance(given, dict) else getattr(given, field, None)
+        found = f"={value}"
+        return found if found in known else None
+
+    expected = ", ".join(repr(value) for value in values)
+    return Discriminator(
+        tag,
+        custom_error_type=_TOLD_BY + field,
+        custom_error_message=f"expected one of {expected}",
+    )
 
 
 def understood(kind: type[Understood], data: bytes) -> Understood:
@@ -98,6 +119,8 @@ def _place(given: Any, error: ErrorDetails) -> list[str | int]:
         place.append(error["loc"][-1])
     if error["type"] == _UNSUPPORTED:
         place.append(error["ctx"]["name"])
+    if error["type"].startswith(_TOLD_BY):
+        place.append(error["type"].removeprefix(_TOLD_BY))
     return place
 
 

@@ -27,6 +27,7 @@ from aboard.serve.chat_bodies import (
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.event_stream import EventStream
 from aboard.serve.given import Finish, Usage
+from aboard.serve.response_format import grammar_of
 from aboard.serve.spoken import Piece, Said, written
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ async def chat_completions(call: Call[ChatRequest]) -> Response:
     ]
     prompt = await service.aside(served.model.chat_tokens, messages, now=service.day)
     require_room(served, len(prompt), body.most_tokens, "messages")
+    grammar = await grammar_of(call, served, body.response_format)
     asks = [
         Ask(
             prompt=prompt,
             sampling=body.sampling(seed, served.model.tokenizer.n_vocabulary),
             max_tokens=body.most_tokens,
             stop=body.stops,
+            constraint=grammar,
             top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         )
         for seed in seeds(body.seed, body.n)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, Tag, model_validator
 
-from aboard.serve.body import Body
+from aboard.serve.body import Body, told_by
 from aboard.serve.given import Finish, Given, Usage
+from aboard.serve.response_format import ResponseFormat
 from aboard.serve.sampling_body import SamplingBody
 
 NO_TOOLS = "tools are not supported"
@@ -37,9 +38,15 @@ class _Spoken(Body):
 
 
 class SystemMessage(_Spoken):
-    """Instructions; "developer" is another word for it."""
+    """Instructions."""
 
-    role: Literal["system", "developer"]
+    role: Literal["system"]
+
+
+class DeveloperMessage(_Spoken):
+    """Instructions, under their newer name."""
+
+    role: Literal["developer"]
 
 
 class UserMessage(_Spoken):
@@ -62,13 +69,13 @@ class AssistantMessage(_Spoken):
     }
 
 
-Message = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
-
-
-class ResponseFormat(Body):
-    """The form of the answer."""
-
-    type: Literal["text"]
+Message = Annotated[
+    Annotated[SystemMessage, Tag("=system")]
+    | Annotated[DeveloperMessage, Tag("=developer")]
+    | Annotated[UserMessage, Tag("=user")]
+    | Annotated[AssistantMessage, Tag("=assistant")],
+    told_by("role", "system", "developer", "user", "assistant"),
+]
 
 
 class ChatRequest(SamplingBody):
@@ -79,7 +86,9 @@ class ChatRequest(SamplingBody):
     max_tokens: int | None = Field(default=None, ge=1, description="The older name of the same.")
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    response_format: ResponseFormat | None = None
+    response_format: ResponseFormat | None = Field(
+        default=None, description="The form that the answer is held to, whatever the model."
+    )
     store: Literal[False] = Field(default=False, description="Nothing is kept.")
     service_tier: Literal["auto", "default"] = "auto"
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] = Field(
