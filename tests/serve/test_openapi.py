@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aboard.serve.app import ENDPOINTS
-from serve.running import Running
+from aboard.engine import Model
+from serve.running import Running, running
 
 
 @pytest.fixture(scope="module")
@@ -16,16 +16,30 @@ def document(server: Running) -> dict[str, Any]:
         return http.get("/openapi.json").json()
 
 
-def test_every_route_is_described(document: dict[str, Any]) -> None:
+def test_every_route_is_described(server: Running, document: dict[str, Any]) -> None:
     described = {
         (method.upper(), path) for path, each in document["paths"].items() for method in each
     }
 
-    assert described == {(each.method, each.path.replace(":path", "")) for each in ENDPOINTS}
+    assert described == {
+        (each.method, each.path.replace(":path", "")) for each in server.app.endpoints
+    }
     operations = [
         each["operationId"] for path in document["paths"].values() for each in path.values()
     ]
     assert len(set(operations)) == len(operations) == 10
+
+
+def test_a_key_is_described_where_one_is_needed(model: Model, document: dict[str, Any]) -> None:
+    key = {"authorization": "Bearer " + "k" * 16}
+    with running(model, keys=["k" * 16]) as server, server.http(headers=key) as http:
+        locked = http.get("/openapi.json").json()
+
+    assert document["security"] == []
+    assert "securitySchemes" not in document["components"]
+    assert locked["security"] == [{"key": []}]
+    assert locked["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert locked["paths"]["/health"]["get"]["security"] == []
 
 
 def test_every_reference_leads_within_the_document(document: dict[str, Any]) -> None:

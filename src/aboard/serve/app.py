@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 
     from aboard.serve.served import ServedModels
 
-ROUTES = (
+ENDPOINTS = (
     *chat.ENDPOINTS,
     *completions.ENDPOINTS,
     *models.ENDPOINTS,
     *tokens.ENDPOINTS,
     *state.ENDPOINTS,
 )
-ENDPOINTS = (*ROUTES, openapi.endpoint(ROUTES))
 
 
 class App:
@@ -58,6 +57,8 @@ class App:
     ----------
     service : Service
         Its state.
+    endpoints : tuple of Endpoint
+        Its routes.
 
     Raises
     ------
@@ -76,12 +77,15 @@ class App:
         day: date | None = None,
     ) -> None:
         self.service = service = Service(models, limits or Limits(), day=day)
+        keys = tuple(keys)
+        self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
         routes = [
-            Route(each.path, Served(each, service), methods=[each.method]) for each in ENDPOINTS
+            Route(each.path, Served(each, service), methods=[each.method])
+            for each in self.endpoints
         ]
         routed = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
         routed.router.redirect_slashes = False
-        open_paths = [each.path for each in ENDPOINTS if each.open]
+        open_paths = [each.path for each in self.endpoints if each.open]
         inner: ASGIApp = Keys(routed, keys=keys, open_paths=open_paths)
         inner = Guard(
             inner,

@@ -34,9 +34,11 @@ _EVERY = (401, 403, 500)
 _WITH_BODY = (400, 408, 413, 415, 503)
 
 
-def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of `endpoints`."""
-    schemas = _schemas(endpoints)
+def document(endpoints: Sequence[Endpoint], *, locked: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of `endpoints`; `locked`: they take a key."""
+    components: dict[str, Any] = {"schemas": _schemas(endpoints)}
+    if locked:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     paths: dict[str, dict[str, Any]] = {}
     for each in endpoints:
         path = re.sub(r":\w+}", "}", each.path)
@@ -44,16 +46,13 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Aboard", "version": __version__},
-        "security": [{"key": []}],
+        "security": [{"key": []}] if locked else [],
         "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
+        "components": components,
     }
 
 
-def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
+def endpoint(endpoints: Sequence[Endpoint], *, locked: bool) -> Endpoint:
     """The route that gives the document of `endpoints` and of itself."""
 
     async def openapi(call: Call[None]) -> Response:
@@ -66,7 +65,7 @@ def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
         summary="This document.",
         gives=JSON,
     )
-    text = json.dumps(document([*endpoints, own]))
+    text = json.dumps(document([*endpoints, own], locked=locked))
     return own
 
 
