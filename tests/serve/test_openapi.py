@@ -67,7 +67,16 @@ def test_requests_refuse_what_is_not_named(document: dict[str, Any]) -> None:
     chat = schemas["ChatRequest"]
     assert sorted(chat["required"]) == ["messages", "model"]
     assert "tools" not in chat["properties"]
-    assert chat["properties"]["n"]["maximum"] == 128
+    assert chat["properties"]["n"]["anyOf"][0]["maximum"] == 128
+
+
+def test_null_is_described_as_taken_for_what_may_be_left_out(document: dict[str, Any]) -> None:
+    for name in ("ChatRequest", "CompletionRequest", "TokenizeRequest", "StreamOptions"):
+        schema = document["components"]["schemas"][name]
+        for field, each in schema["properties"].items():
+            assert ({"type": "null"} in each.get("anyOf", [])) is (
+                field not in schema.get("required", [])
+            ), (name, field)
 
 
 @pytest.mark.parametrize(
