@@ -219,6 +219,7 @@ TOOL = {"type": "function", "function": {"name": "f"}}
         ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
         ({"prediction": {"type": "content", "content": ""}}, "prediction", "unsupported_parameter"),
         ({"store": True}, "store", "invalid_value"),
+        ({"store": 0}, "store", "invalid_value"),
         ({"service_tier": "priority"}, "service_tier", "invalid_value"),
         ({"modalities": ["audio"]}, "modalities[0]", "invalid_value"),
         ({"prompt_cache_retention": "24h"}, "prompt_cache_retention", "invalid_value"),

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
     GetJsonSchemaHandler,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -74,8 +76,20 @@ def _whole(given: Any) -> Any:
     return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
-Integer = Annotated[int, BeforeValidator(_whole)]
-"""An integer as JSON has it, where 3.0 is one, too."""
+WHOLE = BeforeValidator(_whole)
+"""Of integers, behind their bounds: 3.0 is one, too, as JSON Schema has it."""
+
+
+def _never(given: bool) -> bool:
+    if given:
+        raise ValueError("only false is supported")
+    return given
+
+
+OnlyFalse = Annotated[
+    bool, AfterValidator(_never), WithJsonSchema({"type": "boolean", "const": False})
+]
+"""What is not done; a literal of False would take 0 for it."""
 
 
 def told_by(field: str, *values: str) -> Discriminator:
