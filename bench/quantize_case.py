@@ -1,12 +1,17 @@
-"""A model taken off its 4-bit grid: the same function, its weights no longer round numbers.
+"""A model taken off its grid: weights that are no longer round numbers.
 
-    python bench/quantize_case.py MODEL OUT [--sigma 0.2] [--seed 0]
+    python bench/quantize_case.py MODEL OUT [--how rescale|dither] [--sigma 0.2] [--seed 0]
 
-MODEL: a `llama` GGUF file, such as the demo model, whose weights lie on a grid already; to round
-them to 4 bits again would cost nothing and show nothing. Every input channel of a layer's matrices
-is divided by a log-normal factor, and what makes the channel is multiplied by it: the norm before
-queries, keys and values and before gate and up, the rows of value before output, the rows of up
-before down. OUT is F32. The embedding, which is the head, stays as it is.
+MODEL: a GGUF file of a `llama` or `gemma3`, such as the demo model, whose weights lie on a grid
+already; to round them to 4 bits again would cost nothing and show nothing. OUT is F32.
+
+rescale: the same function. Every input channel of a layer's matrices is divided by a log-normal
+factor, and what makes the channel is multiplied by it: the norm before queries, keys and values and
+before gate and up, the rows of value before output, the rows of up before down. The embedding,
+which is the head, stays as it is. Who finds the factors finds the grid: that would be no merit.
+
+dither: another function, somewhat worse, whose weights lie on no grid whatever is done to them:
+each is moved by up to half a step of its grid.
 """
 
 import argparse
@@ -19,6 +24,7 @@ from aboard.artifact import gguf_source
 from aboard.artifact.gguf_writer import GgufWriter, NewTensor
 from aboard.artifact.quantized import GgufWeights
 from aboard.artifact.types import type_entries
+from aboard.formats import by_name
 
 Tensors = dict[str, np.ndarray]
 
@@ -28,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--how", choices=["rescale", "dither"], default="rescale")
     parser.add_argument("--sigma", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -36,9 +43,16 @@ def main() -> None:
         files, _, metadata, streams = gguf_source.read(options.model, None, opened)
         weights = GgufWeights(files)
         tensors = {each.tensor.name: decoded(weights, each.tensor) for each in streams}
-        heads, kv_heads = (int(metadata[f"llama.attention.head_count{end}"]) for end in ("", "_kv"))
-        for layer in range(int(metadata["llama.block_count"])):
-            rescale(tensors, f"blk.{layer}.", (heads, kv_heads), options.sigma, random)
+        if options.how == "dither":
+            for name, values in tensors.items():
+                tensors[name] = dithered(weights, name, values, random)
+        else:
+            prefix = f"{metadata['general.architecture']}."
+            heads, kv_heads = (
+                int(metadata[f"{prefix}attention.head_count{end}"]) for end in ("", "_kv")
+            )
+            for layer in range(int(metadata[f"{prefix}block_count"])):
+                rescale(tensors, f"blk.{layer}.", (heads, kv_heads), options.sigma, random)
         new = [NewTensor(each.tensor.name, "F32", each.tensor.shape) for each in streams]
         with GgufWriter(options.out, metadata | type_entries(new), new) as writer:
             for tensor in new:
@@ -52,6 +66,21 @@ def decoded(weights: GgufWeights, tensor: NewTensor) -> np.ndarray:
         return weights.rows(tensor.name, 0, tensor.shape[0])
     assert tensor.format == "F32"
     return weights.packed(tensor.name)[1].view("<f4")
+
+
+def dithered(
+    weights: GgufWeights, name: str, values: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    """`values` of a tensor, each moved by up to half a step of its grid; float32."""
+    form = by_name(weights.format(name))
+    if values.ndim < 2 or not hasattr(form, "unpack"):
+        return values
+    n_rows, n_columns = values.shape
+    _, packed = weights.packed(name)
+    steps = np.abs(form.unpack(packed.reshape(n_rows, -1, form.BLOCK_BYTES)).scale)
+    steps = np.repeat(steps.reshape(n_rows, -1), n_columns * n_rows // steps.size, axis=1)
+    moved: np.ndarray = values + (random.random(values.shape, np.float32) - np.float32(0.5)) * steps
+    return moved.astype(np.float32)
 
 
 def rescale(
