@@ -127,7 +127,12 @@ def ours(options: argparse.Namespace, kind: str, size_bytes: int, share: float) 
     """Ours of at most so many bytes."""
     path = options.folder / f"ours-{kind}-{round(100 * share)}.gguf"
     if not path.exists():
-        made = quantize_checkpoint(options.model, path, Budget(size_bytes=size_bytes))
+        made = quantize_checkpoint(
+            options.model,
+            path,
+            Budget(size_bytes=size_bytes),
+            measured=options.folder / "measured",
+        )
         path.with_suffix(".json").write_text(json.dumps(made.as_dict(), indent=1))
     return path
 
