@@ -1,12 +1,12 @@
 """What do allocated bits gain over llama.cpp's recipe with an importance matrix, at equal bytes?
 
     python bench/allocation.py MODEL TEXT --llama ENV [--types Q4_K_M Q3_K_M] [--sequences 16]
-                               [--share 1.0 0.8] [--same-types] --folder DIR
+                               [--share 1.0 0.8] [--same-types] [--nearest] --folder DIR
 
 MODEL: an F32 or F16 GGUF file, such as bench/quantize_case.py writes; TEXT is what all are judged
 on. llama.cpp (llama-cpp-python in ENV) gets importances of the very calibration that ours has.
 Ours is as large as its file, times each of --share; with --same-types, another one has its very
-types, and only codes and scales are ours. One more is all of Q4_0, nearest codes.
+types, and only codes and scales are ours; --nearest adds one that is all of Q4_0, nearest codes.
 
 Figures: KL divergence from MODEL in nats a token, paired over sequences, by `aboard eval`.
 Files that are in --folder already are taken as they are.
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--types", nargs="*", default=["Q4_K_M"])
     parser.add_argument("--share", nargs="*", type=float, default=[1.0, 0.8])
     parser.add_argument("--same-types", action="store_true")
+    parser.add_argument("--nearest", action="store_true")
     parser.add_argument("--sequences", type=int, default=16)
     parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args()
@@ -51,7 +52,7 @@ def main() -> None:
     importances = options.folder / "importances.npz"
     if not importances.exists():
         np.savez(importances, **importances_of(options.model))
-    files = {"Q4_0, nearest": nearest(options, "q4_0")}
+    files = {"Q4_0, nearest": nearest(options, "q4_0")} if options.nearest else {}
     for kind in options.types:
         peer = by_llama(options, kind, importances)
         files[f"llama.cpp {kind}"] = peer
