@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from aboard import formats
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.layer_engine import room
 from aboard.engine.row_scores import pair_scores
@@ -41,20 +43,34 @@ class HeadEngine:
         self._matrix: Matrix | None = None
         use_isa_of_environment()
 
-    def put(self, format: str, packed: npt.NDArray[np.uint8]) -> None:
-        """Give it the head: a name of `aboard.formats`, and all bytes of the tensor.
+    def put(self, format: str, pieces: Iterable[npt.NDArray[np.uint8]]) -> None:
+        """Give it the head, in the place of what it had.
+
+        Parameters
+        ----------
+        format : str
+            A name of `aboard.formats`.
+        pieces : iterable of (n,) uint8
+            The bytes of the tensor as they stand in a GGUF file; each of a multiple of 16 rows, to
+            the last one.
 
         Raises
         ------
         CorruptTensor
             It holds NaN or infinity.
         """
+        self._matrix = None  # before there is another
         matrix = room(format, self._model.head.shape)
-        bad = matrix.pack(packed, 0)
-        if bad is not None:
-            raise CorruptTensor(
-                f"tensor {self._model.head.name!r}: row {bad} holds NaN or infinity"
-            )
+        row_bytes = formats.file_bytes(format, (1, self._model.head.shape[1]))
+        row = 0
+        for piece in pieces:
+            bad = matrix.pack(piece, row)
+            if bad is not None:
+                raise CorruptTensor(
+                    f"tensor {self._model.head.name!r}: row {bad} holds NaN or infinity"
+                )
+            row += piece.size // row_bytes
+        assert row == self._model.head.shape[0], "all rows are given"
         self._matrix = matrix
 
     def logits(self, inputs: Float32) -> Float32:
