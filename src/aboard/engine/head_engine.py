@@ -87,15 +87,17 @@ class HeadEngine:
             )
         return logits
 
-    def remember(self, inputs: Float32) -> None:
+    def remember(self, inputs: Float32, *, often: bool = True) -> None:
         """Take the head as it is, and `inputs`, (n, D) float32, for what others are compared with.
 
-        Their logits are kept where they are few enough, and computed anew for each comparison
-        otherwise: of 262,144 words, a thousand tokens have 1 GB of them.
+        Their logits are kept where others are compared `often` and they are few enough, and
+        computed anew for each comparison otherwise: of 262,144 words, a thousand tokens have 1 GB
+        of them.
         """
         self._reference = HeadEngine(self._model, self._threads)
         self._reference._matrix = self._matrix
         self._remembered = np.ascontiguousarray(inputs)
+        self._keeps = often and len(inputs) * self._model.n_vocabulary <= _LOGITS_KEPT
         self._kept: dict[int, Float32] = {}
 
     def divergence(self, inputs: Float32) -> Float64:
@@ -112,14 +114,13 @@ class HeadEngine:
             A logit isn't finite.
         """
         step = max(1, _LOGITS_AT_ONCE // self._model.n_vocabulary)
-        keep = len(inputs) * self._model.n_vocabulary <= _LOGITS_KEPT
 
         def of_some(first: int) -> Float64:
             rows = slice(first, first + step)
             want = self._kept.get(first)
             if want is None:
                 want = self._reference.logits(self._remembered[rows])
-            if keep:
+            if self._keeps:
                 self._kept[first] = want
             got = self.logits(inputs[rows])
             return pair_scores(want, got, np.zeros(len(want), np.int32)).divergence

@@ -30,8 +30,8 @@ class HeadEngine(Protocol):
         """Give it its weights, or others; some rows at a time."""
         ...
 
-    def remember(self, inputs: Float32) -> None:
-        """Take it as it is, and what goes into it, for what others are compared with."""
+    def remember(self, inputs: Float32, *, often: bool = True) -> None:
+        """Take it as it is, and what goes into it, for what others are compared with, `often`."""
         ...
 
     def divergence(self, inputs: Float32) -> Float64:
@@ -124,6 +124,6 @@ def compare(
         progress("compare", index + 1, n_layers)
     head = open_head(model)
     head.put(*reference.pieces(model.head.name))
-    head.remember(ends["reference"])
+    head.remember(ends["reference"], often=False)
     head.put(*other.pieces(model.head.name))
     return head.divergence(ends["other"]).reshape(windows.shape)
