@@ -2,6 +2,8 @@
 
 AboardError
 ├── UsageError             a call, an option or a value that can't be served
+│   └── GrammarError       a schema, pattern or grammar that answers can't be held to
+│       └── UnsupportedSchema  of a JSON schema, a keyword that Aboard can't enforce
 ├── CheckpointError        someone else's file can't be understood
 │   ├── MalformedFile      the bytes break the rules of their format
 │   ├── UnsupportedFile    sound, but of a kind Aboard doesn't read
@@ -10,6 +12,7 @@ AboardError
 ├── TokenizerError         the tokenizer's metadata is unknown or contradictory
 ├── TemplateError          a chat template failed, or ran past its limits
 ├── ContextOverflow        more tokens than the context holds
+├── Overloaded             more answers are asked for at once than may wait
 ├── NotEnoughMemory        the system refuses the memory that weights or a context need
 ├── NumericalError         a model computes NaN or infinity instead of logits
 ├── SessionMismatch        saved state that belongs to other weights or numerics
@@ -48,6 +51,33 @@ class UsageError(AboardError):
     """A call, an option or a value that can't be served."""
 
 
+class GrammarError(UsageError):
+    """A schema, a pattern or a grammar is wrong, costs too much, or can't be enforced."""
+
+
+class UnsupportedSchema(GrammarError):
+    """A JSON schema says what Aboard can't enforce exactly, so it enforces nothing.
+
+    Parameters
+    ----------
+    message : str
+        As for `AboardError`.
+    keyword : str
+        The keyword at fault.
+    pointer : str
+        The JSON pointer of its value in the schema, "" for the whole of it.
+    hint : str, optional
+        As for `AboardError`.
+    """
+
+    def __init__(
+        self, message: str, *, keyword: str, pointer: str, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.keyword = keyword
+        self.pointer = pointer
+
+
 class CheckpointError(AboardError):
     """Someone else's file can't be understood."""
 
@@ -78,6 +108,10 @@ class TemplateError(AboardError):
 
 class ContextOverflow(AboardError):
     """More tokens were asked for than the context holds."""
+
+
+class Overloaded(AboardError):
+    """More answers are asked for at once than may wait for their turn."""
 
 
 class NotEnoughMemory(AboardError):

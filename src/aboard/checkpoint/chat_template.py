@@ -91,6 +91,11 @@ class ChatTemplate:
         return tuple(sorted(self._sources))
 
     @property
+    def source(self) -> str | None:
+        """The main one, as it stands in the file; None where only others have names."""
+        return self._sources.get("default")
+
+    @property
     def may_tell_date(self) -> bool:
         """Whether what `render` writes may depend on `now`: a template speaks of `strftime_now`."""
         return any("strftime_now" in source for source in self._sources.values())

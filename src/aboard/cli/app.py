@@ -23,6 +23,7 @@ from aboard.cli import (
     pull,
     quantize,
     run,
+    serve,
     state,
 )
 from aboard.cli.exits import errors_told
@@ -80,7 +81,7 @@ def _root(
 
 
 _ORDER = (
-    *(pull, import_, models, run, chat, embed, state, info),
+    *(pull, import_, models, run, chat, serve, embed, state, info),
     *(plan, device, quantize, check, eval, ladder, bench, attest),
 )
 for _module in _ORDER:

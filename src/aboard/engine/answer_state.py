@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from aboard.engine.arguments import is_integer
+from aboard.engine.arguments import checked_integer, is_integer
 from aboard.engine.sampling import Sampling
 from aboard.engine.stop import StopTexts
+from aboard.engine.token_scores import Top, likeliest
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from aboard.checkpoint.tokenizer import Tokenizer
+    from aboard.constrain import Constraint
 
 FinishReason = Literal["stop", "length", "cancelled", "timeout"]
 
@@ -35,6 +37,8 @@ class Step:
     """Text that became complete with it; empty within a character or a possible stop text."""
     logprob: float | None
     """Natural logarithm of its probability under the raw logits; None unless asked for."""
+    top: Top = ()
+    """The likeliest tokens in its place, likewise; as many as were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,17 @@ class AnswerState:
         Texts that end the answer; they are not part of it.
     logprobs : bool
         Whether steps carry a log-probability.
+    top_logprobs : int
+        Of how many likeliest tokens they carry it, too; from 0 to the vocabulary.
+    constraint : Constraint, optional
+        Where the answer stands in a grammar that it must keep to.
 
     Attributes
     ----------
     finish_reason : str or None
         "stop" or "length" once the answer has ended, else None.
+    constraint : Constraint or None
+        As it was given.
     timing : Timing
         Up to the last token.
     sampling : Sampling
@@ -108,6 +118,8 @@ class AnswerState:
         max_tokens: int | None = None,
         stop: Iterable[str] = (),
         logprobs: bool = True,
+        top_logprobs: int = 0,
+        constraint: Constraint | None = None,
     ) -> None:
         if max_tokens is not None and (not is_integer(max_tokens) or max_tokens < 1):
             raise UsageError(f"max_tokens is {max_tokens!r}, expected an integer from 1")
@@ -116,9 +128,11 @@ class AnswerState:
         self.finish_reason: FinishReason | None = None
         self.timing = Timing()
         self.sampling = sampling or Sampling()
+        self.constraint = constraint
         self.drafted_tokens = self.accepted_tokens = 0
         self._max_tokens = max_tokens
         self._logprobs = logprobs
+        self._n_top = checked_integer("top_logprobs", top_logprobs, 0, tokenizer.n_vocabulary)
         self._stop_ids = tokenizer.stop_ids
         self._text = tokenizer.stream(continues=True)
         self._stops = StopTexts(stop)
@@ -129,6 +143,11 @@ class AnswerState:
     def looks_back(self) -> bool:
         """Whether `take` reads the tokens before it."""
         return self.sampling.looks_back
+
+    @property
+    def complete(self) -> bool | None:
+        """Whether the answer so far is a whole one of its grammar; None where it has none."""
+        return None if self.constraint is None else self.constraint.may_end
 
     @property
     def n_left(self) -> int | None:
@@ -175,25 +194,38 @@ class AnswerState:
 
         Raises
         ------
+        GrammarError
+            As for `Constraint.allowed`.
         UsageError
             As for `Sampling.draw`.
         """
         drawn = self.sampling.draw(
-            logits, context, position, n_prompt=n_before, logprob=self._logprobs
+            logits,
+            context,
+            position,
+            n_prompt=n_before,
+            logprob=self._logprobs,
+            allowed=None if self.constraint is None else self.constraint.allowed(),
         )
+        top = likeliest(logits, self._n_top)
         ended = drawn.token in self._stop_ids
+        if self.constraint is not None and not (ended and self.constraint.may_end):
+            self.constraint.accept(drawn.token)
         self._note_time(n_more=not ended)
         if ended:
             self.finish_reason = "stop"
             rest = self._rest()
-            return Step(drawn.token, rest, drawn.logprob) if rest else None
+            return Step(drawn.token, rest, drawn.logprob, top) if rest else None
         shown = self._stops.push(self._text.push(drawn.token))
         if self._stops.found:
             self.finish_reason = "stop"
+        elif self.constraint is not None and self.constraint.ended:
+            self.finish_reason = "stop"
+            shown += self._rest()
         elif full or self.timing.generated_tokens == self._max_tokens:
             self.finish_reason = "length"
             shown += self._rest()
-        return Step(drawn.token, shown, drawn.logprob)
+        return Step(drawn.token, shown, drawn.logprob, top)
 
     def _rest(self) -> str:
         """Text that was held back, when nothing follows."""

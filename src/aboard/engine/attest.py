@@ -75,6 +75,27 @@ class Attestation:
     by_prompt: tuple[str, ...]
 
 
+def identity(model: Model) -> dict[str, Any]:
+    """All that decides what `model` answers: the fields of an attestation before any computation.
+
+    Raises
+    ------
+    TokenizerError
+        The file has no tokenizer.
+    """
+    from aboard import _native
+
+    return {
+        "weights_sha256": model.weights_sha256,
+        "tokenizer_sha256": model.tokenizer.sha256,
+        "template_sha256": model.chat_template.sha256 if model.chat_template else None,
+        "numerics_version": _native.NUMERICS_VERSION,
+        "kv": model.kv,
+        "activations": model.activations,
+        "rope": model.rope,
+    }
+
+
 def attest(model: Model) -> Attestation:
     """Compute the attestation of `model` on this machine.
 
@@ -85,8 +106,6 @@ def attest(model: Model) -> Attestation:
     ContextOverflow
         The context is too short for the prompts.
     """
-    from aboard import _native
-
     tokens, logits = hashlib.sha256(), hashlib.sha256()
     by_prompt = []
     for prompt in PROMPTS:
@@ -98,13 +117,7 @@ def attest(model: Model) -> Attestation:
             own.update(data)
         by_prompt.append(own.hexdigest())
     return Attestation(
-        weights_sha256=model.weights_sha256,
-        tokenizer_sha256=model.tokenizer.sha256,
-        template_sha256=model.chat_template.sha256 if model.chat_template else None,
-        numerics_version=_native.NUMERICS_VERSION,
-        kv=model.kv,
-        activations=model.activations,
-        rope=model.rope,
+        **identity(model),
         prompts_sha256=_texts_sha256(PROMPTS),
         tokens_sha256=tokens.hexdigest(),
         logits_sha256=logits.hexdigest(),

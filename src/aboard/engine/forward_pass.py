@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from aboard.engine.model import Model
 
 
+def no_memory_for_context(model: Model) -> NotEnoughMemory:
+    """The error that says that there is no room for another KV cache."""
+    return NotEnoughMemory(
+        f"the system grants no memory for a context of {model.context_length} tokens",
+        hint="Load the model with a shorter context.",
+    )
+
+
 def compute(
     model: Model,
     tokens: npt.NDArray[np.int32],

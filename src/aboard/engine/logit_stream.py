@@ -14,15 +14,20 @@ import numpy.typing as npt
 
 from aboard.closing import Closing
 from aboard.engine.arguments import require_room
-from aboard.engine.forward_pass import compute_unchecked
+from aboard.engine.forward_pass import compute_unchecked, no_memory_for_context
 from aboard.engine.session import PROMPT_CHUNK
-from aboard.errors import NotEnoughMemory, UsageError
+from aboard.errors import UsageError
 
 if TYPE_CHECKING:
     from aboard._native import KvCache
     from aboard.engine.model import Model
 
 _BLOCK_LOGITS = 1 << 24  # 64 MiB
+
+
+def block_rows(model: Model) -> int:
+    """Of how many tokens at a time the logits are computed, where those of all are wanted."""
+    return max(1, min(PROMPT_CHUNK, _BLOCK_LOGITS // model.config.n_vocabulary))
 
 
 class LogitStream(Closing):
@@ -36,15 +41,12 @@ class LogitStream(Closing):
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.block_rows = max(1, min(PROMPT_CHUNK, _BLOCK_LOGITS // model.config.n_vocabulary))
+        self.block_rows = block_rows(model)
         self._held: list[int] = []
         try:
             self._cache: KvCache | None = model.decoder.new_cache(model.context_length)
         except MemoryError:
-            raise NotEnoughMemory(
-                f"the system grants no memory for a context of {model.context_length} tokens",
-                hint="Use a shorter context.",
-            ) from None
+            raise no_memory_for_context(model) from None
 
     def close(self) -> None:
         """Give the KV cache's memory back."""

@@ -14,6 +14,7 @@ from aboard.engine.answer_state import Step
 from aboard.engine.arguments import checked_several, checked_tokens
 from aboard.engine.assembly import build_decoder
 from aboard.engine.device import checked_threads
+from aboard.engine.forward_pass import no_memory_for_context
 from aboard.engine.options import checked_options
 from aboard.engine.prefix import PrefixCache
 from aboard.engine.rope import is_long
@@ -21,12 +22,13 @@ from aboard.engine.scheduler import Scheduler
 from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE
 from aboard.engine.session import Session
 from aboard.engine.weights import Weights
-from aboard.errors import NotEnoughMemory, TemplateError, TokenizerError, UsageError
+from aboard.errors import TemplateError, TokenizerError, UsageError
 from aboard.models import DecoderModel
 
 if TYPE_CHECKING:
     from aboard.checkpoint.chat_template import ChatTemplate
     from aboard.checkpoint.tokenizer import Tokenizer
+    from aboard.constrain import Constraint, Grammar
 
 Message = Mapping[str, object]
 
@@ -147,10 +149,7 @@ class Model:
         try:
             cache = self.decoder.new_cache(self.context_length)
         except MemoryError:
-            raise NotEnoughMemory(
-                f"the system grants no memory for a context of {self.context_length} tokens",
-                hint="Load the model with a shorter context.",
-            ) from None
+            raise no_memory_for_context(self) from None
         return Session(self, cache, self.prefix_cache if prefix_cache else None)
 
     @overload
@@ -168,11 +167,12 @@ class Model:
             Return the answer piece by piece.
         **options
             `max_tokens` (int, 512 by default; None: as many as the context holds), `stop`
-            (iterable of str), `speculate` (as for `Session.generate`), `state` (a file that
-            `Session.save` wrote: the prompt must begin with its tokens, which are not processed
-            again), and either `sampling` (a `Sampling`) or its fields: `temperature`, `top_k`,
-            `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`, `frequency_penalty`,
-            `seed`, `logit_bias`. Greedy by default.
+            (iterable of str), `constraint` (a `Grammar` that the answer must keep to),
+            `speculate` (as for `Session.generate`), `state` (a file that `Session.save` wrote: the
+            prompt must begin with its tokens, which are not processed again), and either
+            `sampling` (a `Sampling`) or its fields: `temperature`, `top_k`, `top_p`, `min_p`,
+            `repetition_penalty`, `presence_penalty`, `frequency_penalty`, `seed`, `logit_bias`.
+            Greedy by default.
 
         Returns
         -------
@@ -216,7 +216,11 @@ class Model:
             return [request.text() for request in requests]
 
     def batch(
-        self, *, max_sequences: int = MAX_SEQUENCES, prompt_slice: int = PROMPT_SLICE
+        self,
+        *,
+        max_sequences: int = MAX_SEQUENCES,
+        prompt_slice: int = PROMPT_SLICE,
+        max_waiting: int | None = None,
     ) -> Scheduler:
         """A scheduler, which computes many answers together as they are asked for.
 
@@ -228,7 +232,9 @@ class Model:
         UsageError
             A number is out of its range.
         """
-        return Scheduler(self, max_sequences=max_sequences, prompt_slice=prompt_slice)
+        return Scheduler(
+            self, max_sequences=max_sequences, prompt_slice=prompt_slice, max_waiting=max_waiting
+        )
 
     @overload
     def chat(
@@ -396,6 +402,29 @@ class Model:
         if any(session.model is not self for session in sessions):
             raise UsageError("a session belongs to another model")
         return Session.step_together(sessions, ids)
+
+    def constraint(self, grammar: Grammar | None) -> Constraint | None:
+        """The state of an answer of this model that must keep to `grammar`; None for None.
+
+        Raises
+        ------
+        GrammarError
+            It can't be compiled within its limits.
+        TokenizerError
+            The model has no tokenizer.
+        UsageError
+            It is no `Grammar`.
+        """
+        if grammar is None:
+            return None
+        from aboard.constrain import Grammar
+
+        if not isinstance(grammar, Grammar):
+            raise UsageError(
+                f"constraint is a {type(grammar).__name__}, expected a Grammar",
+                hint="Make one: `Grammar.json_schema(...)`, `.regex(...)` or another.",
+            )
+        return grammar.constraint(self.tokenizer, self.config.n_vocabulary)
 
     def checked_tokens(self, tokens: Iterable[int]) -> npt.NDArray[np.int32]:
         """`tokens` as (T,) int32.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from aboard.closing import Closing
 from aboard.engine.answer_state import AnswerState
 from aboard.engine.arguments import checked_integer, require_room
 from aboard.engine.sampling import Sampling
-from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE, Batch
+from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE, Batch, Load
 from aboard.engine.scheduler_request import Request
-from aboard.errors import UsageError
+from aboard.errors import Overloaded, UsageError
 
 if TYPE_CHECKING:
+    from aboard.constrain import Grammar
     from aboard.engine.model import Model
 
 _MOST = 2**31 - 1
@@ -43,6 +44,8 @@ class Scheduler(Closing):
     prompt_slice : int
         Tokens of prompts that are processed beside the next tokens of the answers under way, from
         1. More make prompts faster, and the others' gap between two tokens longer.
+    max_waiting : int, optional
+        How many may wait for their turn, from 0; by default any number.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Scheduler(Closing):
         *,
         max_sequences: int = MAX_SEQUENCES,
         prompt_slice: int = PROMPT_SLICE,
+        max_waiting: int | None = None,
     ) -> None:
         self._model = model
         self._batch = Batch(
@@ -63,6 +67,9 @@ class Scheduler(Closing):
             max_sequences=checked_integer("max_sequences", max_sequences, 1, _MOST),
             prompt_slice=checked_integer("prompt_slice", prompt_slice, 1, _MOST),
         )
+        self._most: int | None = None  # requests that may be there at once
+        if max_waiting is not None:
+            self._most = max_sequences + checked_integer("max_waiting", max_waiting, 0, _MOST)
         self._arrived = threading.Condition()
         self._new: deque[Request] = deque()
         self._closed = False
@@ -78,7 +85,12 @@ class Scheduler(Closing):
         max_tokens: int | None = None,
         stop: Iterable[str] = (),
         logprobs: bool = False,
+        top_logprobs: int = 0,
+        prompt_logprobs: int | None = None,
+        owner: str = "",
         timeout_s: float | None = None,
+        on_change: Callable[[], None] | None = None,
+        constraint: Grammar | None = None,
         speculate: None = None,
         state: None = None,
     ) -> Request:
@@ -96,8 +108,20 @@ class Scheduler(Closing):
             Texts that end the answer; they are not part of it.
         logprobs : bool
             Whether steps carry a log-probability.
+        top_logprobs : int
+            Of how many likeliest tokens they carry it, too; from 0 to the vocabulary.
+        prompt_logprobs : int, optional
+            Score the prompt's tokens from the second on, each beside so many likeliest tokens:
+            `Request.prompt_scores`. All of the prompt is computed then, whatever is known of it.
+        owner : str
+            Whose request it is. Where several owners wait, their turns come fairly.
         timeout_s : float, optional
             Seconds from now, above 0, after which the answer ends where it is.
+        on_change : callable, optional
+            Called whenever there is something to take, by the thread that computes: it must be
+            quick, and raise nothing.
+        constraint : Grammar, optional
+            What the answer must be, as for `Session.generate`.
         speculate, state : None
             Options of `Model.generate` that are refused here: passes are shared with other
             answers already, and beginnings come from the prefix cache.
@@ -106,6 +130,10 @@ class Scheduler(Closing):
         ------
         ContextOverflow
             The prompt doesn't fit the context.
+        Overloaded
+            As many wait as may.
+        GrammarError
+            `constraint` can't be compiled within its limits.
         TokenizerError
             The model has no tokenizer.
         UsageError
@@ -128,9 +156,24 @@ class Scheduler(Closing):
             raise UsageError("there are no tokens to process")
         require_room(checked.size, self._model.context_length)
         answer = AnswerState(
-            tokenizer, sampling=sampling, max_tokens=max_tokens, stop=stop, logprobs=logprobs
+            tokenizer,
+            sampling=sampling,
+            max_tokens=max_tokens,
+            stop=stop,
+            logprobs=logprobs,
+            top_logprobs=top_logprobs,
+            constraint=self._model.constraint(constraint),
         )
-        request = Request(checked, answer, timeout_s)
+        if prompt_logprobs is not None:
+            checked_integer("prompt_logprobs", prompt_logprobs, 0, tokenizer.n_vocabulary)
+        request = Request(
+            checked,
+            answer,
+            timeout_s,
+            prompt_logprobs=prompt_logprobs,
+            owner=owner,
+            on_change=on_change,
+        )
         if os.getpid() != self._process:
             raise UsageError(
                 "the scheduler belongs to the process that forked this one",
@@ -139,9 +182,21 @@ class Scheduler(Closing):
         with self._arrived:
             if self._closed:
                 raise UsageError("the scheduler is closed", hint="Make another: `model.batch()`.")
+            n_requests = self.load.n_requests
+            if self._most is not None and n_requests >= self._most:
+                raise Overloaded(
+                    f"{n_requests} answers are under way or wait, expected at most {self._most}",
+                    hint="Ask again a little later.",
+                )
             self._new.append(request)
             self._arrived.notify()
         return request
+
+    @property
+    def load(self) -> Load:
+        """How many requests are under way, and how many wait."""
+        load = self._batch.load
+        return Load(load.n_running, load.n_waiting + len(self._new))
 
     def close(self) -> None:
         """Cancel what is under way; nothing can be submitted afterwards."""

@@ -8,12 +8,20 @@ it changes a token: a sequence's logits depend on its own tokens only.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aboard.engine.forward_pass import compute_unchecked, require_finite
+from aboard.engine.forward_pass import (
+    compute_unchecked,
+    no_memory_for_context,
+    require_finite,
+)
+from aboard.engine.logit_stream import block_rows
+from aboard.engine.scheduler_queue import FairQueue
 from aboard.engine.session import PROMPT_CHUNK
 from aboard.errors import NotEnoughMemory
 
@@ -33,6 +41,19 @@ MAX_SEQUENCES = 32
 """Sequences that are computed together; further ones wait for their turn."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many requests there are."""
+
+    n_running: int
+    n_waiting: int
+
+    @property
+    def n_requests(self) -> int:
+        """All of them."""
+        return self.n_running + self.n_waiting
+
+
 class _Sequence:
     """A request under way: its KV cache, and its tokens up to the last one drawn."""
 
@@ -47,6 +68,11 @@ class _Sequence:
         """Tokens to process before the next is drawn."""
         return len(self.tokens) - self.cache.size
 
+    @property
+    def in_prompt(self) -> bool:
+        """Whether the prompt isn't processed yet."""
+        return self.cache.size < self.request.n_prompt
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -54,6 +80,14 @@ class _Part:
 
     sequence: _Sequence
     n_tokens: int
+
+    @property
+    def wanted(self) -> range:
+        """After which of its tokens the logits are wanted."""
+        sequence = self.sequence
+        if sequence.request.scores_prompt and sequence.in_prompt:
+            return range(self.n_tokens)
+        return range(self.n_tokens - (self.n_tokens == sequence.n_left), self.n_tokens)
 
     def ends_turn(self) -> bool:
         """Whether the prompt is at its end, or has a chunk of keys more that others may share."""
@@ -84,7 +118,8 @@ class Batch:
         self._model = model
         self._max_sequences = max_sequences
         self._prompt_slice = prompt_slice
-        self._waiting: deque[Request] = deque()
+        self._waiting = FairQueue()
+        self._block_rows = block_rows(model)
         self._prompts: deque[_Sequence] = deque()
         self._answers: list[_Sequence] = []
 
@@ -93,9 +128,14 @@ class Batch:
         """Whether there is nothing to do."""
         return not (self._waiting or self._prompts or self._answers)
 
+    @property
+    def load(self) -> Load:
+        """How much there is to do; any thread may ask."""
+        return Load(len(self._prompts) + len(self._answers), len(self._waiting))
+
     def add(self, request: Request) -> None:
         """Take on a request; its turn comes as soon as there is room."""
-        self._waiting.append(request)
+        self._waiting.add(request)
 
     def step(self) -> None:
         """One forward pass, and what it brings: steps of answers, and ends of requests."""
@@ -112,31 +152,38 @@ class Batch:
         for part in parts:
             if part.n_tokens > 1:
                 self._model.prefix_cache.keep(part.sequence.cache, part.sequence.tokens)
-        done = [part.sequence for part in parts if not part.sequence.n_left]
-        for row, sequence in zip(logits, done, strict=True):
-            self._draw(sequence, row)
+        for part, rows in zip(parts, logits, strict=True):
+            self._digest(part.sequence, rows)
 
     def end_all(self, error: Exception | None = None) -> None:
         """End every request: with `error`, or cancelled."""
-        for sequence in (*self._answers, *self._prompts):
-            self._waiting.append(sequence.request)
-        self._answers, self._prompts = [], deque()
-        while self._waiting:
-            self._waiting.popleft().end(None if error else "cancelled", error)
+        left = [*(sequence.request for sequence in self._under_way), *self._waiting]
+        self._answers, self._prompts, self._waiting = [], deque(), FairQueue()
+        for request in left:
+            request.end(None if error else "cancelled", error)
+
+    @property
+    def _under_way(self) -> tuple[_Sequence, ...]:
+        return (*self._answers, *self._prompts)
 
     def _drop_interrupted(self) -> None:
         for request in [each for each in self._waiting if each.interruption()]:
             self._waiting.remove(request)
             request.end(request.interruption())
-        for sequence in (*self._answers, *self._prompts):
+        for sequence in self._under_way:
             if reason := sequence.request.interruption():
                 self._remove(sequence)
                 sequence.request.end(reason)
 
     def _admit(self) -> None:
-        while self._waiting and len(self._answers) + len(self._prompts) < self._max_sequences:
-            cache = self._model.decoder.new_cache(self._model.context_length)
-            self._prompts.append(_Sequence(self._waiting.popleft(), cache))
+        while self._waiting and len(self._under_way) < self._max_sequences:
+            request = self._waiting.next(sequence.request for sequence in self._under_way)
+            try:
+                cache = self._model.decoder.new_cache(self._model.context_length)
+            except MemoryError:
+                request.end(None, no_memory_for_context(self._model))
+                return
+            self._prompts.append(_Sequence(request, cache))
 
     def _plan(self) -> list[_Part]:
         """The next token of every answer, then the slices of prompts that fit."""
@@ -146,7 +193,8 @@ class Batch:
             if left == 0:
                 break
             self._begin(sequence)
-            part = _Part(sequence, min(left, sequence.n_left))
+            most = min(left, self._block_rows) if sequence.request.scores_prompt else left
+            part = _Part(sequence, min(most, sequence.n_left))
             parts.append(part)
             left -= part.n_tokens
             if part.ends_turn():
@@ -157,40 +205,51 @@ class Batch:
         """Before a slice of a prompt: what another has computed meanwhile is taken over."""
         if not sequence.cache.size:
             sequence.request.state.begin()
-        known = self._model.prefix_cache.adopt(sequence.cache, sequence.tokens)
-        sequence.n_cached += known
+        if not sequence.request.scores_prompt:
+            known = self._model.prefix_cache.adopt(sequence.cache, sequence.tokens)
+            sequence.n_cached += known
 
-    def _compute(self, parts: list[_Part]) -> npt.NDArray[np.float32]:
-        """The logits of the sequences whose tokens are then all processed, (n, V) float32."""
+    def _compute(self, parts: list[_Part]) -> Sequence[npt.NDArray[np.float32]]:
+        """The logits that are wanted of each part, (n, V) float32 each."""
         tokens: list[int] = []
         caches: list[KvCache] = []
         wanted: list[int] = []
+        ends: list[int] = []
         for part in parts:
             tokens += part.tokens()
             caches += [part.sequence.cache] * part.n_tokens
-            if part.n_tokens == part.sequence.n_left:
-                wanted.append(len(tokens) - 1)
-        return compute_unchecked(self._model, np.array(tokens, np.int32), caches, wanted)
+            before = len(tokens) - part.n_tokens
+            wanted += [before + i for i in part.wanted]
+            ends.append(len(wanted))
+        rows = compute_unchecked(self._model, np.array(tokens, np.int32), caches, wanted)
+        return [rows[a:b] for a, b in pairwise([0, *ends])]
+
+    def _digest(self, sequence: _Sequence, rows: npt.NDArray[np.float32]) -> None:
+        """Take in what a step computed of a sequence; an error of its own ends it alone."""
+        try:
+            if len(rows):
+                require_finite(self._model, rows)
+            if sequence.request.scores_prompt and sequence in self._prompts:
+                sequence.request.score(rows)
+            if not sequence.n_left:
+                self._draw(sequence, rows[-1])
+        except Exception as error:
+            self._drop(sequence, error)
 
     def _draw(self, sequence: _Sequence, logits: npt.NDArray[np.float32]) -> None:
-        """Draw the next token of a sequence; an error of its own ends it alone."""
+        """Draw the next token of a sequence."""
         request, state = sequence.request, sequence.request.state
         if sequence in self._prompts:
             self._prompts.remove(sequence)
             self._answers.append(sequence)
             state.prompted(request.n_prompt, n_cached=sequence.n_cached)
-        try:
-            require_finite(self._model, logits)
-            step = state.take(
-                logits,
-                sequence.tokens if state.looks_back else (),
-                len(sequence.tokens),
-                n_before=request.n_prompt,
-                full=len(sequence.tokens) == sequence.cache.capacity,
-            )
-        except Exception as error:
-            self._drop(sequence, error)
-            return
+        step = state.take(
+            logits,
+            sequence.tokens if state.looks_back else (),
+            len(sequence.tokens),
+            n_before=request.n_prompt,
+            full=len(sequence.tokens) == sequence.cache.capacity,
+        )
         if step is not None:
             request.push(step)
             if state.finish_reason is None:

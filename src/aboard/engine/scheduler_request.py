@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from queue import SimpleQueue
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from aboard.engine.answer_state import AnswerState, FinishReason, Step, Timing
+from aboard.engine.token_scores import TokenScore, score_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,19 +34,38 @@ class Request:
         Up to the last token computed; from when the prompt's turn came, not from `submit`.
     error : Exception or None
         What ended it instead; iterating raises it.
+    prompt_scores : list of TokenScore
+        Of the prompt's tokens from the second on, where they were asked for; whole from the first
+        step on.
+    owner : str
+        Whose request it is.
+    complete : bool or None
+        Whether the answer that ended is a whole one of its grammar; None where it has none.
     """
 
     def __init__(
-        self, prompt: npt.NDArray[np.int32], state: AnswerState, timeout_s: float | None
+        self,
+        prompt: npt.NDArray[np.int32],
+        state: AnswerState,
+        timeout_s: float | None,
+        *,
+        prompt_logprobs: int | None = None,
+        owner: str = "",
+        on_change: Callable[[], None] | None = None,
     ) -> None:
         self.n_prompt = prompt.size
         self.finish_reason: FinishReason | None = None
         self.error: Exception | None = None
+        self.complete: bool | None = None
         self.prompt = prompt
         self.state = state
+        self.owner = owner
+        self.prompt_scores: list[TokenScore] = []
+        self._prompt_logprobs = prompt_logprobs
         self._deadline = None if timeout_s is None else time.monotonic() + min(timeout_s, _EVER_S)
         self._cancelled = False
         self._steps: SimpleQueue[Step | None] = SimpleQueue()  # None: there are no more
+        self._on_change = on_change
 
     @property
     def timing(self) -> Timing:
@@ -66,6 +86,27 @@ class Request:
         """
         return "".join(step.text for step in self)
 
+    def taken(self) -> tuple[list[Step], bool]:
+        """The steps there are now, without waiting, and whether there are no more to come.
+
+        Raises
+        ------
+        AboardError
+            What ended the answer, once all its steps are taken.
+        """
+        steps: list[Step] = []
+        while True:
+            try:
+                step = self._steps.get_nowait()
+            except Empty:
+                return steps, False
+            if step is None:
+                self._steps.put(None)  # for whoever asks next
+                if self.error is not None and not steps:
+                    raise self.error
+                return steps, self.error is None
+            steps.append(step)
+
     def __iter__(self) -> Iterator[Step]:
         return self
 
@@ -80,6 +121,18 @@ class Request:
 
     # The scheduler's side.
 
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the logits after each of the prompt's tokens are wanted."""
+        return self._prompt_logprobs is not None
+
+    def score(self, logits: npt.NDArray[np.float32]) -> None:
+        """Score the next tokens of the prompt by the (t, V) logits before each."""
+        known = len(self.prompt_scores) + 1
+        following = self.prompt[known : known + len(logits)]
+        scores = score_tokens(logits[: len(following)], following, self._prompt_logprobs or 0)
+        self.prompt_scores += scores
+
     def interruption(self) -> FinishReason | None:
         """Why the answer is to be ended now, if it is."""
         if self._cancelled:
@@ -91,8 +144,15 @@ class Request:
     def push(self, step: Step) -> None:
         """Hand a step to whoever iterates."""
         self._steps.put(step)
+        self._changed()
 
     def end(self, reason: FinishReason | None, error: Exception | None = None) -> None:
         """There are no more steps."""
+        self.complete = self.state.complete
         self.finish_reason, self.error = reason, error
         self._steps.put(None)
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._on_change is not None:
+            self._on_change()

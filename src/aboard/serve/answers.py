@@ -1,0 +1,220 @@
+"""Answers under way, as the event loop sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aboard.closing import Closing
+from aboard.errors import AboardError
+from aboard.serve.given import Finish, PromptDetails, Usage
+from aboard.serve.refusals import Refusal, ending, refusal_of, too_late
+from aboard.serve.spoken import Piece, Spoken
+
+if TYPE_CHECKING:
+    from aboard.constrain import Grammar
+    from aboard.engine import Request, Sampling
+    from aboard.serve.endpoint import Call
+    from aboard.serve.sampling_body import SamplingBody
+    from aboard.serve.served import ServedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What the scheduler is asked for: one answer to one prompt."""
+
+    prompt: Sequence[int]
+    sampling: Sampling
+    max_tokens: int | None
+    stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    constraint: Grammar | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A complete answer."""
+
+    index: int
+    piece: Piece
+    finish_reason: Finish
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is new of one answer."""
+
+    index: int
+    piece: Piece
+    finish_reason: Finish | None
+
+
+class Answers(Closing):
+    """The answers that one HTTP request asks for, computed together.
+
+    Parameters
+    ----------
+    call : Call
+        The request.
+    served : ServedModel
+        What answers.
+    asks : sequence of Ask
+        At least one.
+    per_prompt : int
+        How many of them in a row share a prompt.
+
+    Raises
+    ------
+    Refusal
+        They can't be computed, or too many wait already; none of them is then.
+    """
+
+    def __init__(
+        self,
+        call: Call[SamplingBody],
+        served: ServedModel,
+        asks: Sequence[Ask],
+        *,
+        per_prompt: int,
+    ) -> None:
+        limits = call.service.limits
+        self._tokenizer = served.model.tokenizer
+        self._timeout_s = limits.answer_timeout_s
+        self._per_prompt = per_prompt
+        self._scored = any(ask.top_logprobs is not None for ask in asks)
+        self._news = asyncio.Event()
+        self._noted = call.noted
+        self._noted.model = served.name
+        self.requests: list[Request] = []
+        if call.service.ending:
+            raise ending()
+        if len(asks) > limits.max_sequences + limits.max_waiting:
+            raise Refusal(
+                400,
+                f"{len(asks)} answers are asked for, expected at most "
+                f"{limits.max_sequences + limits.max_waiting}",
+                code="invalid_value",
+                param="n",
+            )
+        try:
+            for ask in asks:
+                self.requests.append(self._submitted(call, served, ask))
+        except AboardError as error:
+            self.close()
+            raise refusal_of(error) from None
+
+    def _submitted(self, call: Call[SamplingBody], served: ServedModel, ask: Ask) -> Request:
+        wakeups = call.service.wakeups
+        return served.scheduler.submit(
+            ask.prompt,
+            sampling=ask.sampling,
+            max_tokens=ask.max_tokens,
+            stop=ask.stop,
+            logprobs=ask.top_logprobs is not None,
+            top_logprobs=ask.top_logprobs or 0,
+            prompt_logprobs=ask.prompt_logprobs,
+            constraint=ask.constraint,
+            owner=f"{call.noted.owner} {call.body.owner}",
+            timeout_s=self._timeout_s,
+            on_change=lambda: wakeups.set(self._news),
+        )
+
+    def close(self) -> None:
+        """Cancel what is still under way."""
+        for request in self.requests:
+            request.cancel()
+
+    async def begun(self) -> None:
+        """Wait for the first news.
+
+        Raises
+        ------
+        Refusal
+            They are bad.
+        """
+        try:
+            await self._news.wait()
+            for request in self.requests:
+                if request.error is not None:
+                    raise refusal_of(request.error)
+                if request.finish_reason is not None:
+                    self._reason(request)
+        except BaseException:
+            self.close()
+            raise
+
+    async def news(self) -> AsyncIterator[News]:
+        """What comes, as it comes, until all answers are complete.
+
+        Raises
+        ------
+        Refusal
+            One of them can't be completed.
+        """
+        left = {
+            index: (request, Spoken(self._tokenizer, tokens=self._scored))
+            for index, request in enumerate(self.requests)
+        }
+        while left:
+            await self._news.wait()
+            self._news.clear()
+            for index, (request, spoken) in list(left.items()):
+                try:
+                    steps, ended = request.taken()
+                except Exception as error:
+                    raise refusal_of(error) from error
+                if steps:
+                    self._noted.note_token()
+                if ended:
+                    del left[index]
+                    self._note_end(request)
+                if steps or ended:
+                    reason = self._reason(request) if ended else None
+                    yield News(index, spoken.take(steps), reason)
+
+    async def whole(self) -> list[Whole]:
+        """All that is said, of each answer, once all are complete.
+
+        Raises
+        ------
+        Refusal
+            One of them can't be completed.
+        """
+        pieces = [Piece() for _ in self.requests]
+        reasons: dict[int, Finish] = {}
+        async for news in self.news():
+            pieces[news.index].text += news.piece.text
+            pieces[news.index].tokens += news.piece.tokens
+            if news.finish_reason is not None:
+                reasons[news.index] = news.finish_reason
+        return [Whole(index, piece, reasons[index]) for index, piece in enumerate(pieces)]
+
+    @property
+    def usage(self) -> Usage:
+        """The numbers of tokens; each prompt counts once."""
+        prompts = self.requests[:: self._per_prompt]
+        n_prompt = sum(request.n_prompt for request in prompts)
+        n_generated = sum(request.timing.generated_tokens for request in self.requests)
+        n_cached = sum(request.timing.cached_tokens for request in prompts)
+        return Usage(
+            prompt_tokens=n_prompt,
+            completion_tokens=n_generated,
+            total_tokens=n_prompt + n_generated,
+            prompt_tokens_details=PromptDetails(cached_tokens=n_cached),
+        )
+
+    def _note_end(self, request: Request) -> None:
+        self._noted.finish_reasons.append(request.finish_reason or "error")
+        self._noted.usage = self.usage
+
+    def _reason(self, request: Request) -> Finish:
+        match request.finish_reason:
+            case "stop" | "length" as reason:
+                return reason
+            case "timeout":
+                raise too_late(self._timeout_s)
+            case _:
+                raise ending()

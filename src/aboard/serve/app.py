@@ -1,0 +1,119 @@
+"""The application: routes, and what stands before them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from aboard.serve import chat, completions, models, openapi, state, tokens
+from aboard.serve.endpoint import Served, refused
+from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
+from aboard.serve.limits import Limits
+from aboard.serve.noted import noted
+from aboard.serve.observing import Observed
+from aboard.serve.refusals import Refusal
+from aboard.serve.service import Service
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from aboard.serve.served import ServedModels
+
+ENDPOINTS = (
+    *chat.ENDPOINTS,
+    *completions.ENDPOINTS,
+    *models.ENDPOINTS,
+    *tokens.ENDPOINTS,
+    *state.ENDPOINTS,
+)
+
+
+class App:
+    """An ASGI application that serves models.
+
+    Parameters
+    ----------
+    models : ServedModels
+        They are being served from the application's start to its end.
+    limits : Limits, optional
+    keys : iterable of str
+        Who has none of these is refused; without any, everybody may ask.
+    hosts : iterable of str
+        Names that the server has beside those of the loopback.
+    origins : iterable of str
+        Pages that may ask beside the server's own.
+    day : date, optional
+        What chat templates tell the model; by default the day it is.
+
+    Attributes
+    ----------
+    service : Service
+        Its state.
+    endpoints : tuple of Endpoint
+        Its routes.
+
+    Raises
+    ------
+    UsageError
+        A host or an origin is none.
+    """
+
+    def __init__(
+        self,
+        models: ServedModels,
+        limits: Limits | None = None,
+        *,
+        keys: Iterable[str] = (),
+        hosts: Iterable[str] = (),
+        origins: Iterable[str] = (),
+        day: date | None = None,
+    ) -> None:
+        self.service = service = Service(models, limits or Limits(), day=day)
+        keys = tuple(keys)
+        self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
+        routes = [
+            Route(each.path, Served(each, service), methods=[each.method])
+            for each in self.endpoints
+        ]
+        routed = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
+        routed.router.redirect_slashes = False
+        open_paths = [each.path for each in self.endpoints if each.open]
+        inner: ASGIApp = Keys(routed, keys=keys, open_paths=open_paths)
+        inner = Guard(
+            inner,
+            hosts=(*LOOPBACK, *checked_hosts(hosts)),
+            origins=checked_origins(origins),
+        )
+        self._http = Observed(inner, service.metrics)
+        self._lifespan = Router(lifespan=self._living)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or the beginning and the end of the application."""
+        app = self._lifespan if scope["type"] == "lifespan" else self._http
+        await app(scope, receive, send)
+
+    @asynccontextmanager
+    async def _living(self, app: Starlette) -> AsyncIterator[None]:
+        self.service.start()
+        try:
+            yield
+        finally:
+            self.service.close()
+
+
+async def _no_route(http: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = http.url.path
+    message = f"there is no {path}" if error.status_code == 404 else f"{path}: no {http.method}"
+    code = "not_found" if error.status_code == 404 else "method_not_allowed"
+    headers = dict(error.headers or {})
+    refusal = Refusal(error.status_code, message, code=code, headers=headers)
+    return refused(refusal, noted(http.scope))

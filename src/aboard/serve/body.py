@@ -1,0 +1,131 @@
+"""Requests' bodies, checked against what is understood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError, from_json
+
+from aboard.serve.refusals import Refusal
+
+Understood = TypeVar("Understood", bound="Body")
+
+_UNSUPPORTED = "unsupported_parameter"
+_TOLD_BY = "told_by_"  # and the field that should have told
+
+
+class Body(BaseModel):
+    """A request's body, or an object within one. What it doesn't name is refused.
+
+    A field of null is the same as none.
+
+    Attributes
+    ----------
+    unsupported : mapping
+        Fields of the cloud API that aren't honoured, each with the reason.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+    unsupported: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        kept: dict[str, Any] = {}
+        for name, value in given.items():
+            if value is None and (name in cls.model_fields or name in cls.unsupported):
+                continue
+            if name in cls.unsupported:
+                told = {"name": name, "why": cls.unsupported[name]}
+                raise PydanticCustomError(_UNSUPPORTED, "{why}", told)
+            kept[name] = value
+        return kept
+
+
+def told_by(field: str, *values: str) -> Discriminator:
+    """Which of several objects one is, as its `field` says: tags are "=" and the value.
+
+    No tag is a field's name, so that the place of an error can be told from its path.
+    """
+    known = {f"={value}" for value in values}
+
+    def tag(given: Any) -> str | None:
+        value = given.get(field) if isinstance(given, dict) else getattr(given, field, None)
+        found = f"={value}"
+        return found if found in known else None
+
+    expected = ", ".join(repr(value) for value in values)
+    return Discriminator(
+        tag,
+        custom_error_type=_TOLD_BY + field,
+        custom_error_message=f"expected one of {expected}",
+    )
+
+
+def understood(kind: type[Understood], data: bytes) -> Understood:
+    """What a body says.
+
+    Raises
+    ------
+    Refusal
+        It is no JSON, or says what isn't understood; the first such place is named.
+    """
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        raise _refusal(data, error) from None
+
+
+def _refusal(data: bytes, error: ValidationError) -> Refusal:
+    errors = error.errors(include_url=False, include_input=False)
+    if errors[0]["type"] == "json_invalid":
+        return Refusal(400, f"the body: {errors[0]['msg']}", code="invalid_json")
+    given = from_json(data)
+    # Of several forms that a value may have, the one that was understood furthest was meant.
+    places = [(_place(given, each), each) for each in errors]
+    place, first = max(places, key=lambda placed: len(placed[0]))
+    param = _written(place)
+    code, words = _WORDS.get(first["type"], ("invalid_value", None))
+    words = words or first["msg"].removeprefix("Value error, ")
+    return Refusal(400, f"{param or 'the body'}: {words}", code=code, param=param or None)
+
+
+_WORDS = {
+    "extra_forbidden": ("unknown_parameter", "unknown parameter"),
+    "missing": ("missing_required_parameter", "is missing"),
+    _UNSUPPORTED: (_UNSUPPORTED, None),
+}
+
+
+def _place(given: Any, error: ErrorDetails) -> list[str | int]:
+    """Where in the body it is: pydantic's own place has names of alternatives between."""
+    place: list[str | int] = []
+    for part in error["loc"]:
+        inside = given
+        if isinstance(given, Mapping):
+            inside = given.get(part, given)
+        elif isinstance(given, Sequence) and isinstance(part, int) and part < len(given):
+            inside = given[part]
+        if inside is not given:
+            given = inside
+            place.append(part)
+    if error["type"] == "missing":
+        place.append(error["loc"][-1])
+    if error["type"] == _UNSUPPORTED:
+        place.append(error["ctx"]["name"])
+    if error["type"].startswith(_TOLD_BY):
+        place.append(error["type"].removeprefix(_TOLD_BY))
+    return place
+
+
+def _written(place: Sequence[str | int]) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

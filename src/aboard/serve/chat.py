@@ -1,0 +1,157 @@
+"""`/v1/chat/completions`: conversations are answered."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from aboard.serve.answers import Answers, Ask
+from aboard.serve.asking import require_room, seeds
+from aboard.serve.chat_bodies import (
+    AnswerMessage,
+    ChatChoice,
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    ChoiceLogprobs,
+    ChunkChoice,
+    Delta,
+    TokenAlternative,
+    TokenLogprob,
+)
+from aboard.serve.endpoint import Call, Endpoint, json_response
+from aboard.serve.event_stream import EventStream
+from aboard.serve.given import Finish, Usage
+from aboard.serve.response_format import grammar_of
+from aboard.serve.spoken import Piece, Said, written
+
+if TYPE_CHECKING:
+    from aboard.serve.served import ServedModel
+
+
+async def chat_completions(call: Call[ChatRequest]) -> Response:
+    """Answer a conversation, all at once or as it comes."""
+    body, service = call.body, call.service
+    served = service.models.named(body.model)
+    messages = [
+        {"role": "system" if each.role == "developer" else each.role, "content": each.text}
+        for each in body.messages
+    ]
+    prompt = await service.aside(served.model.chat_tokens, messages, now=service.day)
+    require_room(served, len(prompt), body.most_tokens, "messages")
+    grammar = await grammar_of(call, served, body.response_format)
+    asks = [
+        Ask(
+            prompt=prompt,
+            sampling=body.sampling(seed, served.model.tokenizer.n_vocabulary),
+            max_tokens=body.most_tokens,
+            stop=body.stops,
+            constraint=grammar,
+            top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        )
+        for seed in seeds(body.seed, body.n)
+    ]
+    answers = Answers(call, served, asks, per_prompt=body.n)
+    writer = _Writer(served, body, answers)
+    if body.stream:
+        await answers.begun()
+        return EventStream(writer.chunks(), service.limits, holds=answers)
+    with answers:
+        return json_response(await writer.completion())
+
+
+class _Writer:
+    """Writes answers down."""
+
+    def __init__(self, served: ServedModel, body: ChatRequest, answers: Answers) -> None:
+        self._answers = answers
+        self._body = body
+        self._piece = served.model.tokenizer.piece
+        self._facts: dict[str, Any] = {
+            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": served.name,
+            "service_tier": "default",
+            "system_fingerprint": served.fingerprint,
+        }
+
+    async def completion(self) -> ChatCompletion:
+        """All answers, once they are complete."""
+        choices = [
+            ChatChoice(
+                index=news.index,
+                message=AnswerMessage(role="assistant", content=news.piece.text, refusal=None),
+                logprobs=self._logprobs(news.piece),
+                finish_reason=news.finish_reason,
+            )
+            for news in await self._answers.whole()
+        ]
+        return ChatCompletion(
+            object="chat.completion", choices=choices, usage=self._answers.usage, **self._facts
+        )
+
+    async def chunks(self) -> AsyncGenerator[ChatChunk | str]:
+        """The answers as they come."""
+        frames = [self._frame(index) for index in range(self._body.n)]
+        for index in range(self._body.n):
+            yield self._chunk(index, Delta(role="assistant", content="", refusal=None))
+        async for news in self._answers.news():
+            piece = news.piece
+            if piece.tokens:
+                yield self._chunk(news.index, Delta(content=piece.text), piece)
+            elif piece.text:
+                yield json.dumps(piece.text, ensure_ascii=False).join(frames[news.index])
+            if news.finish_reason is not None:
+                yield self._chunk(news.index, Delta(), reason=news.finish_reason)
+        if self._body.wants_usage:
+            yield self._event([], self._answers.usage)
+
+    def _frame(self, index: int) -> list[str]:
+        """The JSON of an event before and behind its text: the same for all of an answer."""
+        whole = self._chunk(index, Delta(content="")).model_dump_json(exclude_unset=True)
+        before, content, behind = whole.partition('"content":')
+        return [before + content, behind.removeprefix('""')]
+
+    def _chunk(
+        self, index: int, delta: Delta, piece: Piece | None = None, reason: Finish | None = None
+    ) -> ChatChunk:
+        logprobs = None if piece is None else self._logprobs(piece)
+        choice = ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=reason)
+        return self._event([choice], None)
+
+    def _event(self, choices: list[ChunkChoice], usage: Usage | None) -> ChatChunk:
+        facts = self._facts | ({"usage": usage} if self._body.wants_usage else {})
+        return ChatChunk(object="chat.completion.chunk", choices=choices, **facts)
+
+    def _logprobs(self, piece: Piece) -> ChoiceLogprobs | None:
+        if not self._body.logprobs:
+            return None
+        return ChoiceLogprobs(content=[self._token(said) for said in piece.tokens], refusal=None)
+
+    def _token(self, said: Said) -> TokenLogprob:
+        step = said.step
+        likely = [TokenAlternative(**self._named(*each)) for each in step.top]
+        return TokenLogprob(**self._named(step.token, step.logprob), top_logprobs=likely)
+
+    def _named(self, token: int, logprob: float | None) -> dict[str, Any]:
+        piece = self._piece(token)
+        return {"token": written(piece), "logprob": logprob, "bytes": list(piece)}
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path="/v1/chat/completions",
+        handle=chat_completions,
+        summary="Answer a conversation.",
+        takes=ChatRequest,
+        gives=ChatCompletion,
+        streams=ChatChunk,
+        statuses=(404, 429, 503, 504),
+    ),
+)

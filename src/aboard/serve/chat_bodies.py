@@ -1,0 +1,217 @@
+"""What `/v1/chat/completions` takes and gives, in the words of the cloud API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, Tag, model_validator
+
+from aboard.serve.body import Body, told_by
+from aboard.serve.given import Finish, Given, Usage
+from aboard.serve.response_format import ResponseFormat
+from aboard.serve.sampling_body import SamplingBody
+
+NO_TOOLS = "tools are not supported"
+
+
+class TextPart(Body):
+    """A piece of text of a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+class _Spoken(Body):
+    content: str | Annotated[list[TextPart], Field(min_length=1)]
+
+    unsupported: ClassVar[Mapping[str, str]] = {
+        "name": "chat templates know no names of speakers",
+    }
+
+    @property
+    def text(self) -> str:
+        """All of its text; parts are lines."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content)
+
+
+class SystemMessage(_Spoken):
+    """Instructions."""
+
+    role: Literal["system"]
+
+
+class DeveloperMessage(_Spoken):
+    """Instructions, under their newer name."""
+
+    role: Literal["developer"]
+
+
+class UserMessage(_Spoken):
+    """What the user says."""
+
+    role: Literal["user"]
+
+
+class AssistantMessage(_Spoken):
+    """What the model said."""
+
+    role: Literal["assistant"]
+
+    unsupported: ClassVar[Mapping[str, str]] = {
+        **_Spoken.unsupported,
+        "audio": "there is no sound",
+        "function_call": NO_TOOLS,
+        "refusal": "refusals are content here",
+        "tool_calls": NO_TOOLS,
+    }
+
+
+Message = Annotated[
+    Annotated[SystemMessage, Tag("=system")]
+    | Annotated[DeveloperMessage, Tag("=developer")]
+    | Annotated[UserMessage, Tag("=user")]
+    | Annotated[AssistantMessage, Tag("=assistant")],
+    told_by("role", "system", "developer", "user", "assistant"),
+]
+
+
+class ChatRequest(SamplingBody):
+    """A conversation to be answered."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, description="The older name of the same.")
+    logprobs: bool = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    response_format: ResponseFormat | None = Field(
+        default=None, description="The form that the answer is held to, whatever the model."
+    )
+    store: Literal[False] = Field(default=False, description="Nothing is kept.")
+    service_tier: Literal["auto", "default"] = "auto"
+    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] = Field(
+        default_factory=list
+    )
+    safety_identifier: str | None = Field(
+        default=None, max_length=512, description="The newer name of `user`."
+    )
+    prompt_cache_key: str | None = Field(
+        default=None, max_length=512, description="Changes nothing: all prompts share one cache."
+    )
+    prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
+
+    unsupported: ClassVar[Mapping[str, str]] = {
+        "audio": "there is no sound",
+        "function_call": NO_TOOLS,
+        "functions": NO_TOOLS,
+        "metadata": "nothing is kept, so there is nothing to attach it to",
+        "moderation": "nothing is moderated",
+        "parallel_tool_calls": NO_TOOLS,
+        "prediction": "predicted outputs are not supported",
+        "reasoning_effort": "how much a model reasons can't be set",
+        "tool_choice": NO_TOOLS,
+        "tools": NO_TOOLS,
+        "verbosity": "how much a model says can't be set",
+        "web_search_options": "nothing here reaches a network",
+    }
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ChatRequest:
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise ValueError("max_tokens and max_completion_tokens exclude each other")
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs is only allowed where logprobs is true")
+        return self
+
+    @property
+    def most_tokens(self) -> int | None:
+        """How long the answer may be."""
+        return self.max_tokens or self.max_completion_tokens
+
+    @property
+    def owner(self) -> str:
+        """Who asks."""
+        return self.safety_identifier or self.user or ""
+
+
+class TokenAlternative(Given):
+    """A token that was likely."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TokenAlternative):
+    """A token of the answer."""
+
+    top_logprobs: list[TokenAlternative]
+
+
+class ChoiceLogprobs(Given):
+    """All tokens of an answer, or of an event."""
+
+    content: list[TokenLogprob]
+    refusal: None
+
+
+class AnswerMessage(Given):
+    """The answer."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class ChatChoice(Given):
+    """One of `n` answers."""
+
+    index: int
+    message: AnswerMessage
+    logprobs: ChoiceLogprobs | None
+    finish_reason: Finish
+
+
+class ChatCompletion(Given):
+    """The answers."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: Usage
+    service_tier: Literal["default"]
+    system_fingerprint: str
+
+
+class Delta(Given):
+    """What an event adds."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str = ""
+    refusal: None = None
+
+
+class ChunkChoice(Given):
+    """What an event adds to one of `n` answers."""
+
+    index: int
+    delta: Delta
+    logprobs: ChoiceLogprobs | None
+    finish_reason: Finish | None
+
+
+class ChatChunk(Given):
+    """An event of a stream; `usage` is there where it was asked for, and null but in the last."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    service_tier: Literal["default"]
+    system_fingerprint: str
+    usage: Usage | None = None

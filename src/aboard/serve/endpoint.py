@@ -1,0 +1,139 @@
+"""A route: what it takes, what it gives, and how a request comes to its handler."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from aboard.errors import AboardError
+from aboard.serve.body import Body, understood
+from aboard.serve.leaving import ClientGone, unless_gone
+from aboard.serve.noted import Noted, noted
+from aboard.serve.refusals import Refusal, refusal_of
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from aboard.serve.service import Service
+
+Understood = TypeVar("Understood", covariant=True)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Understood]):
+    """A request on its way through a handler.
+
+    Attributes
+    ----------
+    service : Service
+        Models, limits, the state of the server.
+    http : Request
+        The request as Starlette has it.
+    body : Body
+        What it says; None where the route takes no body.
+    noted : Noted
+        What is told of it in logs and metrics.
+    """
+
+    service: Service
+    http: Request
+    body: Understood
+    noted: Noted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A route of the server and all that its description says.
+
+    Attributes
+    ----------
+    method, path : str
+        Of HTTP; the path may hold `{name}` or `{name:path}`.
+    handle : callable
+        Takes a `Call`, gives a response, raises a `Refusal`.
+    summary : str
+        What it is for.
+    takes : type of Body, optional
+        The body of the request.
+    gives : type of BaseModel or str
+        The body of the answer; or its media type, where it is no JSON.
+    streams : type of BaseModel, optional
+        The events, where `stream` asks for them.
+    statuses : tuple of int
+        Errors beyond those that every route may give.
+    open : bool
+        Whether it is answered without a key.
+    """
+
+    method: str
+    path: str
+    handle: Callable[[Call[Any]], Awaitable[Response]]
+    summary: str
+    takes: type[Body] | None = None
+    gives: type[BaseModel] | str
+    streams: type[BaseModel] | None = None
+    statuses: tuple[int, ...] = ()
+    open: bool = False
+
+
+class Served:
+    """An endpoint as an ASGI application."""
+
+    def __init__(self, endpoint: Endpoint, service: Service) -> None:
+        self._endpoint = endpoint
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a client that goes away ends what was being done for it."""
+        facts = noted(scope)
+        facts.route = self._endpoint.path
+        try:
+            response = await self._response(Request(scope, receive), facts)
+        except ClientGone:
+            facts.code = "client_gone"
+            return
+        except Refusal as refusal:
+            response = refused(refusal, facts)
+        except Exception as error:
+            _log.exception("a handler failed")
+            response = refused(refusal_of(error), facts)
+        await response(scope, receive, send)
+
+    async def _response(self, http: Request, facts: Noted) -> Response:
+        takes, service = self._endpoint.takes, self._service
+        if takes is None:
+            return await self._handled(Call(service, http, None, facts))
+        async with service.bodies.read(http) as data:
+            call = Call(service, http, understood(takes, data), facts)
+            return await unless_gone(http.receive, self._handled(call))
+
+    async def _handled(self, call: Call[Any]) -> Response:
+        try:
+            return await self._endpoint.handle(call)
+        except AboardError as error:
+            raise refusal_of(error) from None
+
+
+def refused(refusal: Refusal, facts: Noted) -> Response:
+    """The response that tells a refusal, which is noted."""
+    facts.code = refusal.code
+    return json_response(refusal.body, status=refusal.status, headers=refusal.headers)
+
+
+def json_response(
+    body: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A response of JSON: the fields that were set, and no others."""
+    return Response(
+        body.model_dump_json(exclude_unset=True),
+        status_code=status,
+        headers={"cache-control": "no-store", **(headers or {})},
+        media_type="application/json",
+    )

@@ -1,0 +1,96 @@
+"""Answers as they come: server-sent events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from aboard.serve.leaving import ClientGone, unless_gone
+from aboard.serve.noted import noted
+from aboard.serve.patience import Patience, Unread
+from aboard.serve.refusals import Refusal, refusal_of
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from aboard.closing import Closing
+    from aboard.serve.limits import Limits
+
+DONE = b"data: [DONE]\n\n"
+_log = logging.getLogger(__name__)
+
+
+class EventStream(Response):
+    """A response that sends each event as soon as it is there.
+
+    An error that ends the answer is the last event. A client that goes away, or reads nothing for
+    `Limits.send_timeout_s`, ends the answer.
+
+    Parameters
+    ----------
+    events : async generator of BaseModel or str
+        As JSON, where they are texts.
+    limits : Limits
+    holds : Closing
+        What is closed at the end, whatever it is.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, events: AsyncGenerator[BaseModel | str], limits: Limits, *, holds: Closing
+    ) -> None:
+        super().__init__(headers={"cache-control": "no-store"})
+        del self.headers["content-length"]
+        self._events = events
+        self._holds = holds
+        self._send_timeout_s = limits.send_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        with self._holds:
+            try:
+                await unless_gone(receive, self._send_all(scope, send))
+            except ClientGone:
+                noted(scope).code = "client_gone"
+            except Unread:
+                noted(scope).code = "client_reads_nothing"
+
+    async def _send_all(self, scope: Scope, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        with Patience(send, self._send_timeout_s) as patience:
+            try:
+                async with aclosing(self._events) as events:
+                    async for event in events:
+                        await patience.send(_written(event))
+                await patience.send(DONE)
+            except Unread:
+                raise
+            except Exception as error:
+                refusal = self._refusal(error)
+                noted(scope).code = refusal.code
+                await patience.send(_written(refusal.body))
+            await patience.send(b"", more=False)
+
+    @staticmethod
+    def _refusal(error: Exception) -> Refusal:
+        if isinstance(error, Refusal):
+            return error
+        _log.error("an answer failed", exc_info=error)
+        return refusal_of(error)
+
+
+# Characters at which some clients end a line, though events end theirs at none of them.
+_ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
+
+
+def _written(event: BaseModel | str) -> bytes:
+    data = event if isinstance(event, str) else event.model_dump_json(exclude_unset=True)
+    if not data.isascii():
+        data = data.translate(_ENDS)
+    return f"data: {data}\n\n".encode()

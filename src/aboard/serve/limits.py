@@ -1,0 +1,47 @@
+"""What a server lets its clients take, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aboard.engine.scheduler_batch import MAX_SEQUENCES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of a server; whoever goes beyond one gets an error that names it.
+
+    Attributes
+    ----------
+    max_sequences : int
+        Answers of one model that are computed together.
+    max_waiting : int
+        Answers of one model that wait for their turn; further ones are refused with 429.
+    max_body_bytes : int
+        Of one request.
+    max_bodies_bytes : int
+        Of all requests that are being read or answered.
+    max_top_logprobs : int
+        Alternatives shown for a token.
+    body_timeout_s : float
+        In which a request's body must have come.
+    headers_timeout_s : float
+        In which a new connection must have sent its headers.
+    send_timeout_s : float
+        For which a client may leave an answer unread.
+    answer_timeout_s : float
+        From when a request was taken on to its last token.
+    drain_s : float
+        For which answers under way may go on once the server is told to end.
+    """
+
+    max_sequences: int = MAX_SEQUENCES
+    max_waiting: int = 128
+    max_body_bytes: int = 8 << 20
+    max_bodies_bytes: int = 64 << 20
+    max_top_logprobs: int = 20
+    body_timeout_s: float = 30.0
+    headers_timeout_s: float = 15.0
+    send_timeout_s: float = 60.0
+    answer_timeout_s: float = 600.0
+    drain_s: float = 30.0

@@ -1,0 +1,129 @@
+"""The description of the server: an OpenAPI document, made of its endpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.responses import Response
+
+from aboard import __version__
+from aboard.serve.endpoint import Call, Endpoint
+from aboard.serve.refusals import ErrorBody
+
+JSON, EVENTS = "application/json", "text/event-stream"
+_REFS = "#/components/schemas/{model}"
+_ERRORS = {
+    400: "The request isn't understood, or asks for what isn't supported; `param` names it.",
+    401: "No key, or a wrong one.",
+    403: "The Host isn't this server's, or a page of another site asks.",
+    404: "There is no such thing.",
+    408: "The body didn't come in time.",
+    413: "The body is too large.",
+    415: "The body is no JSON by its headers.",
+    429: "Too many answers wait for their turn; `Retry-After` says when to ask again.",
+    500: "The server failed.",
+    503: "The server is ending, or has no room now; `Retry-After` says when to ask again.",
+    504: "The answer took longer than it may.",
+}
+_EVERY = (401, 403, 500)
+_WITH_BODY = (400, 408, 413, 415, 503)
+
+
+def document(endpoints: Sequence[Endpoint], *, locked: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of `endpoints`; `locked`: they take a key."""
+    components: dict[str, Any] = {"schemas": _schemas(endpoints)}
+    if locked:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    paths: dict[str, dict[str, Any]] = {}
+    for each in endpoints:
+        path = re.sub(r":\w+}", "}", each.path)
+        paths.setdefault(path, {})[each.method.lower()] = _operation(each)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Aboard", "version": __version__},
+        "security": [{"key": []}] if locked else [],
+        "paths": paths,
+        "components": components,
+    }
+
+
+def endpoint(endpoints: Sequence[Endpoint], *, locked: bool) -> Endpoint:
+    """The route that gives the document of `endpoints` and of itself."""
+
+    async def openapi(call: Call[None]) -> Response:
+        return Response(text, media_type=JSON)
+
+    own = Endpoint(
+        method="GET",
+        path="/openapi.json",
+        handle=openapi,
+        summary="This document.",
+        gives=JSON,
+    )
+    text = json.dumps(document([*endpoints, own], locked=locked))
+    return own
+
+
+def _schemas(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    takes: set[type[BaseModel]] = {each.takes for each in endpoints if each.takes is not None}
+    gives: set[type[BaseModel]] = {
+        kind
+        for each in endpoints
+        for kind in (each.gives, each.streams)
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+    }
+    gives.add(ErrorBody)
+    pairs: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = []
+    pairs += [(kind, "validation") for kind in sorted(takes, key=_name)]
+    pairs += [(kind, "serialization") for kind in sorted(gives, key=_name)]
+    _, schema = models_json_schema(pairs, ref_template=_REFS)
+    found = schema["$defs"]
+    assert isinstance(found, dict)
+    return found
+
+
+def _name(kind: type[BaseModel]) -> str:
+    return kind.__name__
+
+
+def _operation(each: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": each.summary,
+        "operationId": each.handle.__name__,
+        "responses": _responses(each),
+    }
+    if each.open:
+        operation["security"] = []
+    names = re.findall(r"{(\w+)", each.path)
+    if names:
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in names
+        ]
+    if each.takes is not None:
+        operation["requestBody"] = {"required": True, "content": {JSON: _reference(each.takes)}}
+    return operation
+
+
+def _responses(each: Endpoint) -> dict[str, Any]:
+    given = {JSON: _reference(each.gives)} if not isinstance(each.gives, str) else {each.gives: {}}
+    if each.streams is not None:
+        told = f"Events, each `data:` and a {each.streams.__name__}; the last is `[DONE]`."
+        given[EVENTS] = {"schema": {"type": "string", "description": told}}
+    responses: dict[str, Any] = {"200": {"description": "Done.", "content": given}}
+    statuses = {*_EVERY, *each.statuses, *(_WITH_BODY if each.takes is not None else ())}
+    for status in sorted(statuses):
+        responses[str(status)] = {
+            "description": _ERRORS[status],
+            "content": {JSON: _reference(ErrorBody)},
+        }
+    return responses
+
+
+def _reference(kind: type[BaseModel]) -> dict[str, Any]:
+    return {"schema": {"$ref": _REFS.format(model=kind.__name__)}}

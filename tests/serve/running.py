@@ -1,0 +1,71 @@
+"""A server in a thread of the test's own process."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import openai
+
+from aboard.engine import Model
+from aboard.serve.app import App
+from aboard.serve.limits import Limits
+from aboard.serve.listening import Server
+from aboard.serve.served import ServedModel, ServedModels
+
+NAME = "tiny"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that listens at `url`."""
+
+    url: str
+    app: App
+    server: Server
+
+    @property
+    def served(self) -> ServedModel:
+        return self.app.service.models.first
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", int(self.url.rpartition(":")[2])
+
+    def openai(self, **options: Any) -> openai.OpenAI:
+        options = {"api_key": "none", "max_retries": 0, **options}
+        return openai.OpenAI(base_url=f"{self.url}/v1", **options)
+
+    def http(self, **options: Any) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, timeout=60, **options)
+
+
+@contextmanager
+def running(
+    model: Model,
+    *,
+    limits: Limits | None = None,
+    aliases: tuple[str, ...] = (),
+    tls: Any = None,
+    **options: Any,
+) -> Iterator[Running]:
+    """A server of one model until the block ends; `options` are those of `App`."""
+    app = App(ServedModels([ServedModel(model, NAME, aliases)]), limits, **options)
+    listens = threading.Event()
+    urls: list[str] = []
+
+    def ready(url: str) -> None:
+        urls.append(url)
+        listens.set()
+
+    server = Server(app, "127.0.0.1", 0, tls=tls, ready=ready)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    listens.wait()
+    try:
+        yield Running(urls[0], app, server)
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,153 @@
+"""The served description is whole, asks for nothing elsewhere, and says what the server does."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from aboard.engine import Model
+from serve.running import Running, running
+
+
+@pytest.fixture(scope="module")
+def document(server: Running) -> dict[str, Any]:
+    with server.http() as http:
+        return http.get("/openapi.json").json()
+
+
+def test_every_route_is_described(server: Running, document: dict[str, Any]) -> None:
+    described = {
+        (method.upper(), path) for path, each in document["paths"].items() for method in each
+    }
+
+    assert described == {
+        (each.method, each.path.replace(":path", "")) for each in server.app.endpoints
+    }
+    operations = [
+        each["operationId"] for path in document["paths"].values() for each in path.values()
+    ]
+    assert len(set(operations)) == len(operations) == 10
+
+
+def test_a_key_is_described_where_one_is_needed(model: Model, document: dict[str, Any]) -> None:
+    key = {"authorization": "Bearer " + "k" * 16}
+    with running(model, keys=["k" * 16]) as server, server.http(headers=key) as http:
+        locked = http.get("/openapi.json").json()
+
+    assert document["security"] == []
+    assert "securitySchemes" not in document["components"]
+    assert locked["security"] == [{"key": []}]
+    assert locked["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert locked["paths"]["/health"]["get"]["security"] == []
+
+
+def test_every_reference_leads_within_the_document(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    references = set(re.findall(r'"\$ref": "([^"]*)"', text))
+
+    assert references
+    for each in references:
+        place = document
+        for part in each.removeprefix("#/").split("/"):
+            place = place[part]
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+def test_requests_refuse_what_is_not_named(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    open_ones = [
+        name
+        for name, each in schemas.items()
+        if each["type"] == "object" and each.get("additionalProperties") is not False
+    ]
+    assert open_ones == []
+    chat = schemas["ChatRequest"]
+    assert sorted(chat["required"]) == ["messages", "model"]
+    assert "tools" not in chat["properties"]
+    assert chat["properties"]["n"]["maximum"] == 128
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/health", None),
+        ("GET", "/props", None),
+        ("GET", "/v1/models", None),
+        ("GET", "/v1/models/tiny", None),
+        ("GET", "/v1/models/none", None),
+        ("POST", "/tokenize", {"content": "a"}),
+        ("POST", "/tokenize", {"content": "a", "with_pieces": True}),
+        ("POST", "/tokenize", {"content": 1}),
+        ("POST", "/detokenize", {"tokens": [97]}),
+        ("POST", "/v1/completions", {"model": "tiny", "prompt": "a", "logprobs": 2, "echo": True}),
+        ("POST", "/v1/completions", {"model": "none", "prompt": "a"}),
+        (
+            "POST",
+            "/v1/chat/completions",
+            {
+                "model": "tiny",
+                "messages": [{"role": "user", "content": "x"}],
+                "max_tokens": 3,
+                "logprobs": True,
+                "top_logprobs": 2,
+            },
+        ),
+        ("POST", "/v1/chat/completions", {"model": "tiny", "messages": []}),
+    ],
+)
+def test_what_the_server_gives_is_what_is_described(
+    server: Running, document: dict[str, Any], method: str, path: str, body: object
+) -> None:
+    with server.http() as http:
+        answer = http.request(method, path, json=body)
+
+    template = re.sub(r"(/v1/models)/.*", r"\1/{model}", path)
+    responses = document["paths"][template][method.lower()]["responses"]
+    content = responses[str(answer.status_code)]["content"]
+    schema = content[answer.headers["content-type"]]["schema"]
+    assert mismatches(document, schema, answer.json()) == []
+
+
+def mismatches(document: dict[str, Any], schema: dict[str, Any], value: object) -> list[str]:
+    """Where a value isn't as its schema says; the few keywords that answers use."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return mismatches(document, document["components"]["schemas"][name], value)
+    if "anyOf" in schema:
+        found = [mismatches(document, each, value) for each in schema["anyOf"]]
+        return [] if [] in found else [f"none of {len(found)}: {found}"]
+    if "const" in schema:
+        return [] if value == schema["const"] else [f"{value!r} is not {schema['const']!r}"]
+    if "enum" in schema:
+        return [] if value in schema["enum"] else [f"{value!r} is not in {schema['enum']}"]
+    kinds = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "null": type(None),
+    }
+    if not isinstance(value, kinds[schema["type"]]):
+        return [f"{value!r} is no {schema['type']}"]
+    if isinstance(value, list):
+        return [each for item in value for each in mismatches(document, schema["items"], item)]
+    if not isinstance(value, dict):
+        return []
+    known, more = schema.get("properties", {}), schema.get("additionalProperties", True)
+    missing = [f"{name} is missing" for name in schema.get("required", []) if name not in value]
+    inside = [
+        each
+        for name, item in value.items()
+        for each in (
+            mismatches(document, known[name], item)
+            if name in known
+            else mismatches(document, more, item)
+            if isinstance(more, dict)
+            else [f"{name} is unknown"]
+        )
+    ]
+    return missing + inside

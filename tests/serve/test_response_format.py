@@ -1,0 +1,136 @@
+"""Answers held to a form: by the openai client's own models, whatever the model would say."""
+
+import json
+from typing import Literal
+
+import jsonschema
+import openai
+import pytest
+from pydantic import BaseModel
+
+from aboard import Grammar
+from aboard.engine import Model
+from serve.running import Running
+
+ASKED = [{"role": "user", "content": "Name a colour."}]
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "colour": {"enum": ["red", "green", "blue"]},
+        "share": {"type": "integer", "minimum": 0, "maximum": 100},
+    },
+    "required": ["colour", "share"],
+    "additionalProperties": False,
+}
+
+
+def named(schema: object, **more: object) -> dict:
+    return {"type": "json_schema", "json_schema": {"name": "colour", "schema": schema, **more}}
+
+
+@pytest.fixture
+def ask(client: openai.OpenAI):
+    def ask(**options):
+        options = {"model": "tiny", "messages": ASKED, "max_tokens": 200} | options
+        return client.chat.completions.create(**options)
+
+    return ask
+
+
+@pytest.mark.parametrize("strict", [True, False, None])
+def test_answers_are_json_that_the_schema_accepts(ask, strict: bool | None) -> None:
+    answer = ask(response_format=named(SCHEMA, strict=strict), n=8, seed=3, temperature=1.5)
+
+    texts = [choice.message.content for choice in answer.choices]
+    assert {choice.finish_reason for choice in answer.choices} == {"stop"}
+    assert len(set(texts)) > 1
+    for text in texts:
+        jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(text))
+
+
+def test_the_answer_is_the_one_that_the_model_gives_alone(ask, model: Model) -> None:
+    options = {"max_tokens": 200, "temperature": 1.0, "seed": 4}
+    want = model.chat(ASKED, constraint=Grammar.json_schema(SCHEMA), **options)
+
+    whole = ask(response_format=named(SCHEMA), **options)
+    events = list(ask(response_format=named(SCHEMA), stream=True, **options))
+
+    assert whole.choices[0].message.content == want
+    assert "".join(event.choices[0].delta.content or "" for event in events) == want
+
+
+class Paint(BaseModel):
+    colour: Literal["red", "green"]
+    coats: Literal[1, 2, 3]
+    glossy: bool
+
+
+def test_a_class_of_pydantic_comes_back_as_an_object(client: openai.OpenAI) -> None:
+    parsed = client.chat.completions.parse(
+        model="tiny", messages=ASKED, response_format=Paint, seed=1
+    )
+
+    assert isinstance(parsed.choices[0].message.parsed, Paint)
+
+
+def test_any_json_object_will_do(ask) -> None:
+    answer = ask(response_format={"type": "json_object"}, logit_bias={str(ord("}")): 100})
+
+    assert json.loads(answer.choices[0].message.content) == {}
+
+
+def test_an_answer_that_was_cut_says_so(ask) -> None:
+    answer = ask(response_format=named(SCHEMA), max_tokens=5)
+
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.choices[0].message.content.lstrip().startswith("{")
+
+
+def test_text_is_what_it_would_be_without(ask) -> None:
+    texts = [
+        ask(temperature=0, **form).choices[0].message.content
+        for form in ({}, {"response_format": {"type": "text"}})
+    ]
+
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("form", "param", "code"),
+    [
+        ({}, "response_format.type", "invalid_value"),
+        ({"type": "json_schema"}, "response_format.json_schema", "missing_required_parameter"),
+        (
+            {"type": "json_schema", "json_schema": {"name": "a"}},
+            "response_format.json_schema.schema",
+            "missing_required_parameter",
+        ),
+        (
+            {"type": "json_schema", "json_schema": {"schema": {}}},
+            "response_format.json_schema.name",
+            "missing_required_parameter",
+        ),
+        (
+            {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}},
+            "response_format.json_schema.name",
+            "invalid_value",
+        ),
+        (named("object"), "response_format.json_schema.schema", "invalid_value"),
+        (named({}, schemas={}), "response_format.json_schema.schemas", "unknown_parameter"),
+        (named({}) | {"strict": True}, "response_format.strict", "unknown_parameter"),
+        ({"type": "json_object", "schema": {}}, "response_format.schema", "unknown_parameter"),
+    ],
+)
+def test_a_form_that_is_none_is_refused(ask, form: dict, param: str, code: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(response_format=form)
+
+    assert (caught.value.param, caught.value.code) == (param, code)
+
+
+def test_a_schema_that_can_not_be_compiled_is_refused(ask, server: Running) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(response_format=named({"type": "object", "properties": {"a": {"type": "king"}}}))
+
+    assert (caught.value.param or "").startswith("response_format")
+    assert server.served.scheduler.load.n_requests == 0
