@@ -105,9 +105,12 @@ def test_a_failure_that_is_seen_with_the_steps_before_it_ends_the_stream(
 
     monkeypatch.setattr(Request, "_changed", tell_of_first_and_last)
     monkeypatch.setattr(model, "decoder", failing(NotEnoughMemory("full"), 3)(model.decoder))
-    with running(model) as server, server.openai() as client:
-        with pytest.raises(openai.APIError, match="full"):
-            list(client.chat.completions.create(**CHAT, stream=True, timeout=60))
+    with (
+        running(model) as server,
+        server.openai() as client,
+        pytest.raises(openai.APIError, match="full"),
+    ):
+        list(client.chat.completions.create(**CHAT, stream=True, timeout=60))
 
 
 def test_a_stream_that_the_server_ends_says_so(model: Model) -> None:
