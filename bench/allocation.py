@@ -1,11 +1,12 @@
 """What do allocated bits gain over llama.cpp's recipe with an importance matrix, at equal bytes?
 
     python bench/allocation.py MODEL TEXT --llama ENV [--types Q4_K_M Q3_K_M] [--sequences 16]
-                               [--share 1.0 0.8] [--folder DIR]
+                               [--share 1.0 0.8] [--same-types] [--nearest] --folder DIR
 
 MODEL: an F32 or F16 GGUF file, such as bench/quantize_case.py writes; TEXT is what all are judged
 on. llama.cpp (llama-cpp-python in ENV) gets importances of the very calibration that ours has.
-Ours is as large as its file, times each of --share. The third is all of Q4_0, nearest codes.
+Ours is as large as its file, times each of --share; with --same-types, another one has its very
+types, and only codes and scales are ours; --nearest adds one that is all of Q4_0, nearest codes.
 
 Figures: KL divergence from MODEL in nats a token, paired over sequences, by `aboard eval`.
 Files that are in --folder already are taken as they are.
@@ -20,7 +21,9 @@ from pathlib import Path
 import numpy as np
 from engines import record
 
+from aboard.artifact.quantized import quantize_file
 from aboard.checkpoint.chat_template import ChatTemplate
+from aboard.checkpoint.gguf import open_gguf
 from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.engine.benchmark.peer import python_of
 from aboard.engine.layer_engine import LayerEngine
@@ -40,6 +43,8 @@ def main() -> None:
     parser.add_argument("--llama", required=True, help="environment of llama-cpp-python")
     parser.add_argument("--types", nargs="*", default=["Q4_K_M"])
     parser.add_argument("--share", nargs="*", type=float, default=[1.0, 0.8])
+    parser.add_argument("--same-types", action="store_true")
+    parser.add_argument("--nearest", action="store_true")
     parser.add_argument("--sequences", type=int, default=16)
     parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args()
@@ -47,10 +52,12 @@ def main() -> None:
     importances = options.folder / "importances.npz"
     if not importances.exists():
         np.savez(importances, **importances_of(options.model))
-    files = {"Q4_0, nearest": nearest(options, "q4_0")}
+    files = {"Q4_0, nearest": nearest(options, "q4_0")} if options.nearest else {}
     for kind in options.types:
         peer = by_llama(options, kind, importances)
         files[f"llama.cpp {kind}"] = peer
+        if options.same_types:
+            files[f"ours, types of {kind}"] = of_its_types(options, kind, peer)
         for share in options.share:
             name = f"ours, {share:.0%} of {kind}"
             files[name] = ours(options, kind, round(share * peer.stat().st_size), share)
@@ -101,11 +108,32 @@ def nearest(options: argparse.Namespace, kind: str) -> Path:
     return path
 
 
+def of_its_types(options: argparse.Namespace, kind: str, peer: Path) -> Path:
+    """Ours, each matrix of the type that it has in the peer's file."""
+    path = options.folder / f"ours-types-of-{kind}.gguf"
+    if not path.exists():
+        with open_gguf(peer) as file, open_gguf(options.model) as source:
+            types = {
+                name: info.format
+                for name, info in file.tensors.items()
+                if len(info.shape) > 1 and info.format != source.tensors[name].format
+            }
+            metadata = source.metadata
+            calibration = calibrate(Tokenizer.from_gguf(metadata), ChatTemplate.from_gguf(metadata))
+        quantize_file(options.model, path, types, calibration=calibration, open_layer=LayerEngine)
+    return path
+
+
 def ours(options: argparse.Namespace, kind: str, size_bytes: int, share: float) -> Path:
     """Ours of at most so many bytes."""
     path = options.folder / f"ours-{kind}-{round(100 * share)}.gguf"
     if not path.exists():
-        made = quantize_checkpoint(options.model, path, Budget(size_bytes=size_bytes))
+        made = quantize_checkpoint(
+            options.model,
+            path,
+            Budget(size_bytes=size_bytes),
+            measured=options.folder / "measured",
+        )
         path.with_suffix(".json").write_text(json.dumps(made.as_dict(), indent=1))
     return path
 

@@ -147,6 +147,8 @@ def tensors(shape: Shape, form: Type) -> Iterator[tuple[str, tuple[int, ...], Ty
     """Names, shapes and formats, as llama.cpp's quantiser would choose."""
     table = (shape.vocabulary, shape.width)
     large = Type.Q6_K if shape.width % 256 == 0 else Type.Q8_0
+    if form == Type.BF16:
+        large = form
     yield "token_embd.weight", table, large if shape.tied else form
     for layer in range(shape.layers):
         for name, rows, cols in matrices(shape):
@@ -166,6 +168,9 @@ def size_bytes(dims: tuple[int, ...], form: Type) -> int:
 
 def blocks(random: np.random.Generator, count: int, form: Type, std: float) -> np.ndarray:
     """`count` random blocks, (count, bytes) uint8, whose weights have this deviation or so."""
+    if form == Type.BF16:
+        weights = random.standard_normal(count, np.float32) * np.float32(std)
+        return (weights.view("<u4") >> 16).astype("<u2").view(np.uint8).reshape(count, 2)
     raw = np.frombuffer(random.bytes(count * GGML_QUANT_SIZES[form][1]), np.uint8)
     raw = raw.reshape(count, -1).copy()
 

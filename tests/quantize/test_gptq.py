@@ -9,7 +9,7 @@ import pytest
 from aboard import _native, formats
 from aboard.errors import NumericalError
 from aboard.quantize.gptq import DAMPINGS, Feedback, Trial, choose_dampings
-from aboard.quantize.moments import Moments, cost
+from aboard.quantize.moments import Moments, moments_of
 
 
 def inputs(n: int, columns: int, seed: int, directions: int | None = None) -> np.ndarray:
@@ -32,9 +32,13 @@ def gram_of(x: np.ndarray) -> np.ndarray:
 
 def moments(x: np.ndarray) -> Moments:
     half = x.shape[0] // 2
-    return Moments(
-        gram=gram_of(x[:half]), held_out=gram_of(x[half:]), n_tokens=half, n_held_out=half
-    )
+    return moments_of(((x[:half], False), (x[half:], True)), "x")
+
+
+def cost(errors: np.ndarray, gram: np.ndarray) -> float:
+    """The sum of e^T H e over rows."""
+    wide = errors.astype(np.float64)
+    return float(((wide @ gram.astype(np.float64)) * wide).sum())
 
 
 def gptq_of_the_paper(
@@ -175,7 +179,7 @@ def test_nearest_codes_are_kept_where_feedback_does_harm() -> None:
     weights, x = matrix(16, 64, 10), inputs(60, 64, 11)
     other = np.random.default_rng(12).standard_normal((4000, 64)).astype(np.float32)
     trial = Trial(weights, formats.find_grid("Q4_0", weights))
-    misleading = Moments(gram=gram_of(x), held_out=gram_of(other), n_tokens=60, n_held_out=4000)
+    misleading = moments_of(((x, False), (other, True)), "x")
 
     choose_dampings([trial], misleading)
 

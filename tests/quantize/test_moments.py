@@ -1,10 +1,15 @@
-"""Second moments against float64, and inputs that have none."""
+"""Second moments against float64, in little memory, and inputs that have none."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from aboard.errors import NumericalError
-from aboard.quantize.moments import Moments, cost, moments_of, moments_of_all
+from aboard.quantize import tiles
+from aboard.quantize.moments import gram_of, moments_of
+
+NAME = "blk.0.attn_q.weight"
 
 
 def pieces(seed: int, sizes: list[int], columns: int = 24) -> list[tuple[np.ndarray, bool]]:
@@ -15,57 +20,120 @@ def pieces(seed: int, sizes: list[int], columns: int = 24) -> list[tuple[np.ndar
     ]
 
 
-def test_moments_are_the_means_of_products_over_either_kind_of_tokens() -> None:
-    given = pieces(1, [100, 7, 50, 300, 1, 20])
+def joint(given: list[tuple[np.ndarray, bool]], *kinds: bool) -> np.ndarray:
+    return np.concatenate([piece for piece, kind in given if kind in kinds]).astype(np.float64)
 
-    found = moments_of(given, "blk.0.attn_q.weight")
 
-    for held_out, gram, n_tokens in (
-        (False, found.gram, found.n_tokens),
-        (True, found.held_out, found.n_held_out),
-    ):
-        x = np.concatenate([piece for piece, kind in given if kind == held_out]).astype(np.float64)
-        assert n_tokens == x.shape[0]
-        np.testing.assert_allclose(gram, x.T @ x / x.shape[0], rtol=1e-5, atol=1e-3)
-    every = np.concatenate([piece for piece, _ in given]).astype(np.float64)
+@pytest.fixture(params=["one tile", "tiles", "inputs"])
+def small_tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """24 columns treated as many: in tiles, and as inputs, where tokens are few."""
+    if request.param != "one tile":
+        monkeypatch.setattr(tiles, "_TILE", 5)
+        monkeypatch.setattr(tiles, "WHOLE", 10)
+        monkeypatch.setattr("aboard.quantize.gram.WHOLE", 10)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_moments_are_the_means_of_products_over_either_kind_of_tokens(
+    threads: int, small_tiles: str
+) -> None:
+    sizes = [5, 3, 9, 8, 3, 9] if small_tiles == "inputs" else [100, 7, 50, 300, 1, 20]
+    given = pieces(1, sizes)
+    errors = np.random.default_rng(0).standard_normal((3, 24)).astype(np.float32)
+
+    found = moments_of(given, NAME, threads=threads)
+
+    decide, held_out, every = joint(given, False), joint(given, True), joint(given, True, False)
+    assert found.gram is not None
+    assert (found.n_tokens, found.held_out.n_tokens) == (len(decide), len(held_out))
+    np.testing.assert_allclose(
+        found.gram.matrix, decide.T @ decide / len(decide), rtol=1e-5, atol=1e-3
+    )
     np.testing.assert_allclose(found.importances, (every**2).mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(found.all_tokens(), every.T @ every / 478, rtol=1e-5, atol=1e-3)
+    want = ((held_out @ errors.T) ** 2).sum(axis=1).mean()
+    assert found.held_out.cost(errors) == pytest.approx(want, rel=1e-5)
+    np.testing.assert_allclose(
+        found.all_tokens(threads), every.T @ every / len(every), rtol=1e-5, atol=1e-3
+    )
+    assert found.gram is None
 
 
-def test_moments_of_all_tokens_decide_and_judge_alike() -> None:
-    given = [piece for piece, _ in pieces(5, [100, 7, 50])]
+def test_importances_alone_are_those_of_the_whole_moments() -> None:
+    given = pieces(5, [100, 7, 50, 20])
 
-    found = moments_of_all(given, "blk.0.attn_q.weight")
+    found = moments_of(given, NAME, with_gram=False)
 
-    x = np.concatenate(given).astype(np.float64)
-    np.testing.assert_allclose(found.gram, x.T @ x / 157, rtol=1e-5, atol=1e-3)
-    assert found.held_out.tobytes() == found.gram.tobytes() == found.all_tokens().tobytes()
-    np.testing.assert_allclose(found.importances, (x**2).mean(axis=0), rtol=1e-5)
+    assert found.gram is None
+    np.testing.assert_allclose(found.importances, moments_of(given, NAME).importances, rtol=1e-6)
 
 
-def test_cost_is_the_mean_square_of_what_errors_do_to_outputs() -> None:
-    random = np.random.default_rng(2)
-    x = random.standard_normal((500, 16)).astype(np.float32)
-    errors = random.standard_normal((8, 16)).astype(np.float32)
+def test_a_gram_of_all_tokens_is_the_mean_of_products(small_tiles: str) -> None:
+    sizes = [5, 3, 9] if small_tiles == "inputs" else [100, 7, 50]
+    given = pieces(5, sizes)
+    errors = np.random.default_rng(2).standard_normal((8, 24)).astype(np.float32)
 
-    found = cost(errors, (x.T @ x) / np.float32(500))
+    found = gram_of((piece for piece, _ in given), NAME)
 
-    outputs = x.astype(np.float64) @ errors.T.astype(np.float64)
-    assert found == pytest.approx((outputs**2).sum(axis=1).mean(), rel=1e-5)
+    x = joint(given, True, False)
+    np.testing.assert_allclose(found.diagonal, (x**2).mean(axis=0), rtol=1e-5)
+    want = ((x @ errors.T) ** 2).sum(axis=1).mean()
+    assert found.cost(errors) == pytest.approx(want, rel=1e-5)
+
+
+def test_a_head_that_is_the_embedding_counts_errors_by_themselves_too(small_tiles: str) -> None:
+    sizes = [5, 3, 9] if small_tiles == "inputs" else [100, 7, 50]
+    given = pieces(6, sizes)
+    errors = np.random.default_rng(3).standard_normal((8, 24)).astype(np.float32)
+    found = moments_of(given, NAME)
+
+    found.take_embedding()
+
+    decide, held_out = joint(given, False), joint(given, True)
+    own, others = ((x**2).mean() for x in (decide, held_out))
+    want = ((held_out @ errors.T) ** 2).sum(axis=1).mean() + others * (errors**2).sum()
+    assert found.held_out.cost(errors) == pytest.approx(want, rel=1e-5)
+    n, m = len(decide), len(held_out)
+    every = decide.T @ decide + held_out.T @ held_out + (n * own + m * others) * np.eye(24)
+    np.testing.assert_allclose(found.importances, np.diagonal(every) / (n + m), rtol=1e-5)
+    np.testing.assert_allclose(found.all_tokens(), every / (n + m), rtol=1e-5, atol=1e-3)
+
+
+def test_no_bit_depends_on_threads(small_tiles: str) -> None:
+    grams = []
+    for threads in (1, 3):
+        found = moments_of(pieces(4, [64, 64, 64]), "x", threads=threads)
+        grams.append(found.all_tokens(threads).tobytes())
+
+    assert grams[0] == grams[1]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e25])
-def test_inputs_beyond_float32_name_the_tensor(value: float) -> None:
+@pytest.mark.parametrize("with_gram", [True, False])
+@pytest.mark.parametrize("at", [0, 2])
+def test_inputs_beyond_float32_name_the_tensor(
+    at: int, with_gram: bool, value: float, small_tiles: str
+) -> None:
     given = pieces(3, [10, 10, 10])
-    given[0][0][3, 3] = value
+    given[at][0][3, 3] = value
 
     with pytest.raises(NumericalError, match=r"blk\.7\.ffn_down\.weight: inputs"):
-        moments_of(given, "blk.7.ffn_down.weight")
+        moments_of(given, "blk.7.ffn_down.weight", with_gram=with_gram)
 
 
-def test_moments_do_not_depend_on_being_asked_twice() -> None:
-    first, second = (moments_of(pieces(4, [64, 64, 64]), "x") for _ in range(2))
+def peak_bytes(columns: int, **options: bool) -> int:
+    """What numpy took at most for the moments of a few tokens, beside them."""
+    given = pieces(8, [64, 64, 64], columns)
+    tracemalloc.start()
+    moments_of(given, NAME, **options)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
 
-    assert isinstance(first, Moments)
-    assert first.gram.tobytes() == second.gram.tobytes()
-    assert first.held_out.tobytes() == second.held_out.tobytes()
+
+def test_a_gram_takes_the_memory_of_itself_and_importances_next_to_none() -> None:
+    columns = 6000
+    of_gram = 4 * columns**2
+
+    assert of_gram < peak_bytes(columns) < 1.2 * of_gram
+    assert peak_bytes(columns, with_gram=False) < 0.05 * of_gram

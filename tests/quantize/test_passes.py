@@ -43,7 +43,7 @@ def test_logits_layer_by_layer_are_those_of_the_whole_model(family: str, tmp_pat
             layer.run("mix", hidden)
             layer.run("feed", hidden)
         head = HeadEngine(model)
-        head.put(*weights.packed(model.head.name))
+        head.put(*weights.pieces(model.head.name))
 
         got = head.logits(end_of(layer, hidden, np.arange(WINDOWS.size)))
 
@@ -85,7 +85,7 @@ def test_a_head_that_holds_nan_is_named(tmp_path: Path) -> None:
         packed.view(np.float32)[64 * 5 + 3] = np.nan
 
         with pytest.raises(CorruptTensor, match=r"'output\.weight': row 5 holds NaN"):
-            head.put(form, packed)
+            head.put(form, [packed])
 
 
 def test_logits_that_are_no_numbers_are_told(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_logits_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     with ExitStack() as opened:
         source = open_checkpoint(path, opened)
         head = HeadEngine(source.model)
-        head.put(*source.weights.packed("output.weight"))
+        head.put(*source.weights.pieces("output.weight"))
         inputs = np.ones((4, 64), np.float32)
         head.remember(inputs)
         inputs[2] = np.inf

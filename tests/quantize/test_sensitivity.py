@@ -1,5 +1,6 @@
 """What parts cost: against whole models in which they alone are rounded."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from aboard.artifact.types import type_entries
 from aboard.engine.head_engine import HeadEngine
 from aboard.engine.layer_engine import LayerEngine
 from aboard.fitting.checkpoint import OpenCheckpoint, open_checkpoint
+from aboard.models import DecoderModel
 from aboard.quantize.calibration import calibration_of
 from aboard.quantize.format_losses import Sensitivity
 from aboard.quantize.parts import Part, parts_of
@@ -47,16 +49,16 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenC
 
 
 def measuring(
-    checkpoint: OpenCheckpoint, figures: Kept | None = None, **options: float
+    checkpoint: OpenCheckpoint, figures: Kept | None = None, **options: object
 ) -> Measuring:
+    given: dict[str, object] = {"open_layer": lambda model, index: LayerEngine(model, index, 1)}
     return Measuring(
         checkpoint.model,
         checkpoint.weights,
         WINDOWS,
-        open_layer=lambda model, index: LayerEngine(model, index, 1),
         open_head=lambda model: HeadEngine(model, 1),
         figures=figures or Kept(),
-        **options,  # type: ignore[arg-type]
+        **(given | options),  # type: ignore[arg-type]
     )
 
 
@@ -114,6 +116,7 @@ def rounded_part(checkpoint: OpenCheckpoint, part: Part) -> dict[str, tuple[str,
     }
 
 
+@pytest.mark.parametrize("checkpoint", [False], ids=["untied"], indirect=True)
 def test_the_embedding_that_is_no_head_is_measured_to_the_bit(
     checkpoint: OpenCheckpoint, tmp_path: Path
 ) -> None:
@@ -162,8 +165,51 @@ def test_what_was_measured_before_is_taken(checkpoint: OpenCheckpoint) -> None:
     )
 
     assert [each.measured for each in second[:3]] == [each.measured for each in first]
-    assert len(steps) == 2  # the beginning, and the fourth part
+    assert steps[0] == ("measure", 0, 5)  # of the fourth part: 3 halves of layers, and the head
+    assert steps[-1] == ("measure", 5, 5)
     assert figures.figures[parts[3].label, 1] == second[3].measured
+
+
+class Counted:
+    """Opens layers, and counts how often, and how many were there at once."""
+
+    def __init__(self) -> None:
+        self.there: weakref.WeakSet[LayerEngine] = weakref.WeakSet()
+        self.most = self.opened = 0
+
+    def __call__(self, model: DecoderModel, index: int) -> LayerEngine:
+        layer = LayerEngine(model, index, 1)
+        self.there.add(layer)
+        self.opened += 1
+        self.most = max(self.most, len(self.there))
+        return layer
+
+
+@pytest.mark.parametrize(("n_states", "n_walks"), [(1, 9), (3, 4), (100, 1)])
+def test_a_layer_at_a_time_finds_the_same_as_all_in_memory(
+    n_states: int, n_walks: int, checkpoint: OpenCheckpoint
+) -> None:
+    parts = parts_of(checkpoint.model)
+    wanted = {part: ["Q4_0", "Q5_0"] if part.layer == 1 else ["Q4_0"] for part in parts}
+    together, apart = Counted(), Counted()
+    figures = Kept(), Kept()
+    want = measuring(checkpoint, figures[0], open_layer=together).measure(wanted)
+    bytes_of_state = WINDOWS.size * 64 * 4
+
+    found = measuring(
+        checkpoint,
+        figures[1],
+        open_layer=apart,
+        resident_bytes=0,
+        travelling_bytes=n_states * bytes_of_state,
+    ).measure(wanted)
+
+    assert [each.measured for each in found] == [each.measured for each in want]
+    assert [each.errors for each in found] == [each.errors for each in want]
+    assert figures[1].figures == figures[0].figures
+    assert (together.opened, together.most) == (2, 2)
+    assert apart.most == 1
+    assert apart.opened <= 2 * (1 + n_walks)
 
 
 def test_fewer_bits_have_larger_errors(checkpoint: OpenCheckpoint) -> None:

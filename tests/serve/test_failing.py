@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from aboard.engine import Model
+from aboard.engine import Model, Request
 from aboard.errors import NotEnoughMemory, NumericalError
 from aboard.serve.logs import JsonLines
 from serve.gate import gated
@@ -89,6 +89,28 @@ def test_a_failure_within_a_stream_is_its_last_event(
             list(client.chat.completions.create(**CHAT, stream=True))
 
         assert caught.value.code == "no_memory"
+
+
+def test_a_failure_that_is_seen_with_the_steps_before_it_ends_the_stream(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop hears of the first step and of the end alone, as on a busy machine."""
+    tell = Request._changed
+    told: list[Request] = []
+
+    def tell_of_first_and_last(request: Request) -> None:
+        told.append(request)
+        if len(told) == 1 or request.error is not None:
+            tell(request)
+
+    monkeypatch.setattr(Request, "_changed", tell_of_first_and_last)
+    monkeypatch.setattr(model, "decoder", failing(NotEnoughMemory("full"), 3)(model.decoder))
+    with (
+        running(model) as server,
+        server.openai() as client,
+        pytest.raises(openai.APIError, match="full"),
+    ):
+        list(client.chat.completions.create(**CHAT, stream=True, timeout=60))
 
 
 def test_a_stream_that_the_server_ends_says_so(model: Model) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from aboard.quantize.calibration import Calibration
 from aboard.quantize.grid_detector import exact_blocks
 from aboard.quantize.keeping import Keeping
 from aboard.quantize.quantizing import OpenLayer, quantize_layers
-from aboard.quantize.rounding import Bytes, Method, Rounding
+from aboard.quantize.rounding import Bytes, Method, Rounding, joined, row_runs
 
 _WEIGHTS_AT_ONCE = 1 << 22
 _VERSION = 1  # of the method: what a newer one would round otherwise isn't gone on with
@@ -77,9 +77,7 @@ class GgufWeights:
         """Some rows of a matrix, (last - first, K) float32."""
         info = self._files.tensors[name]
         form = formats.by_name(info.format)
-        row_bytes = info.size_bytes // info.shape[0]
-        raw = np.empty((last - first) * row_bytes, np.uint8)
-        self._files.read_into(name, raw, first * row_bytes)
+        raw = self._bytes(name, first, last)
         found = form.decode(raw.reshape(last - first, -1, form.BLOCK_BYTES))
         finite = np.isfinite(found)
         if not finite.all():
@@ -93,26 +91,36 @@ class GgufWeights:
 
     def packed(self, name: str) -> tuple[str, Bytes]:
         """The format of a tensor and its bytes."""
-        info = self._files.tensors[name]
-        if name in self._grids:
-            return self._grids[name], self._exact(name, self._grids[name])
-        raw = np.empty(info.size_bytes, np.uint8)
-        self._files.read_into(name, raw, 0)
-        return info.format, raw
+        form, pieces = self.pieces(name)
+        return form, joined(form, self.shape(name), pieces)
 
-    def _exact(self, name: str, format: str) -> Bytes:
-        """The blocks that decode to precisely what floats of a tensor are."""
-        n_rows, n_columns = self.shape(name)
-        step = max(1, _WEIGHTS_AT_ONCE // n_columns)
-        parts = []
-        for first in range(0, n_rows, step):
-            weights = self.rows(name, first, min(first + step, n_rows))
-            blocks = exact_blocks(format, weights)
-            if blocks is None:
-                # zeros alone lie on every grid, and have no scale to be found
-                blocks = formats.encode(format, weights)
-            parts.append(blocks.reshape(-1))
-        return np.concatenate(parts)
+    def pieces(self, name: str) -> tuple[str, Iterator[Bytes]]:
+        """The format of a tensor and its bytes, some rows at a time; a multiple of 16, to the last.
+
+        Yields
+        ------
+        (n,) uint8
+        """
+        read = self._exact if name in self._grids else self._bytes
+        runs = row_runs(self.shape(name), _WEIGHTS_AT_ONCE)
+        return self.format(name), (read(name, *run) for run in runs)
+
+    def _bytes(self, name: str, first: int, last: int) -> Bytes:
+        """Some rows as they stand in the file."""
+        info = self._files.tensors[name]
+        begin, end = (info.size_bytes * row // info.shape[0] for row in (first, last))
+        raw = np.empty(end - begin, np.uint8)
+        self._files.read_into(name, raw, begin)
+        return raw
+
+    def _exact(self, name: str, first: int, last: int) -> Bytes:
+        """The blocks that decode to precisely what floats of some rows are."""
+        weights = self.rows(name, first, last)
+        blocks = exact_blocks(self._grids[name], weights)
+        if blocks is None:
+            # zeros alone lie on every grid, and have no scale to be found
+            blocks = formats.encode(self._grids[name], weights)
+        return blocks.reshape(-1)
 
 
 def quantize_file(
@@ -188,9 +196,8 @@ def quantize_file(
         with GgufWriter(out, metadata, tensors) as writer:
             for tensor in tensors:
                 kept = keeping.get(tensor.name) if tensor.name in assignment else None
-                writer.write(
-                    tensor.name, weights.packed(tensor.name)[1] if kept is None else kept[1]
-                )
+                for piece in weights.pieces(tensor.name)[1] if kept is None else [kept[1]]:
+                    writer.write(tensor.name, piece)
             writer.publish()
         keeping.discard()
     n_weights = sum(math.prod(tensor.shape) for tensor in tensors)

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -56,6 +56,13 @@ def quantize(
             help="The smallest file whose KL divergence from CHECKPOINT is at most X nats a token.",
         ),
     ] = None,
+    method: Annotated[
+        Literal["gptq", "importance"],
+        typer.Option(
+            help="How weights are rounded: so that later ones make up for earlier ones, or each to "
+            "the nearest, on scales for the inputs that matter, in a fraction of the time.",
+        ),
+    ] = "gptq",
     text: Annotated[
         list[Path] | None,
         typer.Option(
@@ -81,6 +88,7 @@ def quantize(
     from aboard.cli.output import json_result, note, result
     from aboard.fitting import Budget, quantize_checkpoint
     from aboard.planning import parse_size
+    from aboard.quantize.rounding import METHODS
 
     budget = Budget(
         size_bytes=None if size is None else parse_size(size),
@@ -98,6 +106,7 @@ def quantize(
             out,
             budget,
             texts=text or (),
+            method=METHODS[method],
             n_tokens=tokens,
             text_only=text_only,
             threads=threads,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from aboard import formats
 from aboard.engine.device import checked_threads, use_isa_of_environment
 from aboard.engine.layer_engine import room
 from aboard.engine.row_scores import pair_scores
@@ -41,20 +43,34 @@ class HeadEngine:
         self._matrix: Matrix | None = None
         use_isa_of_environment()
 
-    def put(self, format: str, packed: npt.NDArray[np.uint8]) -> None:
-        """Give it the head: a name of `aboard.formats`, and all bytes of the tensor.
+    def put(self, format: str, pieces: Iterable[npt.NDArray[np.uint8]]) -> None:
+        """Give it the head, in the place of what it had.
+
+        Parameters
+        ----------
+        format : str
+            A name of `aboard.formats`.
+        pieces : iterable of (n,) uint8
+            The bytes of the tensor as they stand in a GGUF file; each of a multiple of 16 rows, to
+            the last one.
 
         Raises
         ------
         CorruptTensor
             It holds NaN or infinity.
         """
+        self._matrix = None  # before there is another
         matrix = room(format, self._model.head.shape)
-        bad = matrix.pack(packed, 0)
-        if bad is not None:
-            raise CorruptTensor(
-                f"tensor {self._model.head.name!r}: row {bad} holds NaN or infinity"
-            )
+        row_bytes = formats.file_bytes(format, (1, self._model.head.shape[1]))
+        row = 0
+        for piece in pieces:
+            bad = matrix.pack(piece, row)
+            if bad is not None:
+                raise CorruptTensor(
+                    f"tensor {self._model.head.name!r}: row {bad} holds NaN or infinity"
+                )
+            row += piece.size // row_bytes
+        assert row == self._model.head.shape[0], "all rows are given"
         self._matrix = matrix
 
     def logits(self, inputs: Float32) -> Float32:
@@ -71,15 +87,17 @@ class HeadEngine:
             )
         return logits
 
-    def remember(self, inputs: Float32) -> None:
+    def remember(self, inputs: Float32, *, often: bool = True) -> None:
         """Take the head as it is, and `inputs`, (n, D) float32, for what others are compared with.
 
-        Their logits are kept where they are few enough, and computed anew for each comparison
-        otherwise: of 262,144 words, a thousand tokens have 1 GB of them.
+        Their logits are kept where others are compared `often` and they are few enough, and
+        computed anew for each comparison otherwise: of 262,144 words, a thousand tokens have 1 GB
+        of them.
         """
         self._reference = HeadEngine(self._model, self._threads)
         self._reference._matrix = self._matrix
         self._remembered = np.ascontiguousarray(inputs)
+        self._keeps = often and len(inputs) * self._model.n_vocabulary <= _LOGITS_KEPT
         self._kept: dict[int, Float32] = {}
 
     def divergence(self, inputs: Float32) -> Float64:
@@ -96,14 +114,13 @@ class HeadEngine:
             A logit isn't finite.
         """
         step = max(1, _LOGITS_AT_ONCE // self._model.n_vocabulary)
-        keep = len(inputs) * self._model.n_vocabulary <= _LOGITS_KEPT
 
         def of_some(first: int) -> Float64:
             rows = slice(first, first + step)
             want = self._kept.get(first)
             if want is None:
                 want = self._reference.logits(self._remembered[rows])
-            if keep:
+            if self._keeps:
                 self._kept[first] = want
             got = self.logits(inputs[rows])
             return pair_scores(want, got, np.zeros(len(want), np.int32)).divergence

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aboard._native import Decoder, Matrix
 
 TOKENS_AT_ONCE = 4096
+_VALUES_AT_ONCE = 1 << 24  # of the widest inputs: 64 MiB
 _NOTHING = "(no embedding)"
 
 
@@ -74,6 +75,7 @@ class LayerEngine:
         self._vectors: dict[str, Float32] = {
             weight.name: np.ones(weight.shape, np.float32) for weight in self._model.vectors()
         }
+        self._widest = max(weight.shape[1] for weight in self._model.matrices())
         self._parts: dict[str, list[Weight]] = {}
         for weight in self._model.matrices():
             self._parts.setdefault(weight.name, []).append(weight)
@@ -143,7 +145,8 @@ class LayerEngine:
             decoder.run_half(half, some)
 
     def _portions(self, hidden: Float32) -> Iterator[Float32]:
-        step = max(1, TOKENS_AT_ONCE // hidden.shape[1])
+        n_tokens = min(TOKENS_AT_ONCE, _VALUES_AT_ONCE // self._widest)
+        step = max(1, n_tokens // hidden.shape[1])
         for first in range(0, hidden.shape[0], step):
             yield hidden[first : first + step]
 

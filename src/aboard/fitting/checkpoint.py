@@ -21,7 +21,7 @@ from aboard.models.conversion import Float32
 from aboard.progress import Progress
 from aboard.quantize.grid_detector import detect_grid, exact_blocks
 from aboard.quantize.parts import fitting_formats
-from aboard.quantize.rounding import sample_rows
+from aboard.quantize.rounding import row_runs, sample_rows
 
 _FLOATS = ("F32", "F16", "BF16")
 _WEIGHTS_AT_ONCE = 1 << 21
@@ -149,10 +149,8 @@ def grid_of_tensor(weights: GgufWeights, name: str) -> str | None:
 
 
 def _all_rows(weights: GgufWeights, name: str) -> Iterator[Float32]:
-    n_rows, n_columns = weights.shape(name)
-    step = max(1, _WEIGHTS_AT_ONCE // n_columns)
-    for first in range(0, n_rows, step):
-        yield weights.rows(name, first, min(first + step, n_rows))
+    for first, last in row_runs(weights.shape(name), _WEIGHTS_AT_ONCE):
+        yield weights.rows(name, first, last)
 
 
 def sha256_of(path: Path) -> str:

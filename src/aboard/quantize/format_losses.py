@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aboard import formats
-from aboard.quantize.moments import Float32, Moments, cost
+from aboard.quantize.gram import Float32, Gram
 from aboard.quantize.parts import Part, fitting_formats
 from aboard.quantize.rounding import Source, sample_rows
 
@@ -58,30 +58,30 @@ class Sensitivity:
 
 
 def errors_of_formats(
-    source: Source, part: Part, moments: Moments | None, threads: int = 1
+    source: Source, part: Part, gram: Gram | None, threads: int = 1
 ) -> dict[str, float]:
     """The mean over the part's tensors of what each format does to their outputs.
 
-    By some rows of each, as a part of the mean square of what they give. `moments`: of the inputs;
+    By some rows of each, as a part of the mean square of what they give. `gram`: of the inputs;
     None: of an embedding, the rows of which are what it gives.
     """
     names = fitting_formats(part.columns)
+    importances = None if gram is None else np.ascontiguousarray(gram.diagonal)
     found = dict.fromkeys(names, 0.0)
     for tensor in part.tensors:
         weights = sample_rows(source, tensor, _ROWS)
-        whole = (_cost(weights, moments) or 1.0) * len(part.tensors)
+        whole = (_cost(weights, gram) or 1.0) * len(part.tensors)
         for name in names:
-            rounded = rounded_weights(weights, name, moments, threads)
-            found[name] += _cost(weights - rounded, moments) / whole
+            rounded = rounded_weights(weights, name, importances, threads)
+            found[name] += _cost(weights - rounded, gram) / whole
     return found
 
 
 def rounded_weights(
-    weights: Float32, format: str, moments: Moments | None, threads: int
+    weights: Float32, format: str, importances: Float32 | None, threads: int
 ) -> Float32:
     """What some rows become in a format."""
     if format in formats.searchable():
-        importances = None if moments is None else moments.importances
         grid = formats.find_grid(format, weights, importances, threads=threads)
         return grid.weights(formats.nearest_codes(grid, weights, threads=threads))
     form = formats.by_name(format)
@@ -89,8 +89,8 @@ def rounded_weights(
     return form.decode(blocks.reshape(weights.shape[0], -1, form.BLOCK_BYTES))
 
 
-def _cost(weights: Float32, moments: Moments | None) -> float:
-    """The mean square of what weights, or errors of them, give; of themselves without moments."""
-    if moments is None:
+def _cost(weights: Float32, gram: Gram | None) -> float:
+    """The mean square of what weights, or errors of them, give; of themselves without inputs."""
+    if gram is None:
         return float(np.square(weights, dtype=np.float64).sum())
-    return cost(weights, moments.gram)
+    return gram.cost(weights)

@@ -18,7 +18,9 @@ import numpy.typing as npt
 
 from aboard.errors import NumericalError
 from aboard.formats import Grid, nearest_codes
-from aboard.quantize.moments import Float32, Moments, cost
+from aboard.quantize.factors import decompose
+from aboard.quantize.gram import Float32
+from aboard.quantize.moments import Moments
 
 DAMPINGS = (0.01, 0.03, 0.1, 0.3)
 """What is added to the diagonal of H, as a part of its mean: less trust in few tokens."""
@@ -29,7 +31,6 @@ _LARGEST_DAMPING = 1e4
 _log = logging.getLogger(__name__)
 
 Codes = npt.NDArray[np.uint8]
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -73,18 +74,20 @@ def choose_dampings(
     """
 
     def held_out_cost(trial: Trial, codes: Codes) -> float:
-        return cost(trial.weights - trial.grid.weights(codes), moments.held_out)
+        return moments.held_out.cost(trial.weights - trial.grid.weights(codes))
 
     for trial in trials:
         nearest = nearest_codes(trial.grid, trial.weights, threads=threads)
         trial.nearest_cost = trial.cost = held_out_cost(trial, nearest)
         trial.damping = None
-    for damping in dampings:
-        feedback = Feedback.of(moments.gram, damping, rough=True)
+    for damping in dampings if trials else ():
+        assert moments.gram is not None, "what GPTQ goes by"
+        feedback = Feedback.of(moments.gram.matrix, damping, rough=True, threads=threads)
         for trial in trials:
             found = held_out_cost(trial, feedback.round(trial.weights, trial.grid, threads=threads))
             if found < trial.cost:
                 trial.damping, trial.cost = damping, found
+        del feedback  # before there is another
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +110,13 @@ class Feedback:
     damping: float
 
     @classmethod
-    def of(cls, gram: Float32, damping: float, *, rough: bool = False) -> Feedback:
+    def of(
+        cls, gram: Float32, damping: float, *, rough: bool = False, threads: int = 1
+    ) -> Feedback:
         """The feedback for inputs with the moments `gram`, `damping` being raised where needed.
 
-        `rough`: by float32 where that suffices, in half the time.
+        `rough`: by float32 where that suffices, in half the time. `threads`: no bit depends on it.
+        Memory: that of `gram` once more.
 
         Raises
         ------
@@ -119,24 +125,21 @@ class Feedback:
         """
         diagonal = np.diagonal(gram).astype(np.float64)
         order = np.argsort(-diagonal, kind="stable")
-        backwards = order[::-1]
-        ordered: Float32 | Float64 = gram[np.ix_(backwards, backwards)]
-        ordered = ordered if rough else ordered.astype(np.float64)
         mean = float(diagonal.mean()) or 1.0
         tried = damping
         while tried <= _LARGEST_DAMPING:
+            shares = gram[np.ix_(order, order)]
             try:
-                lower = _cholesky(ordered, tried * mean)
+                decompose(shares, tried * mean, rough=rough, threads=threads)
             except np.linalg.LinAlgError:
-                if ordered.dtype == np.float32:
-                    ordered = ordered.astype(np.float64)
+                del shares
+                if rough:
+                    rough = False
                     continue
                 tried = max(tried * 10, 1e-4)
                 _log.warning("the moments are not positive definite: damping raised to %g", tried)
                 continue
-            upper = lower[::-1, ::-1]  # H = upper upper^T
-            shares = (upper / np.diagonal(upper)).astype(np.float32)
-            return cls(order, np.ascontiguousarray(shares), damping, tried)
+            return cls(order, shares, damping, tried)
         raise NumericalError(
             "the second moments of a matrix's inputs are no such moments: damping up to "
             f"{_LARGEST_DAMPING:g} doesn't make them positive definite"
@@ -170,12 +173,3 @@ class Feedback:
                 threads,
             )
         return codes
-
-
-def _cholesky(gram: Float32 | Float64, added: float) -> Float32 | Float64:
-    damped = gram.copy()
-    damped[np.diag_indices_from(damped)] += gram.dtype.type(added)
-    lower: Float32 | Float64 = np.linalg.cholesky(damped)
-    if not np.isfinite(lower).all():
-        raise np.linalg.LinAlgError("not finite")
-    return lower

@@ -5,16 +5,15 @@ What measures a model needs no more of it in memory than one layer and its head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from aboard import formats
 from aboard.models.decoder import DecoderModel
 from aboard.progress import Progress, silent
-from aboard.quantize.moments import Float32
+from aboard.quantize.gram import Float32
 from aboard.quantize.quantizing import LayerEngine, OpenLayer
 from aboard.quantize.rounding import Bytes, Source
 
@@ -27,12 +26,12 @@ Packed = Callable[[str], tuple[str, Bytes]]
 class HeadEngine(Protocol):
     """The head of a model by itself; see `aboard.engine.head_engine`."""
 
-    def put(self, format: str, packed: Bytes) -> None:
-        """Give it its weights, or others."""
+    def put(self, format: str, pieces: Iterable[Bytes]) -> None:
+        """Give it its weights, or others; some rows at a time."""
         ...
 
-    def remember(self, inputs: Float32) -> None:
-        """Take it as it is, and what goes into it, for what others are compared with."""
+    def remember(self, inputs: Float32, *, often: bool = True) -> None:
+        """Take it as it is, and what goes into it, for what others are compared with, `often`."""
         ...
 
     def divergence(self, inputs: Float32) -> Float64:
@@ -58,13 +57,6 @@ def embed(model: DecoderModel, windows: Ids, rows_of: Callable[[Ids], Float32]) 
 def rows_of_source(source: Source, name: str) -> Callable[[Ids], Float32]:
     """Rows of a tensor of `source`, read one by one."""
     return lambda ids: np.concatenate([source.rows(name, i, i + 1) for i in ids.tolist()])
-
-
-def rows_of_packed(format: str, packed: Bytes, n_rows: int) -> Callable[[Ids], Float32]:
-    """Rows of a tensor in memory: all bytes of it."""
-    fmt = formats.by_name(format)
-    by_row = packed.reshape(n_rows, -1, fmt.BLOCK_BYTES)
-    return lambda ids: fmt.decode(by_row[ids])
 
 
 def filled(layer: LayerEngine, packed: Packed) -> LayerEngine:
@@ -128,9 +120,10 @@ def compare(
             layer.run("feed", hidden[side])
             if index == n_layers - 1:
                 ends[side] = end_of(layer, hidden[side], everywhere)
+            del layer  # before there is another, or a head
         progress("compare", index + 1, n_layers)
     head = open_head(model)
-    head.put(*reference.packed(model.head.name))
-    head.remember(ends["reference"])
-    head.put(*other.packed(model.head.name))
+    head.put(*reference.pieces(model.head.name))
+    head.remember(ends["reference"], often=False)
+    head.put(*other.pieces(model.head.name))
     return head.divergence(ends["other"]).reshape(windows.shape)

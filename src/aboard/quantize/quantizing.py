@@ -18,8 +18,9 @@ from aboard import formats
 from aboard.models.decoder import DecoderModel
 from aboard.progress import Progress, silent
 from aboard.quantize.calibration import Calibration
+from aboard.quantize.gram import Float32
 from aboard.quantize.keeping import Keeping
-from aboard.quantize.moments import Float32, Moments, moments_of
+from aboard.quantize.moments import Moments, moments_of
 from aboard.quantize.rounding import Bytes, Method, Rounding, Source, round_tensors
 from aboard.quantize.stages import Half, Stage, stages_of
 
@@ -202,9 +203,14 @@ def _round_stage(
             )
             for piece in layer.inputs(stage.half, stage.inner, some)
         )
-        moments = moments_of(pieces, unfinished[0])
+        moments = moments_of(
+            pieces,
+            unfinished[0],
+            with_gram=task.method.rounding == "gptq",
+            threads=task.threads,
+        )
         if task.model.embedding.name in unfinished:
-            moments = moments.as_embedding()
+            moments.take_embedding()
     task.round(stage.tensors, moments)
     if stage.half != "end":
         for name in unfinished:

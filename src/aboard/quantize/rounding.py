@@ -5,7 +5,8 @@ Memory: some rows at a time, whatever the size of a matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,11 +15,12 @@ import numpy.typing as npt
 
 from aboard import formats
 from aboard.quantize.gptq import DAMPINGS, Feedback, Trial, choose_dampings
-from aboard.quantize.moments import Float32, Moments, cost
+from aboard.quantize.gram import Float32
+from aboard.quantize.moments import Moments
 
 Bytes = npt.NDArray[np.uint8]
 
-_WEIGHTS_AT_ONCE = 1 << 25
+_WEIGHTS_AT_ONCE = 1 << 23
 _TRIAL_ROWS, _TRIAL_RUNS = 256, 16
 
 
@@ -36,6 +38,31 @@ class Source(Protocol):
     def packed(self, name: str) -> tuple[str, Bytes]:
         """The format of a tensor and all of its bytes, flat."""
         ...
+
+    def pieces(self, name: str) -> tuple[str, Iterator[Bytes]]:
+        """The format of a matrix and its bytes, flat; some rows at a time, 16 or a multiple."""
+        ...
+
+
+def row_runs(shape: tuple[int, ...], weights_at_once: int) -> Iterator[tuple[int, int]]:
+    """The rows of a tensor, (first, last + 1), so many at a time as have so many weights.
+
+    A multiple of 16, but for the last ones.
+    """
+    n_rows, n_columns = shape[0], math.prod(shape[1:])
+    step = max(1, weights_at_once // n_columns // 16) * 16
+    for first in range(0, n_rows, step):
+        yield first, min(first + step, n_rows)
+
+
+def joined(format: str, shape: tuple[int, ...], pieces: Iterable[Bytes]) -> Bytes:
+    """All bytes of a tensor, flat, of pieces of it."""
+    whole = np.empty(formats.file_bytes(format, shape), np.uint8)
+    done = 0
+    for piece in pieces:
+        whole[done : done + piece.size] = piece.reshape(-1)
+        done += piece.size
+    return whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +91,10 @@ class Method:
     def entries(self) -> dict[str, Any]:
         """The fields, for JSON."""
         return asdict(self)
+
+
+METHODS = {"gptq": Method(), "importance": Method(rounding="nearest")}
+"""By the names that users call them by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +171,8 @@ def round_tensors(
         damping = trials[name].damping
         if damping is not None and (feedback is None or feedback.asked != damping):
             assert moments is not None
-            feedback = Feedback.of(moments.all_tokens(), damping)
+            feedback = None  # before there is another
+            feedback = Feedback.of(moments.all_tokens(threads), damping, threads=threads)
         packed = _written(
             source,
             name,
@@ -154,7 +186,7 @@ def round_tensors(
 
 
 def _told(name: str, form: str, trial: Trial, moments: Moments) -> Rounding:
-    whole = cost(trial.weights, moments.held_out) or 1.0
+    whole = moments.held_out.cost(trial.weights) or 1.0
     return Rounding(
         name=name,
         format=form,
@@ -189,17 +221,15 @@ def _written(
     feedback: Feedback | None,
     threads: int,
 ) -> Bytes:
-    n_rows, n_columns = source.shape(name)
-    step = max(1, _WEIGHTS_AT_ONCE // n_columns)
-    parts = []
-    for first in range(0, n_rows, step):
-        weights = source.rows(name, first, min(first + step, n_rows))
+    shape = source.shape(name)
+
+    def blocks(first: int, last: int) -> Bytes:
+        weights = source.rows(name, first, last)
         if form not in formats.searchable():
-            parts.append(formats.encoder(form).encode(weights).reshape(-1))
-        elif feedback is None:
-            parts.append(formats.round_to(form, weights, importances, threads=threads).reshape(-1))
-        else:
-            grid = formats.find_grid(form, weights, importances, threads=threads)
-            codes = feedback.round(weights, grid, threads=threads)
-            parts.append(formats.pack(grid, codes).reshape(-1))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return formats.encoder(form).encode(weights)
+        if feedback is None:
+            return formats.round_to(form, weights, importances, threads=threads)
+        grid = formats.find_grid(form, weights, importances, threads=threads)
+        return formats.pack(grid, feedback.round(weights, grid, threads=threads))
+
+    return joined(form, shape, (blocks(*run) for run in row_runs(shape, _WEIGHTS_AT_ONCE)))

@@ -9,10 +9,14 @@ are proportional to squared errors, and losses of different parts add up (arXiv:
 Any change at all, be it of one bit, makes activations round to other int8 numbers from there on.
 That alone moves the logits: by 0.006 nats in SmolLM2-135M, ten times what a part at 4.5 bits
 costs. So this floor is measured, too, and taken off, and errors of a part are multiplied before.
+
+Where the base is too large to stay in memory, many parts are on their way to the logits at once, so
+that each layer is read once for all of them.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -24,28 +28,25 @@ from aboard.formats import bits_of
 from aboard.models.decoder import DecoderModel
 from aboard.progress import Progress, silent
 from aboard.quantize.calibration import Calibration
-from aboard.quantize.format_losses import Sensitivity, errors_of_formats, rounded_weights
-from aboard.quantize.moments import Moments, moments_of_all
+from aboard.quantize.eight_bits import RESIDENT_BYTES, EightBits
+from aboard.quantize.format_losses import Sensitivity, errors_of_formats
+from aboard.quantize.gram import Float32
+from aboard.quantize.moments import gram_of
 from aboard.quantize.parts import Part, fitting_formats
-from aboard.quantize.passes import (
-    Ids,
-    OpenHead,
-    embed,
-    end_of,
-    filled,
-    rows_of_packed,
-)
+from aboard.quantize.passes import Ids, OpenHead
 from aboard.quantize.quantizing import LayerEngine, OpenLayer
-from aboard.quantize.rounding import Bytes, Source
+from aboard.quantize.rounding import Source
+from aboard.quantize.trials import Trial, Trials
 
 ANCHOR_BITS = 4.5
 """Of the format that is measured, or the nearest there is; the others by their errors."""
 AMPLIFIED = 2.5
 """By how much errors of a part are multiplied, squared in what they cost."""
 N_TOKENS, WINDOW = 768, 128
+TRAVELLING_BYTES = 1 << 28
+"""Of hidden states on their way through a base that is not in memory as a whole."""
 _SCORED_FROM, _SCORED_EVERY = 16, 3
-_BASE_BITS = 8.5
-_HEAD_LAYERS = 4  # about as many layers take as long as a comparison of logits
+_HEAD_HALVES = 8  # of layers take about as long as a comparison of logits
 _N_FLOORS = 8  # layers at which the floor is measured; between them it is a line
 _TREMBLE = 5e-3  # of a hidden state: rounds activations anew, and does little else
 _SURE = 0.05  # of what was measured, is the part's own whatever the floor
@@ -104,6 +105,11 @@ class Measuring:
         By how much errors are multiplied where a part is measured in its `anchors_of`.
     has_floor : bool
         Whether the floor is taken off; False to compare with whole models.
+    resident_bytes : int
+        Of the base's layers, up to which they stay in memory.
+    travelling_bytes : int
+        Of hidden states on their way at once, where they don't. Both decide on memory and time;
+        no result depends on them.
     """
 
     def __init__(
@@ -118,16 +124,19 @@ class Measuring:
         threads: int = 1,
         amplified: float = AMPLIFIED,
         has_floor: bool = True,
+        resident_bytes: int = RESIDENT_BYTES,
+        travelling_bytes: int = TRAVELLING_BYTES,
     ) -> None:
         self._amplified, self._has_floor = amplified, has_floor
-        self._floors: npt.NDArray[np.float64] | None = None
         self._model, self._source, self._windows = model, source, windows
         self._figures, self._threads = figures, threads
-        self._scored = _scored(windows)
-        self._open_layer = open_layer
-        self._head = open_head(model)
-        self._layers: list[LayerEngine] = []
-        self._embedding: tuple[str, Bytes] | None = None
+        self._base = EightBits(model, source, open_layer, resident_bytes)
+        self._trials = Trials(
+            model, source, self._base, open_head(model), windows, _scored(windows), threads
+        )
+        each = windows.size * model.width * np.dtype(np.float32).itemsize
+        self._at_once = 1 if self._base.is_resident else max(1, travelling_bytes // each)
+        self._floors: npt.NDArray[np.float64] | None = None
 
     def measure(
         self, wanted: Mapping[Part, Sequence[str]], progress: Progress = silent
@@ -157,10 +166,9 @@ class Measuring:
             part: names for part, names in missing.items() if names or not found[part].errors
         }
         if missing:
-            steps = _Steps(self._model, missing, progress)
+            steps = _Steps(self._n_halves_of(missing), progress)
             self._open()
-            self._floors = self._floor_of_layers()
-            for part, errors, losses in self._walk(missing, steps):
+            for part, errors, losses in self._tried(missing, steps):
                 found[part].errors |= errors
                 found[part].measured |= losses
                 self._figures.add(part.label, 0, errors)
@@ -181,197 +189,144 @@ class Measuring:
         return Sensitivity(part, dict(errors), dict(measured))
 
     def _open(self) -> None:
-        """Load the base, and remember what its logits are."""
-        if self._layers:
-            return
-        self._layers = [
-            filled(self._open_layer(self._model, index), self._base)
-            for index in range(len(self._model.layers))
-        ]
-        self._head.put(*self._base(self._model.head.name))
-        hidden = self._embedded(None)
-        self._run_from(0, "mix", hidden)
-        self._head.remember(end_of(self._layers[-1], hidden, self._scored))
-
-    def _floor_of_layers(self) -> npt.NDArray[np.float64]:
-        """What it costs that activations are rounded anew from each layer on, in nats a token."""
+        """Find what the base makes of the tokens, and the floor at each layer."""
         if self._floors is not None:
-            return self._floors
-        n_layers = len(self._layers)
-        if not self._has_floor:
-            return np.zeros(n_layers)
+            return
+        n_layers, n_halves = len(self._model.layers), self._base.n_halves
         places = np.unique(np.linspace(0, n_layers - 1, _N_FLOORS).round().astype(np.int64))
-        found = self._figures.known(_FLOOR, 0)
+        found = self._figures.known(_FLOOR, 0) if self._has_floor else [0.0] * places.size
+        trembling = set() if found is not None else {2 * int(index) for index in places}
+        random = np.random.default_rng(0)
+
+        def join(place: int, layer: LayerEngine, hidden: Float32) -> Iterator[Trial]:
+            if place in trembling:
+                noise = random.standard_normal(hidden.shape, np.float32)
+                trial = Trial(None, _FLOOR, 1.0, hidden * (1 + np.float32(_TREMBLE) * noise))
+                layer.run(self._base.half(place), trial.hidden)
+                yield trial
+
+        hidden = self._base.embedded(self._windows)
+        trials = self._base.walk(hidden, 0, n_halves, [], join)
+        self._trials.remember(hidden)
         if found is None:
-            found = []
-            random = np.random.default_rng(0)
-            hidden = self._embedded(None)
-            for index, layer in enumerate(self._layers):
-                if index in places:
-                    noise = random.standard_normal(hidden.shape, np.float32)
-                    trial = hidden * (1 + np.float32(_TREMBLE) * noise)
-                    self._run_from(index, "mix", trial)
-                    end = end_of(self._layers[-1], trial, self._scored)
-                    found.append(float(self._head.divergence(end).mean()))
-                layer.run("mix", hidden)
-                layer.run("feed", hidden)
+            found = [self._trials.divergence(trial) for trial in trials]
             self._figures.add(_FLOOR, 0, found)
-        floors: npt.NDArray[np.float64] = np.interp(np.arange(n_layers), places, found)
-        return floors
+        self._floors = np.interp(np.arange(n_layers), places, found)
 
-    def _own(self, part: Part | None, divergence: float, amplified: float) -> float:
-        """What a part costs by itself, of what was measured of it; None: an embedding."""
-        assert self._floors is not None
-        floor = float(self._floors[0 if part is None else part.layer])
-        if part is not None and part.stage is not None and part.stage.half == "end":
-            floor = 0.0  # no activation is behind it
-        return max(divergence - floor, _SURE * divergence) / amplified**2
-
-    def _walk(
+    def _tried(
         self, missing: Mapping[Part, Sequence[str]], steps: _Steps
     ) -> Iterator[tuple[Part, dict[str, float], dict[str, float]]]:
         """Parts, the errors of their formats and what they cost, in the order of the layers."""
-        hidden = self._embedded(None)
-        embedding = self._model.embedding.name
-        for part in (part for part in missing if part.stage is None):
-            errors = errors_of_formats(self._source, part, None, self._threads)
-            losses = {name: self._loss_of_embedding(name, None, steps) for name in missing[part]}
-            yield part, errors, losses
-        for index, layer in enumerate(self._layers):
-            here = [part for part in missing if part.layer == index and part.stage is not None]
-            for half in ("mix", "feed", "end"):
-                for part in here:
-                    stage = part.stage
-                    if stage is None or stage.half != half:
-                        continue
-                    pieces = layer.inputs(stage.half, stage.inner, hidden)
-                    moments = moments_of_all(pieces, part.tensors[0])
-                    losses = {}
-                    for name in missing[part]:
-                        if half == "end" and part.tensors == (embedding,):
-                            losses[name] = self._loss_of_embedding(name, moments, steps)
-                        else:
-                            losses[name] = self._loss(part, name, moments, hidden, steps)
-                    yield (
-                        part,
-                        errors_of_formats(self._source, part, moments, self._threads),
-                        losses,
-                    )
-                if half != "end":
-                    layer.run(half, hidden)
+        hidden, at = self._base.embedded(self._windows), 0
+        for group in self._groups(missing):
+            errors: dict[Part, dict[str, float]] = {}
+            losses: dict[Part, dict[str, float]] = {part: {} for part in group}
+            begun = [
+                trial
+                for part in group
+                if self._is_embedding(part)
+                for trial in self._of_embedding(part, missing[part], errors)
+            ]
+            wanted = {part: missing[part] for part in group if part not in errors}
+            join = functools.partial(self._join, wanted, errors)
+            end = max(self._start(part) for part in group)
+            for trial in self._base.walk(hidden, at, end, begun, join, steps.ran):
+                assert trial.part is not None
+                divergence = self._trials.divergence(trial)
+                losses[trial.part][trial.format] = self._own(trial, divergence)
+                steps.ran(_HEAD_HALVES)
+            at = end
+            yield from ((part, errors[part], losses[part]) for part in group)
+        for part in (part for part in missing if self._start(part) == self._base.n_halves):
+            gram = self._trials.gram_of_head
+            tried = {}
+            for name in missing[part]:
+                tried[name] = self._trials.divergence_of_head(name, gram.diagonal)
+                steps.ran(_HEAD_HALVES)
+            yield part, errors_of_formats(self._source, part, gram, self._threads), tried
 
-    def _loss(
+    def _groups(self, missing: Mapping[Part, Sequence[str]]) -> Iterator[list[Part]]:
+        """Parts that are on their way at once, by where they set out; not the head alone."""
+        group: list[Part] = []
+        n_trials = 0
+        for part in sorted(missing, key=self._start):
+            if self._start(part) == self._base.n_halves:
+                continue
+            n_more = len(missing[part])
+            if group and n_trials + n_more > self._at_once:
+                yield group
+                group, n_trials = [], 0
+            group.append(part)
+            n_trials += n_more
+        if group:
+            yield group
+
+    def _of_embedding(
+        self, part: Part, names: Sequence[str], errors: dict[Part, dict[str, float]]
+    ) -> Iterator[Trial]:
+        """Trials of the embedding, which may be the head; `errors` takes those of its formats."""
+        gram = None if part.stage is None else self._trials.gram_of_head
+        errors[part] = errors_of_formats(self._source, part, gram, self._threads)
+        for name in names:
+            yield self._trials.of_embedding(part, name, None if gram is None else gram.diagonal)
+
+    def _join(
         self,
-        part: Part,
-        format: str,
-        moments: Moments,
-        hidden: npt.NDArray[np.float32],
-        steps: _Steps,
-    ) -> float:
-        """What it costs to round `part`, from what comes into its half of the layer, `hidden`."""
+        wanted: Mapping[Part, Sequence[str]],
+        errors: dict[Part, dict[str, float]],
+        place: int,
+        layer: LayerEngine,
+        hidden: Float32,
+    ) -> Iterator[Trial]:
+        """Trials of the parts that stand at a place; `errors` takes those of their formats."""
+        for part in (part for part in wanted if self._start(part) == place):
+            assert part.stage is not None
+            inputs = layer.inputs(part.stage.half, part.stage.inner, hidden)
+            gram = gram_of(inputs, part.tensors[0], threads=self._threads)
+            errors[part] = errors_of_formats(self._source, part, gram, self._threads)
+            for name in wanted[part]:
+                times = self._amplified if name in anchors_of(part) else 1.0
+                yield self._trials.of_layer(part, name, gram.diagonal, times, layer, hidden)
+
+    def _own(self, trial: Trial, divergence: float) -> float:
+        """What a part costs by itself, of what was measured of it."""
+        assert self._floors is not None
+        assert trial.part is not None
+        first = 0 if self._is_embedding(trial.part) else trial.part.layer
+        floor = float(self._floors[first])
+        return max(divergence - floor, _SURE * divergence) / trial.amplified**2
+
+    def _is_embedding(self, part: Part) -> bool:
+        return part.tensors == (self._model.embedding.name,)
+
+    def _start(self, part: Part) -> int:
+        """The place in the base at which a part first changes something."""
+        if self._is_embedding(part):
+            return 0
         assert part.stage is not None
         if part.stage.half == "end":
-            self._head.put(*self._rounded(part.tensors[0], format, moments))
-            found = self._divergence(hidden, steps, part)
-            self._head.put(*self._base(part.tensors[0]))
-            return self._own(part, found, 1.0)
-        layer = self._layers[part.layer]
-        amplified = self._amplified if format in anchors_of(part) else 1.0
-        for name in part.tensors:
-            layer.put(name, *self._rounded(name, format, moments, amplified))
-        trial = hidden.copy()
-        self._run_from(part.layer, part.stage.half, trial)
-        for name in part.tensors:
-            layer.put(name, *self._base(name))
-        return self._own(part, self._divergence(trial, steps, part), amplified)
+            return self._base.n_halves
+        return 2 * part.layer + (part.stage.half == "feed")
 
-    def _loss_of_embedding(self, format: str, moments: Moments | None, steps: _Steps) -> float:
-        """What it costs to round the embedding; with `moments`, it is the head, too."""
-        name = self._model.embedding.name
-        rounded = self._rounded(name, format, moments)
-        trial = self._embedded(rounded)
-        self._run_from(0, "mix", trial)
-        if moments is not None:
-            self._head.put(*rounded)
-        found = self._divergence(trial, steps, None)
-        if moments is not None:
-            self._head.put(*self._base(name))
-        return self._own(None, found, 1.0)
-
-    def _run_from(self, index: int, half: str, hidden: npt.NDArray[np.float32]) -> None:
-        if half == "mix":
-            self._layers[index].run("mix", hidden)
-        self._layers[index].run("feed", hidden)
-        for layer in self._layers[index + 1 :]:
-            layer.run("mix", hidden)
-            layer.run("feed", hidden)
-
-    def _divergence(
-        self, hidden: npt.NDArray[np.float32], steps: _Steps, part: Part | None
-    ) -> float:
-        found = self._head.divergence(end_of(self._layers[-1], hidden, self._scored))
-        steps.done(part)
-        return float(found.mean())
-
-    def _embedded(self, packed: tuple[str, Bytes] | None) -> npt.NDArray[np.float32]:
-        name = self._model.embedding.name
-        if packed is None:
-            packed = self._embedding = self._embedding or self._base(name)
-        form, octets = packed
-        return embed(
-            self._model,
-            self._windows,
-            rows_of_packed(form, octets, self._source.shape(name)[0]),
+    def _n_halves_of(self, missing: Mapping[Part, Sequence[str]]) -> int:
+        """How many halves of layers are computed to try all that is missing."""
+        return sum(
+            len(names) * (self._base.n_halves - self._start(part) + _HEAD_HALVES)
+            for part, names in missing.items()
         )
-
-    def _base(self, name: str) -> tuple[str, Bytes]:
-        """A tensor of the base: as it is where that is small, at 8 bits otherwise."""
-        form, packed = self._source.packed(name)
-        shape = self._source.shape(name)
-        if len(shape) < 2 or bits_of(form) <= _BASE_BITS or shape[-1] % 32:
-            return form, packed
-        weights = self._source.rows(name, 0, shape[0])
-        return "Q8_0", formats.encode("Q8_0", weights).reshape(-1)
-
-    def _rounded(
-        self, name: str, format: str, moments: Moments | None, amplified: float = 1.0
-    ) -> tuple[str, Bytes]:
-        """A tensor in a format, or with `amplified` times the errors of it in float32."""
-        weights = self._source.rows(name, 0, self._source.shape(name)[0])
-        if amplified != 1.0:
-            off = rounded_weights(weights, format, moments, self._threads) - weights
-            return "F32", (weights + np.float32(amplified) * off).reshape(-1).view(np.uint8)
-        if format not in formats.searchable():
-            return format, formats.encode(format, weights).reshape(-1)
-        importances = None if moments is None else moments.importances
-        return format, formats.round_to(
-            format, weights, importances, threads=self._threads
-        ).reshape(-1)
 
 
 class _Steps:
-    """How far measuring is, in layers that were run."""
+    """How far measuring is, in layers that were computed."""
 
-    def __init__(
-        self, model: DecoderModel, wanted: Mapping[Part, Sequence[str]], progress: Progress
-    ) -> None:
-        self._n_layers, self._progress = len(model.layers), progress
-        self._embedding = model.embedding.name
-        self._done = 0
-        self._total = sum(self._cost(part) * len(names) for part, names in wanted.items())
-        progress("measure", 0, self._total)
+    def __init__(self, n_halves: int, progress: Progress) -> None:
+        self._done, self._total, self._progress = 0, n_halves, progress
+        progress("measure", 0, n_halves // 2)
 
-    def _cost(self, part: Part | None) -> int:
-        if part is None or part.tensors == (self._embedding,):
-            return self._n_layers + _HEAD_LAYERS
-        if part.stage is not None and part.stage.half == "end":
-            return _HEAD_LAYERS
-        return self._n_layers - part.layer + _HEAD_LAYERS
-
-    def done(self, part: Part | None) -> None:
-        """Tell that a part, or the embedding, was tried."""
-        self._done += self._cost(part)
-        self._progress("measure", self._done, self._total)
+    def ran(self, n_halves: int) -> None:
+        """Tell that so many halves of layers were computed."""
+        self._done += n_halves
+        self._progress("measure", self._done // 2, self._total // 2)
 
 
 def _scored(windows: Ids) -> npt.NDArray[np.intp]:

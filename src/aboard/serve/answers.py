@@ -171,6 +171,8 @@ class Answers(Closing):
                 if ended:
                     del left[index]
                     self._note_end(request)
+                if steps and request.error is not None:
+                    self._news.set()  # the failure comes behind these steps, and may be told of
                 if steps or ended:
                     reason = self._reason(request) if ended else None
                     yield News(index, spoken.take(steps), reason)
