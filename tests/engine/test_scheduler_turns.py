@@ -171,6 +171,33 @@ def test_a_caller_that_does_not_wait_is_told_of_every_step_and_of_the_end(model:
     assert submitted[0].taken() == ([], True)
 
 
+def test_callers_are_told_of_a_step_once_it_is_complete(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And before the next is computed: what they do then goes on beside it."""
+    happened: list[str] = []
+    real = model.decoder
+
+    class Watched:
+        def forward(self, *arguments: object) -> object:
+            happened.append("pass")
+            return real.forward(*arguments)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+    monkeypatch.setattr(model, "decoder", Watched())
+    batch = Batch(model, max_sequences=3, prompt_slice=64)
+    for number, text in enumerate(("ab", "abc", "a")):
+        state = AnswerState(model.tokenizer, sampling=says(text))
+        tokens = np.array([1, 2], np.int32)
+        batch.add(Request(tokens, state, None, on_change=lambda n=number: happened.append(str(n))))
+    while not batch.idle:
+        batch.step()
+
+    assert "".join(happened).replace("pass", "|") == "|012|012|01|1"
+
+
 def test_what_ended_an_answer_comes_after_its_steps(model: Model) -> None:
     failing = request(model)
     with model.batch() as scheduler:

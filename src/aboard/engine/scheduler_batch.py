@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from aboard._native import KvCache
+    from aboard.engine.answer_state import FinishReason
     from aboard.engine.model import Model
     from aboard.engine.scheduler_request import Request
 
@@ -122,6 +123,7 @@ class Batch:
         self._block_rows = block_rows(model)
         self._prompts: deque[_Sequence] = deque()
         self._answers: list[_Sequence] = []
+        self._changed: dict[Request, None] = {}  # their callers don't know yet
 
     @property
     def idle(self) -> bool:
@@ -142,25 +144,46 @@ class Batch:
         self._drop_interrupted()
         self._admit()
         parts = self._plan()
+        self._tell()
         if not parts:
             return
         try:
             logits = self._compute(parts)
         except NotEnoughMemory as error:
             self._drop(parts[-1].sequence, error)  # the last to come
+            self._tell()
             return
         for part in parts:
             if part.n_tokens > 1:
                 self._model.prefix_cache.keep(part.sequence.cache, part.sequence.tokens)
         for part, rows in zip(parts, logits, strict=True):
             self._digest(part.sequence, rows)
+        if self.idle:
+            self._tell()
 
     def end_all(self, error: Exception | None = None) -> None:
         """End every request: with `error`, or cancelled."""
         left = [*(sequence.request for sequence in self._under_way), *self._waiting]
         self._answers, self._prompts, self._waiting = [], deque(), FairQueue()
         for request in left:
-            request.end(None if error else "cancelled", error)
+            self._end(request, None if error else "cancelled", error)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell callers what is new.
+
+        That comes just before the engine computes: whoever they wake has the interpreter then, and
+        doesn't take turns with what is left to do for others' answers.
+        """
+        changed, self._changed = self._changed, {}
+        for request in changed:
+            request.tell()
+
+    def _end(
+        self, request: Request, reason: FinishReason | None, error: Exception | None = None
+    ) -> None:
+        request.end(reason, error)
+        self._changed[request] = None
 
     @property
     def _under_way(self) -> tuple[_Sequence, ...]:
@@ -169,11 +192,11 @@ class Batch:
     def _drop_interrupted(self) -> None:
         for request in [each for each in self._waiting if each.interruption()]:
             self._waiting.remove(request)
-            request.end(request.interruption())
+            self._end(request, request.interruption())
         for sequence in self._under_way:
             if reason := sequence.request.interruption():
                 self._remove(sequence)
-                sequence.request.end(reason)
+                self._end(sequence.request, reason)
 
     def _admit(self) -> None:
         while self._waiting and len(self._under_way) < self._max_sequences:
@@ -181,7 +204,7 @@ class Batch:
             try:
                 cache = self._model.decoder.new_cache(self._model.context_length)
             except MemoryError:
-                request.end(None, no_memory_for_context(self._model))
+                self._end(request, None, no_memory_for_context(self._model))
                 return
             self._prompts.append(_Sequence(request, cache))
 
@@ -252,16 +275,17 @@ class Batch:
         )
         if step is not None:
             request.push(step)
+            self._changed[request] = None
             if state.finish_reason is None:
                 sequence.tokens.append(step.token)
                 return
         self._model.prefix_cache.keep(sequence.cache, sequence.tokens)
         self._remove(sequence)
-        request.end(state.finish_reason)
+        self._end(request, state.finish_reason)
 
     def _drop(self, sequence: _Sequence, error: Exception) -> None:
         self._remove(sequence)
-        sequence.request.end(None, error)
+        self._end(sequence.request, None, error)
 
     def _remove(self, sequence: _Sequence) -> None:
         if sequence in self._answers:

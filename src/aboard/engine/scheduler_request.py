@@ -144,15 +144,14 @@ class Request:
     def push(self, step: Step) -> None:
         """Hand a step to whoever iterates."""
         self._steps.put(step)
-        self._changed()
 
     def end(self, reason: FinishReason | None, error: Exception | None = None) -> None:
         """There are no more steps."""
         self.complete = self.state.complete
         self.finish_reason, self.error = reason, error
         self._steps.put(None)
-        self._changed()
 
-    def _changed(self) -> None:
+    def tell(self) -> None:
+        """Tell the caller that there is something to take."""
         if self._on_change is not None:
             self._on_change()
