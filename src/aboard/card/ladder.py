@@ -18,7 +18,7 @@ from aboard.card.climb import Climb, source_key
 from aboard.card.contents import Card, Rung, Sensitivity
 from aboard.card.described import describe_file, weights_by_format
 from aboard.card.making import hashes_of, sensitivities_of, write_json, write_page, write_text
-from aboard.card.rungs import Wanted, command_of, make, parse_rungs, usual_rungs
+from aboard.card.rungs import Wanted, command_of, fitting_wanted, make, parse_rungs, usual_rungs
 from aboard.errors import ArtifactError, UsageError
 from aboard.evaluate import Evaluation, evaluate
 from aboard.fitting import FittedPart
@@ -124,9 +124,9 @@ class _Progress:
 
 def _wanted(climb: Climb, sizes: str | None) -> list[Wanted]:
     tensors = survey(climb.source).tensors  # before a folder is made for a source that isn't there
-    if sizes is not None:
-        return parse_rungs(sizes)
-    found = usual_rungs(tensors)
+    found = usual_rungs(tensors) if sizes is None else parse_rungs(sizes)
+    if climb.room is not None:
+        found.append(fitting_wanted(climb.room))
     if not found:
         raise UsageError(
             f"{climb.source}: no format is smaller than what it has",

@@ -79,13 +79,5 @@ def facts(values: Mapping[str, str]) -> None:
     columns([(name, value) for name, value in values.items()])
 
 
-def megabytes(size_bytes: int) -> str:
-    """`98.4 MB` for 98,362,432 bytes; decimal units."""
-    for unit, name in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")):
-        if size_bytes >= unit:
-            return f"{size_bytes / unit:.1f} {name}"
-    return f"{size_bytes} B"
-
-
 def _write(file: TextIO, text: str) -> None:
     file.write(printable(text) if file.isatty() else text)
