@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
@@ -48,8 +49,26 @@ def test_json_has_what_programs_ask_for(call, source: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "rounding"), [(None, "gptq"), ("gptq", "gptq"), ("importance", "nearest")]
+)
+def test_the_method_is_what_was_asked_for(
+    method: str | None, rounding: str, call, source: Path
+) -> None:
+    arguments = ("--format", "q5_0", "--tokens", "4096", "--json")
+    named = () if method is None else ("--method", method)
+
+    outcome = call("quantize", str(source), "-o", "out.gguf", *arguments, *named)
+
+    found = json.loads(outcome.stdout)
+    assert (found["method"]["rounding"], found["method"]["by_importance"]) == (rounding, True)
+    metadata = gguf.GGUFReader("out.gguf").fields["aboard.quantize.rounding"]
+    assert metadata.contents() == rounding
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--method", "best"), "'best' is not one of 'gptq', 'importance'"),
         (("--size", "1kB"), "no file of 1,000 bytes is possible: the smallest has"),
         (("--size", "large"), "'large' is not a size"),
         (("--bits", "4", "--size", "1GB"), "a budget of size_bytes and bits, expected one of them"),
