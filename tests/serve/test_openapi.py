@@ -67,7 +67,34 @@ def test_requests_refuse_what_is_not_named(document: dict[str, Any]) -> None:
     chat = schemas["ChatRequest"]
     assert sorted(chat["required"]) == ["messages", "model"]
     assert "tools" not in chat["properties"]
-    assert chat["properties"]["n"]["maximum"] == 128
+    bounds = {
+        name: (each["anyOf"][0].get("minimum"), each["anyOf"][0].get("maximum"))
+        for name, each in chat["properties"].items()
+        if each.get("anyOf", [{}])[0].get("type") in ("integer", "number")
+    }
+    assert bounds.pop("repetition_penalty") == (None, 10)
+    assert bounds == {
+        "n": (1, 128),
+        "seed": (-(2**63), 2**63 - 1),
+        "top_k": (0, 2**31 - 1),
+        "max_tokens": (1, None),
+        "max_completion_tokens": (1, None),
+        "top_logprobs": (0, 20),
+        "temperature": (0, 2),
+        "top_p": (0, 1),
+        "min_p": (0, 1),
+        "presence_penalty": (-2, 2),
+        "frequency_penalty": (-2, 2),
+    }
+
+
+def test_null_is_described_as_taken_for_what_may_be_left_out(document: dict[str, Any]) -> None:
+    for name in ("ChatRequest", "CompletionRequest", "TokenizeRequest", "StreamOptions"):
+        schema = document["components"]["schemas"][name]
+        for field, each in schema["properties"].items():
+            assert ({"type": "null"} in each.get("anyOf", [])) is (
+                field not in schema.get("required", [])
+            ), (name, field)
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError, from_json
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    GetJsonSchemaHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, from_json
 
 from aboard.serve.refusals import Refusal
 
 Understood = TypeVar("Understood", bound="Body")
 
+_NULL = {"type": "null"}
 _UNSUPPORTED = "unsupported_parameter"
 _TOLD_BY = "told_by_"  # and the field that should have told
 
@@ -46,6 +58,38 @@ class Body(BaseModel):
                 raise PydanticCustomError(_UNSUPPORTED, "{why}", told)
             kept[name] = value
         return kept
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The fields' schemas; null will do for each that may be left out."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        for name, each in schema.get("properties", {}).items():
+            if name not in schema.get("required", ()) and _NULL not in each.get("anyOf", ()):
+                about = {key: each.pop(key) for key in ("title", "description") if key in each}
+                schema["properties"][name] = {"anyOf": [each, _NULL], **about}
+        return schema
+
+
+def _whole(given: Any) -> Any:
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+WHOLE = BeforeValidator(_whole)
+"""Of integers, behind their bounds: 3.0 is one, too, as JSON Schema has it."""
+
+
+def _never(given: bool) -> bool:
+    if given:
+        raise ValueError("only false is supported")
+    return given
+
+
+OnlyFalse = Annotated[
+    bool, AfterValidator(_never), WithJsonSchema({"type": "boolean", "const": False})
+]
+"""What is not done; a literal of False would take 0 for it."""
 
 
 def told_by(field: str, *values: str) -> Discriminator:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from aboard.serve.body import Body, told_by
+from aboard.serve.body import WHOLE, Body, OnlyFalse, told_by
 from aboard.serve.given import Finish, Given, Usage
 from aboard.serve.response_format import ResponseFormat
 from aboard.serve.sampling_body import SamplingBody
@@ -82,14 +82,16 @@ class ChatRequest(SamplingBody):
     """A conversation to be answered."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-    max_tokens: int | None = Field(default=None, ge=1, description="The older name of the same.")
+    max_completion_tokens: Annotated[int, Field(ge=1), WHOLE] | None = None
+    max_tokens: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        default=None, description="The older name of the same."
+    )
     logprobs: bool = False
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
     response_format: ResponseFormat | None = Field(
         default=None, description="The form that the answer is held to, whatever the model."
     )
-    store: Literal[False] = Field(default=False, description="Nothing is kept.")
+    store: OnlyFalse = Field(default=False, description="Nothing is kept.")
     service_tier: Literal["auto", "default"] = "auto"
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] = Field(
         default_factory=list

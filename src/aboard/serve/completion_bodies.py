@@ -7,11 +7,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from aboard.serve.body import WHOLE
 from aboard.serve.given import Finish, Given, Usage
 from aboard.serve.sampling_body import SamplingBody
 
 Text = Annotated[str, Field(min_length=1)]
-Tokens = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Tokens = Annotated[list[Annotated[int, Field(ge=0), WHOLE]], Field(min_length=1)]
 Several = Field(min_length=1, max_length=2048)
 
 
@@ -38,10 +39,14 @@ class CompletionRequest(SamplingBody):
     """Prompts to be continued as they stand, without a chat template."""
 
     prompt: Prompt = Field(description="One or several texts, or token ids.")
-    max_tokens: int = Field(default=16, ge=0, description="0 only with `echo`.")
-    logprobs: int | None = Field(default=None, ge=0, le=5)
+    max_tokens: Annotated[int, Field(ge=0), WHOLE] = Field(
+        default=16, description="0 only with `echo`."
+    )
+    logprobs: Annotated[int, Field(ge=0, le=5), WHOLE] | None = None
     echo: bool = Field(default=False, description="Give the prompt, too, and score its tokens.")
-    best_of: int | None = Field(default=None, ge=1, le=128, description="Only the same as `n`.")
+    best_of: Annotated[int, Field(ge=1, le=128), WHOLE] | None = Field(
+        default=None, description="Only the same as `n`."
+    )
 
     unsupported: ClassVar[Mapping[str, str]] = {
         "suffix": "text can't be filled in before another",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
-from aboard.serve.body import Body
+from aboard.serve.body import WHOLE, Body, OnlyFalse
 from aboard.serve.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class StreamOptions(Body):
     """What a stream holds beside the answer."""
 
     include_usage: bool = False
-    include_obfuscation: Literal[False] = Field(default=False, description="Nothing is padded.")
+    include_obfuscation: OnlyFalse = Field(default=False, description="Nothing is padded.")
 
 
 class SamplingBody(Body):
@@ -37,14 +37,14 @@ class SamplingBody(Body):
     logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=1024)] = Field(
         default_factory=dict, description="Token ids, and what is added to their logits."
     )
-    seed: int | None = Field(
+    seed: Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1), WHOLE] | None = Field(
         default=None,
-        ge=-(1 << 63),
-        le=(1 << 63) - 1,
         description="Names the random numbers; the same seed gives the same answer. Choice i is "
         "drawn with seed + i. By default another one each time.",
     )
-    n: int = Field(default=1, ge=1, le=128, description="How many answers.")
+    n: Annotated[int, Field(ge=1, le=128), WHOLE] = Field(
+        default=1, description="How many answers."
+    )
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] = Field(default_factory=list)
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -53,8 +53,8 @@ class SamplingBody(Body):
         max_length=512,
         description="Who asks: the turns of those who wait are shared out between users.",
     )
-    top_k: int = Field(
-        default=0, ge=0, le=(1 << 31) - 1, description="Beyond the cloud API; 0 is off."
+    top_k: Annotated[int, Field(ge=0, le=(1 << 31) - 1), WHOLE] = Field(
+        default=0, description="Beyond the cloud API; 0 is off."
     )
     min_p: float = Field(default=0.0, ge=0, le=1, description="Beyond the cloud API; 0 is off.")
     repetition_penalty: float = Field(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 from starlette.responses import Response
 
-from aboard.serve.body import Body
+from aboard.serve.body import WHOLE, Body
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.given import Given
 
@@ -44,7 +44,7 @@ class Tokens(Given):
 class DetokenizeRequest(_OfModel):
     """Token ids."""
 
-    tokens: list[Annotated[int, Field(ge=0)]]
+    tokens: list[Annotated[int, Field(ge=0), WHOLE]]
 
 
 class Text(Given):
