@@ -19,9 +19,14 @@ def mixed_weights(share: float) -> dict[str, np.ndarray]:
     }
 
 
-def mixed(path: Path, share: float, **metadata: object) -> Path:
-    """The file of such a model; `metadata` adds or replaces entries, dots written as __."""
+def mixed(path: Path, share: float, *, surer: float = 1.0, **metadata: object) -> Path:
+    """The file of such a model; `metadata` adds or replaces entries, dots written as __.
+
+    `surer` multiplies its logits.
+    """
     model = Llama()
-    tensors = gguf_tensors(model, mixed_weights(share))
+    weights = mixed_weights(share)
+    weights["lm_head.weight"] = weights["lm_head.weight"] * np.float32(surer)
+    tensors = gguf_tensors(model, weights)
     more = {key.replace("__", "."): value for key, value in metadata.items()}
     return write_gguf(path, {**model_metadata(model), **tokenizer_metadata(), **more}, tensors)

@@ -99,6 +99,28 @@ def test_tasks_have_a_table_each(call, tmp_path: Path) -> None:
     assert outcome.stderr == "own: 1 questions\nlambada: 1 questions\n"
 
 
+def test_a_perplexity_beyond_numbers_is_null_in_json_and_told(
+    call, pair: list[str], tmp_path: Path
+) -> None:
+    mixed(tmp_path / "model.gguf", 0.1, surer=1e5)
+
+    as_json = call("eval", *pair, "--json", "--card", "card.html")
+    table = call("eval", *pair)
+
+    def refused(name: str) -> object:
+        raise AssertionError(f"{name} is no JSON")
+
+    found = json.loads(as_json.stdout, parse_constant=refused)
+    assert found["perplexity"] is None
+    assert found["text"]["comparison"]["ppl_ratio"] is None
+    assert found["kl_mean"] > 700
+    assert (
+        "a perplexity is beyond what a number holds: inf here, and null in JSON" in as_json.stderr
+    )
+    assert "perplexity               inf" in table.stdout
+    assert (tmp_path / "card.html").is_file()
+
+
 def test_without_a_text_it_says_how_little_that_is(call, tmp_path: Path) -> None:
     outcome = call("eval", str(mixed(tmp_path / "model.gguf", 0.1)))
 

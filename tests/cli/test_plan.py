@@ -2,17 +2,21 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aboard import planning
-from aboard.planning import read_device, write_device
+from aboard.planning import choosing_device, read_device, write_device
 from artifact.folders import tiny_config, write_folder
 from guide import Guide, run_commands, run_python, shell
 from planning.devices import LAPTOP, laptop
 from tiny import tiny_llama
+from tiny_differing import DIFFERING
 from tiny_encoders import TinyBert, bert_folder
+from tiny_families import tiny_model
 
 GUIDE = Guide("docs/guide/plan.md")
 
@@ -34,8 +38,9 @@ def test_a_folder_is_planned_type_by_type(call, tmp_path: Path, device: str) -> 
     assert outcome.exit_code == 0
     assert types[:6] == ["F16", "F16", "BF16", "BF16", "Q8_0", "Q8_0"]
     assert lines[0] == "model        llama, 138,048 parameters"
-    assert "A CPU, 2 threads, avx2, 5.0 GB for the model, 40.0 GB/s" in lines[1]
-    assert lines[-1].startswith("recommended: Q8_0 with keys and values in f16, by `aboard import")
+    assert "A CPU, 2 threads, avx2, 5.00 GB for the model, 40.0 GB/s" in lines[1]
+    assert lines[-2].startswith("recommended: Q8_0 with keys and values in f16: the most exact, up")
+    assert lines[-1] == "to make it: aboard quantize my-model --fit device.json -o fit.gguf"
     assert "Q4_0: Q8_0 for 1 of the matrices" in outcome.stderr
     assert "up to 134.2 MB beyond the peak" in outcome.stderr
 
@@ -49,6 +54,7 @@ def test_as_json(call, tmp_path: Path, device: str) -> None:
     assert found["context"] == 100
     assert found["device"]["ceilings"][1]["ops_per_s"] == {"avx2": 600e9, "scalar": 200e9}
     assert found["recommended"] == found["candidates"][0]
+    assert found["command"] is None  # it fits as it is
     assert found["recommended"]["peak_bytes"] == sum(found["recommended"]["memory"].values())
     assert {"value", "low", "high"} == set(found["candidates"][0]["speeds"]["first_token_s"])
 
@@ -59,7 +65,7 @@ def test_by_hand_what_is_unknown_is_said(call, tmp_path: Path) -> None:
     with_rate = call("plan", "tiny.gguf", "--ram", "7.5GiB", "--bandwidth", "60GB/s")
     without = call("plan", "tiny.gguf", "--ram", "8GB")
 
-    assert "as given, 8.1 GB for the model, 60.0 GB/s" in with_rate.stdout
+    assert "as given, 8.05 GB for the model, 60.0 GB/s" in with_rate.stdout
     assert re.search(r"\)  unknown +unknown$", with_rate.stdout, re.MULTILINE)
     assert "the device's bandwidth isn't known" in without.stdout
     assert without.exit_code == 0
@@ -73,6 +79,49 @@ def test_an_encoder_has_neither_cache_nor_decoding(call, tmp_path: Path, device:
     assert outcome.exit_code == 0
     assert "F32 (as it is)  none" in outcome.stdout
     assert "beyond the peak" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        (
+            ["--ram", "60MB", "--context", "64", "--users", "2"],
+            "quantize my-model --fit 60MB --context 64 --users 2",
+        ),
+        (["--this-machine"], "quantize my-model --fit this-machine"),
+        (["--ram", "8GB", "--bandwidth", "2MB/s"], "quantize my-model --size "),
+        (["--ram", "10MB"], None),
+    ],
+)
+def test_the_command_that_follows_is_printed(
+    call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    command: str | None,
+) -> None:
+    write_folder(tmp_path / "my-model")
+    monkeypatch.setattr(choosing_device, "measure_device", lambda progress: LAPTOP)
+
+    outcome = call("plan", "my-model", *options)
+    told = json.loads(call("plan", "my-model", *options, "--json").stdout)["command"]
+
+    if command is None:
+        assert "to make it" not in outcome.stdout
+        assert told is None
+    else:
+        assert told.startswith(f"aboard {command}")
+        assert told.endswith(" -o fit.gguf")
+        assert outcome.stdout.splitlines()[-1] == f"to make it: {told}"
+
+
+def test_what_quantize_does_not_take_is_to_be_imported(call, tmp_path: Path) -> None:
+    own = DIFFERING.own | {"feed_forward_length": np.array([96, 96, 96, 192, 192], np.int32)}
+    tiny_model(tmp_path / "shared.gguf", replace(DIFFERING, width=96, ffn=96, own=own))
+
+    found = json.loads(call("plan", "shared.gguf", "--ram", "8GB", "--json").stdout)
+
+    assert found["command"] == "aboard import shared.gguf --type q8_0 -o fit.gguf"
 
 
 def test_what_does_not_fit_is_told_and_no_failure(call, tmp_path: Path) -> None:

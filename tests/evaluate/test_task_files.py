@@ -179,6 +179,16 @@ def test_a_file_of_both_kinds_is_refused(saved) -> None:
         read_task("mine", saved(OWN, {"prompt": "two,", "continuation": "three"}))
 
 
+def test_half_a_surrogate_pair_is_refused_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    good = '{"prompt": "a \\ud83d\\ude00", "choices": ["b", "c"], "answer": 0}'
+    bad = '{"prompt": "a \\ud83d", "choices": ["b", "c"], "answer": 0}'
+    path.write_text(f"{good}\n{bad}\n")
+
+    with pytest.raises(UsageError, match=r"own\.jsonl, line 2: holds half a surrogate pair"):
+        read_task("own", path)
+
+
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "task.jsonl").write_bytes(b'{"prompt": "\xff"}\n')
 

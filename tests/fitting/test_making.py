@@ -16,7 +16,7 @@ from aboard.artifact.gguf_writer import GgufWriter
 from aboard.artifact.importing import import_checkpoint
 from aboard.checkpoint.gguf import open_gguf
 from aboard.errors import ArtifactError, CorruptTensor, UnsupportedFile, UsageError
-from aboard.fitting import Budget, QuantizedCheckpoint, making, quantize_checkpoint
+from aboard.fitting import Budget, QuantizedCheckpoint, quantize_checkpoint
 from aboard.fitting.checkpoint import imported_beside
 from aboard.overlap import sample_of_metadata
 from aboard.quantize.calibration import calibrate
@@ -127,17 +127,6 @@ def changed(path: Path, name: str, factor: float) -> Path:
     return path
 
 
-def test_the_smallest_file_within_a_loss(source: Path, tmp_path: Path) -> None:
-    strict = fitted(source, tmp_path / "strict.gguf", Budget(loss=2e-4))
-    loose = fitted(source, tmp_path / "loose.gguf", Budget(loss=4e-3))
-
-    assert strict.measured_kl is not None
-    assert loose.measured_kl is not None
-    assert strict.measured_kl <= 2e-4
-    assert loose.measured_kl <= 4e-3
-    assert loose.size_bytes < strict.size_bytes
-
-
 def test_one_format_for_all(source: Path, tmp_path: Path) -> None:
     report = fitted(source, tmp_path / "out.gguf", Budget(format="q4_k"))
 
@@ -237,16 +226,6 @@ def test_what_a_file_is_made_of_is_not_replaced(source: Path, tmp_path: Path) ->
         with pytest.raises(ArtifactError, match=r"is the checkpoint itself|is a file of the check"):
             fitted(checkpoint, out, Budget(bits=7))
         assert out.read_bytes() == before
-
-
-def test_a_loss_that_is_not_reached_is_told(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(making, "compare", lambda *_, **__: np.full((2, 8), 0.5))
-
-    report = fitted(source, tmp_path / "out.gguf", Budget(loss=4e-3))
-
-    assert "is 0.50000 nats a token, above the 0.004 that were asked for" in report.notes[-1]
 
 
 def test_a_text_that_is_too_short_is_refused(source: Path, tmp_path: Path) -> None:

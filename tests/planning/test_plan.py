@@ -14,7 +14,7 @@ from aboard.checkpoint.gguf import open_gguf
 from aboard.errors import AboardError, ContextOverflow, UsageError
 from aboard.models import describe_model
 from aboard.models.weight_bytes import weight_bytes
-from aboard.planning import Ceiling, Plan, given_device, plan, room_for_weights
+from aboard.planning import Ceiling, Plan, given_device, plan
 from artifact.folders import tiny_config, tiny_weights, write_folder
 from engine.made import DELTA_NETS
 from planning.devices import LAPTOP, laptop
@@ -263,23 +263,6 @@ def test_an_encoder_has_no_cache_and_decodes_nothing(tmp_path: Path) -> None:
     assert found.candidates[0].speeds.prompt_tokens_per_s is not None
     with pytest.raises(UsageError, match="an encoder decodes nothing"):
         plan(source, LAPTOP, users=2)
-
-
-def test_room_for_weights_is_what_just_fits(tmp_path: Path) -> None:
-    source = tiny_llama(tmp_path / "tiny.gguf")
-
-    room = room_for_weights(source, LAPTOP, context=512)
-
-    used = plan(source, LAPTOP, context=512).candidates[0]
-    assert room - used.memory.weights == used.margin_bytes
-
-
-@pytest.mark.parametrize("users", [0, -1, 1025, True])
-def test_room_is_told_for_as_many_users_as_there_may_be(tmp_path: Path, users: int) -> None:
-    source = tiny_llama(tmp_path / "tiny.gguf")
-
-    with pytest.raises(UsageError, match=f"users is {users}"):
-        room_for_weights(source, LAPTOP, users=users)
 
 
 @pytest.mark.parametrize(

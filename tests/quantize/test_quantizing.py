@@ -14,7 +14,7 @@ from aboard.engine.layer_engine import LayerEngine
 from aboard.errors import CorruptTensor, NumericalError, UnsupportedFile, UsageError
 from aboard.models import DecoderModel
 from aboard.quantize.calibration import Calibration, calibration_of
-from aboard.quantize.rounding import Method
+from aboard.quantize.rounding import METHODS, Method
 from engine.made import made, with_value
 from tiny import Llama, tiny_llama
 from tiny_encoders import TinyBert, bert_folder
@@ -74,6 +74,19 @@ def test_gptq_is_closer_to_the_source_than_nearest_codes(source: Path, tmp_path:
         assert rounding.error is not None
         assert rounding.nearest_error is not None
         assert 0 < rounding.error <= rounding.nearest_error
+
+
+def test_importance_alone_is_closer_to_the_source_than_nearest_codes(
+    source: Path, tmp_path: Path
+) -> None:
+    named = assignment(**{"token_embd": "Q4_0"})
+    quantized(source, tmp_path / "nearest.gguf", named, method=NEAREST)
+
+    made = quantized(source, tmp_path / "out.gguf", named, method=METHODS["importance"])
+
+    assert error_of(tmp_path / "out.gguf", source) < error_of(tmp_path / "nearest.gguf", source)
+    assert all(each.damping is None for each in made.roundings)
+    assert all(each.error == each.nearest_error for each in made.roundings)
 
 
 def test_the_file_tells_how_it_was_made_and_keeps_what_was_not_named(

@@ -11,6 +11,7 @@ from pathlib import Path
 from aboard.engine.device import numerics_version
 from aboard.errors import UsageError
 from aboard.evaluate.text_windows import FileText
+from aboard.planning import Room
 from aboard.quantize.calibration import N_TOKENS
 
 _VERSION = 1  # of what is kept of a rung
@@ -32,6 +33,8 @@ class Climb:
         Texts on which sizes are made, beside the built-in ones; `n_tokens` of them all.
     sequences, window, threads : int or None
         As for `evaluate`.
+    room : Room or None
+        What a device leaves for weights: one size more.
     keep : bool
         Whether the files of the sizes stay.
     """
@@ -44,6 +47,7 @@ class Climb:
     sequences: int | None = None
     window: int | None = None
     threads: int | None = None
+    room: Room | None = None
     keep: bool = False
 
     def file(self, slug: str) -> Path:
@@ -54,6 +58,7 @@ class Climb:
         """What climbs it again."""
         words = ["aboard", "ladder", str(self.source), "-o", str(self.folder)]
         words += [] if sizes is None else ["--sizes", sizes]
+        words += [] if self.room is None else self.room.words
         for path in self.text:
             words += ["--text", str(path)]
         for path in self.calibration:

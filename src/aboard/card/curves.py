@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from aboard.amounts import megabytes
 from aboard.card.axes import Label, Scale, around, grid, put_labels, short
 from aboard.card.contents import Rung
 from aboard.card.drawing import Box, Drawing, text_width
-from aboard.card.words import megabytes
 from aboard.evaluate.statistics import Interval
 from aboard.evaluate.text_scores import NEAR_LOSSLESS_KL
 

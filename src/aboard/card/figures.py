@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from aboard.amounts import megabytes
 from aboard.card.contents import Card, Rung
 from aboard.card.curves import KL, PERPLEXITY, SAME_TOP, key_of, size_curve
 from aboard.card.described import weights_by_format
@@ -24,7 +25,7 @@ from aboard.card.maps import (
     sensitivity_cells,
 )
 from aboard.card.spreads import change_spread, divergence_spread, sequence_pairs, task_differences
-from aboard.card.words import megabytes, percent
+from aboard.card.words import percent
 from aboard.evaluate import TaskScores, TextScores
 from aboard.evaluate.perplexity import perplexity_of
 from aboard.evaluate.text_scores import NEAR_LOSSLESS_KL

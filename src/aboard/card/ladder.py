@@ -18,12 +18,12 @@ from aboard.card.climb import Climb, source_key
 from aboard.card.contents import Card, Rung, Sensitivity
 from aboard.card.described import describe_file, weights_by_format
 from aboard.card.making import hashes_of, sensitivities_of, write_json, write_page, write_text
-from aboard.card.rungs import Wanted, command_of, make, parse_rungs, usual_rungs
+from aboard.card.rungs import Wanted, command_of, fitting_wanted, make, parse_rungs, usual_rungs
 from aboard.errors import ArtifactError, UsageError
 from aboard.evaluate import Evaluation, evaluate
+from aboard.evaluate.passages import too_little
 from aboard.fitting import FittedPart
-
-Told = Callable[[str, int, int], None]
+from aboard.progress import Progress, silent
 
 
 def ladder(
@@ -31,7 +31,7 @@ def ladder(
     sizes: str | None = None,
     *,
     announce: Callable[[str], None] = lambda line: None,
-    progress: Told = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Card:
     """Make and evaluate each size of a model against itself; the card is written as well.
 
@@ -108,7 +108,7 @@ class _Found:
 class _Progress:
     """The progress of one size as that of the whole ladder."""
 
-    told: Told
+    told: Progress
     name: str
     index: int
     n: int
@@ -124,9 +124,9 @@ class _Progress:
 
 def _wanted(climb: Climb, sizes: str | None) -> list[Wanted]:
     tensors = survey(climb.source).tensors  # before a folder is made for a source that isn't there
-    if sizes is not None:
-        return parse_rungs(sizes)
-    found = usual_rungs(tensors)
+    found = usual_rungs(tensors) if sizes is None else parse_rungs(sizes)
+    if climb.room is not None:
+        found.append(fitting_wanted(climb.room))
     if not found:
         raise UsageError(
             f"{climb.source}: no format is smaller than what it has",
@@ -135,7 +135,7 @@ def _wanted(climb: Climb, sizes: str | None) -> list[Wanted]:
     return found
 
 
-def _reference(climb: Climb, progress: Told) -> Path:
+def _reference(climb: Climb, progress: Progress) -> Path:
     """The source as a GGUF file, made of a folder where it is one."""
     if climb.source.suffix.lower() == ".gguf":
         return climb.source
@@ -278,11 +278,7 @@ def _notes(found: _Found, climb: Climb) -> tuple[str, ...]:
     notes = [f"{each.name}: {each.note}" for each in found.rungs if each.note]
     notes += [f"{name} can't be made: {error}" for name, error in found.refused]
     if not climb.text:
-        notes.insert(
-            0,
-            f"no text was given: the built-in one has {found.rungs[0].n_tokens:,} tokens, which "
-            "shows that all works and is too little to judge a model by",
-        )
+        notes.insert(0, too_little(found.rungs[0].n_tokens))
     elif any(each.kl_ci95 is None for each in found.rungs):
         notes.insert(0, "the text is too short for intervals")
     return tuple(notes)

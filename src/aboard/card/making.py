@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from aboard.errors import ArtifactError
 from aboard.evaluate import Evaluation
 from aboard.fitting import FittedPart, QuantizedCheckpoint
 from aboard.formats import bits_of
+from aboard.json_writing import json_of
 from aboard.publishing import written_beside
 from aboard.quantize.sensitivity import ANCHOR_BITS
 
@@ -148,15 +148,14 @@ def write_page(card: Card, path: str | Path) -> None:
 
 
 def write_json(card: Card, path: str | Path) -> None:
-    """Write the data of `card` to `path`, as `Card.as_dict` gives them.
+    """Write the data of `card` to `path`, as `Card.as_dict` gives them; see `json_of`.
 
     Raises
     ------
     ArtifactError
         It can't be written.
     """
-    told = json.dumps(card.as_dict(), indent=1, ensure_ascii=False)
-    write_text(Path(path), f"{told}\n")
+    write_text(Path(path), f"{json_of(card.as_dict(), indent=1)}\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 
+from aboard.amounts import megabytes
 from aboard.card.contents import Card, Rung
 from aboard.card.described import Described
 from aboard.card.drawing import shown
@@ -21,7 +22,6 @@ from aboard.card.words import (
     figures_of,
     file_name,
     interval_of,
-    megabytes,
     percent,
     title_of,
     verdict_of,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections import Counter
@@ -16,7 +17,8 @@ from aboard.artifact.types import fitting
 from aboard.errors import UsageError
 from aboard.fitting import Budget, FittedPart, quantize_checkpoint
 from aboard.formats import bits_of
-from aboard.planning import parse_size
+from aboard.planning import Room, parse_size
+from aboard.planning.ladder import main_type
 from aboard.progress import Progress
 from aboard.quantize.calibration import N_TOKENS
 
@@ -36,7 +38,8 @@ class Wanted:
     name : str
         What it is called.
     budget : Budget
-        Bytes or bits, for each part the format that loses least; or one format for all matrices.
+        Bytes or bits, of a file or in a device, for each part the format that loses least; or one
+        format for all matrices.
     """
 
     name: str
@@ -49,8 +52,10 @@ class Wanted:
 
     @property
     def slug(self) -> str:
-        """Its name as part of a file name."""
-        return re.sub("[^a-z0-9._]+", "-", self.name.lower())
+        """Its name as part of a file name; of a device, with the room that it was found to have."""
+        room = self.budget.room
+        room_mib = "" if room is None else f"-{room.weights_bytes >> 20}mib"
+        return re.sub("[^a-z0-9._]+", "-", self.name.lower()) + room_mib
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +110,17 @@ def bits_wanted(bits: float) -> Wanted:
     return Wanted(f"{bits:g} bits", Budget(bits=bits))
 
 
+def fitting_wanted(room: Room) -> Wanted:
+    """The rung that fits a device."""
+    return Wanted(f"fits {Path(room.name).name}", Budget(room=room))
+
+
 def usual_rungs(tensors: Sequence[NewTensor]) -> list[Wanted]:
     """Budgets, and formats beside them, of fewer bits than most weights have."""
-    matrices = [each for each in tensors if len(each.shape) == 2]
     columns: Counter[int] = Counter()
-    now: Counter[str] = Counter()
-    for each in matrices:
-        weights = each.shape[0] * each.shape[1]
-        columns[each.shape[-1]] += weights
-        now[each.format] += weights
-    most_columns, own = columns.most_common(1)[0][0], now.most_common(1)[0][0]
+    for each in tensors:
+        columns[each.shape[-1]] += math.prod(each.shape) if len(each.shape) > 1 else 0
+    most_columns, own = columns.most_common(1)[0][0], main_type(tensors)
     return [
         *(bits_wanted(bits) for bits in BITS if bits < bits_of(own)),
         *(
@@ -179,6 +185,8 @@ def command_of(wanted: Wanted, source: str, calibration: Sequence[Path], n_token
     words = ["aboard", "quantize", source]
     if wanted.budget.bits is not None:
         words += ["--bits", f"{wanted.budget.bits:g}"]
+    elif wanted.budget.room is not None:
+        words += wanted.budget.room.words
     else:
         words += ["--size", wanted.name]
     for path in calibration:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aboard.amounts import megabytes
 from aboard.card.contents import Card, Rung
 from aboard.evaluate import Comparison, TaskScores, TextScores
 from aboard.evaluate.statistics import Interval
@@ -67,13 +68,6 @@ def spaced(text: str) -> str:
 def percent(part: float, digits: int = 1) -> str:
     """`12.5 %` for 0.125."""
     return spaced(f"{part:.{digits}%}")
-
-
-def megabytes(size_bytes: float) -> str:
-    """`98.4 MB`, or `3.90 GB`; decimal units."""
-    if size_bytes >= 1e9:
-        return f"{size_bytes / 1e9:.2f} GB"
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.1f} kB"
 
 
 def title_of(card: Card) -> str:

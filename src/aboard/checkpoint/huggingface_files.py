@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -148,6 +147,7 @@ def parse_object(content: bytes, where: str) -> dict[str, Any]:
             f"{where}:",
             max_values=sum(_MAX_COUNTS.values()),
             max_rich_bytes=MAX_JSON_BYTES,
+            whole_pairs=True,
         )
     except CheckpointError as error:
         raise TokenizerError(str(error), hint=_DAMAGED) from None
@@ -155,13 +155,4 @@ def parse_object(content: bytes, where: str) -> dict[str, Any]:
         raise TokenizerError(
             f"{where}: holds {type(found).__name__}, expected an object", hint=_DAMAGED
         )
-    if re.search(rb"\\u[dD][89a-fA-F]", content):
-        _refuse_half_pairs(found, where)
     return found
-
-
-def _refuse_half_pairs(found: object, where: str) -> None:
-    try:
-        json.dumps(found, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise TokenizerError(f"{where}: holds half a surrogate pair", hint=_DAMAGED) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ MAX_FILE_BYTES = 64 << 20
 MAX_VALUES = 1 << 20
 # One character beyond ASCII makes a text take up to four bytes for each of its characters.
 MAX_RICH_BYTES = 8 << 20
+
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 MAX_DIGITS = 640  # to read a number takes time by the square of its length
 
@@ -74,6 +77,7 @@ def parse_json(
     mapping: Callable[[Pairs], object] = unique,
     max_values: int = MAX_VALUES,
     max_rich_bytes: int = MAX_RICH_BYTES,
+    whole_pairs: bool = False,
 ) -> object:
     """The value that `data`, JSON in UTF-8, holds.
 
@@ -87,11 +91,14 @@ def parse_json(
         What an object becomes, from its keys and values.
     max_values, max_rich_bytes : int
         How many values, and how long a text with characters beyond ASCII, may be.
+    whole_pairs : bool
+        Refuse texts with half a surrogate pair, which are no Unicode.
 
     Raises
     ------
     MalformedFile
-        It is no JSON in UTF-8, a key stands twice, or a number can't be told exactly.
+        It is no JSON in UTF-8, a key stands twice, a number can't be told exactly, or a text is
+        none.
     UnsupportedFile
         It has more values, or a longer text, than Aboard reads.
     """
@@ -107,7 +114,7 @@ def parse_json(
     except UnicodeDecodeError as error:
         raise MalformedFile(f"{where} is not UTF-8 text, at byte {error.start}") from None
     try:
-        return json.loads(
+        found: object = json.loads(
             text,
             object_pairs_hook=mapping,
             parse_constant=_constant,
@@ -121,6 +128,12 @@ def parse_json(
         raise MalformedFile(f"{where} is no JSON: {found}", hint=CUT_SHORT) from None
     except ValueError as error:
         raise MalformedFile(f"{where} {str(error)[:160]}") from None
+    if whole_pairs and _HALF_PAIR.search(data):
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise MalformedFile(f"{where} holds half a surrogate pair") from None
+    return found
 
 
 def _constant(name: str) -> object:

@@ -93,7 +93,8 @@ def bench(
 
 
 def _show(report: BenchReport) -> None:
-    from aboard.cli.output import columns, facts, megabytes, result
+    from aboard.amounts import megabytes
+    from aboard.cli.output import columns, facts, result
 
     peak = report.peak_rss_bytes
     values = {

@@ -42,7 +42,8 @@ def device(
 
 
 def _show(found: Device) -> None:
-    from aboard.cli.output import facts, megabytes
+    from aboard.amounts import megabytes
+    from aboard.cli.output import facts
 
     limit = "" if found.limit_bytes is None else f", limited to {megabytes(found.limit_bytes)}"
     battery = {True: "yes", False: "no", None: "unknown"}

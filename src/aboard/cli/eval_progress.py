@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 
 from aboard.cli.output import note
-
-Told = Callable[[str, int, int], None]
+from aboard.progress import Progress
 
 _EVERY_S = 10.0
 """Between lines, where no terminal shows a bar."""
 
 
 @contextlib.contextmanager
-def told_on_stderr() -> Iterator[Told]:
+def told_on_stderr() -> Iterator[Progress]:
     """The progress to give to what works in stages."""
     if sys.stderr.isatty():
         with _bar() as told:
@@ -25,7 +24,7 @@ def told_on_stderr() -> Iterator[Told]:
         yield lines()
 
 
-def lines(clock: Callable[[], float] = time.monotonic) -> Told:
+def lines(clock: Callable[[], float] = time.monotonic) -> Progress:
     """A line when a stage begins, then one every ten seconds with the time left."""
     began: dict[str, tuple[float, int]] = {}
     last = clock()
@@ -71,7 +70,7 @@ def _unit(stage: str) -> str:
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Told]:
+def _bar() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars

@@ -62,7 +62,7 @@ def import_(
 
 
 def _summary(made: Imported) -> str:
-    from aboard.cli.output import megabytes
+    from aboard.amounts import megabytes
 
     tensors = ", ".join(f"{count} {name}" for name, count in made.tensors_by_format.items())
     terms = made.license or "no licence stated"

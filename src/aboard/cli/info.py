@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 def info(model: options.Model, kv: options.Kv = "f16", as_json: options.Json = False) -> None:
     """Show what MODEL is and what it needs; reads the file's header alone."""
-    from aboard.cli.output import facts, json_result, megabytes
+    from aboard.amounts import megabytes
+    from aboard.cli.output import facts, json_result
     from aboard.engine.info import describe
     from aboard.store import resolve
 
@@ -47,7 +48,7 @@ def _amount(value: int | None, unit: str) -> str:
 
 
 def _memory(found: Description) -> str:
-    from aboard.cli.output import megabytes
+    from aboard.amounts import megabytes
 
     weights = f"{megabytes(found.weights_bytes)} weights"
     if found.kv_bytes_per_token is None or found.memory_at_full_context_bytes is None:

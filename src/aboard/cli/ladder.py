@@ -33,6 +33,10 @@ def ladder(
             show_default="3.5 to 8.5 bits, and some formats beside them",
         ),
     ] = None,
+    fit: options.FitDevice = None,
+    context: options.UserContext = None,
+    users: options.Users = 1,
+    kv: options.FitKv = "f16",
     text: Annotated[
         list[Path] | None,
         typer.Option(
@@ -69,8 +73,9 @@ def ladder(
     from aboard.cli.output import json_result, note, result
     from aboard.store import resolve_checkpoint
 
+    source = resolve_checkpoint(model)
     climb = Climb(
-        source=resolve_checkpoint(model),
+        source=source,
         folder=out,
         text=tuple(text or ()),
         calibration=tuple(calibration or ()),
@@ -78,6 +83,7 @@ def ladder(
         sequences=sequences,
         window=window,
         threads=threads,
+        room=options.room(source, fit, context, users, kv),
         keep=keep,
     )
     with told_on_stderr() as progress:
@@ -94,7 +100,8 @@ def ladder(
 
 
 def _show(found: Card) -> None:
-    from aboard.cli.output import columns, megabytes
+    from aboard.amounts import megabytes
+    from aboard.cli.output import columns
 
     head = ("size", "file", "bits", "KL divergence", "same", "perplexity", "verdict")
     rows = [

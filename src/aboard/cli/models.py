@@ -7,7 +7,8 @@ from aboard.cli import options
 
 def models(as_json: options.Json = False) -> None:
     """List the catalogue's models and which of them are on this machine."""
-    from aboard.cli.output import columns, json_result, megabytes
+    from aboard.amounts import megabytes
+    from aboard.cli.output import columns, json_result
     from aboard.store import default_store
 
     store = default_store()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aboard.engine import Model as LoadedModel
     from aboard.engine.sampling import Sampling
     from aboard.engine.speculation import Drafter
+    from aboard.planning import Room
 
 Model = Annotated[
     str,
@@ -133,6 +134,33 @@ Sequences = Annotated[
 CalibrationTokens = Annotated[
     int, typer.Option(metavar="N", min=1024, help="Tokens to calibrate on, at most.")
 ]
+UserContext = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Tokens that each user's context holds.",
+        show_default="4096, or the model's own",
+    ),
+]
+Users = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Sequences that are decoded together.")
+]
+FitDevice = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEVICE",
+        help="As exact as fits the memory of a device, up to 8 bits: a file of `aboard device -o "
+        "FILE`, this-machine, or a size such as 8GB. Beside it --context, --users and --kv.",
+    ),
+]
+FitKv = Annotated[
+    str,
+    typer.Option(
+        metavar="FORMAT",
+        help="Beside --fit: how keys and values will be stored, f16, or int8, of half the size.",
+    ),
+]
 CardFile = Annotated[
     Path | None,
     typer.Option(
@@ -140,6 +168,33 @@ CardFile = Annotated[
         help="Write a report card as well: one HTML page with plots, that loads nothing.",
     ),
 ]
+
+
+def room(
+    source: str | Path, fit: str | None, context: int | None, users: int, kv: str
+) -> Room | None:
+    """What the device of --fit leaves for weights, which is told on stderr; None without it.
+
+    Raises
+    ------
+    UsageError
+        What only says something of a device is given without one.
+    """
+    from aboard.cli.output import note
+    from aboard.errors import UsageError
+    from aboard.planning import device_named, room_for_weights
+
+    if fit is None:
+        if context is not None or users != 1 or kv != "f16":
+            raise UsageError(
+                "--context, --users and --kv say for what a device is to have room",
+                hint="Name the device: --fit device.json, --fit this-machine or --fit 8GB.",
+            )
+        return None
+    device = device_named(fit, lambda line: note(f"aboard: {line}"))
+    found = room_for_weights(source, device, context=context, users=users, kv=kv, name=fit)
+    note(f"aboard: {found.said}")
+    return found
 
 
 def drafter(speculate: str, draft: str | None, threads: int | None) -> Drafter | None:

@@ -8,13 +8,14 @@ file or a pipe is left as it is.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
+
+from aboard.json_writing import json_of
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -57,11 +58,10 @@ def stream(text: str) -> None:
 
 
 def json_result(value: object, *, indent: int | None = 2) -> None:
-    """Print a dataclass, a mapping or a sequence as one JSON value on stdout."""
+    """Print a dataclass, a mapping or a sequence as one JSON value on stdout; see `json_of`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
-    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
-    result(text)
+    result(json_of(value, indent=indent))
     sys.stdout.flush()
 
 
@@ -77,14 +77,6 @@ def columns(rows: Iterable[Sequence[str]]) -> None:
 def facts(values: Mapping[str, str]) -> None:
     """Print named values on stdout, one a line, the names aligned."""
     columns([(name, value) for name, value in values.items()])
-
-
-def megabytes(size_bytes: int) -> str:
-    """`98.4 MB` for 98,362,432 bytes; decimal units."""
-    for unit, name in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")):
-        if size_bytes >= unit:
-            return f"{size_bytes / unit:.1f} {name}"
-    return f"{size_bytes} B"
 
 
 def _write(file: TextIO, text: str) -> None:

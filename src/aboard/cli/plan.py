@@ -38,18 +38,8 @@ def plan(
     bandwidth: Annotated[
         str | None, typer.Option(metavar="RATE", help="Beside --ram: of its memory, 60GB/s.")
     ] = None,
-    context: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Tokens that each user's context holds.",
-            show_default="4096, or the model's own",
-        ),
-    ] = None,
-    users: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Sequences that are decoded together.")
-    ] = 1,
+    context: options.UserContext = None,
+    users: options.Users = 1,
     prompt: Annotated[
         int | None,
         typer.Option(
@@ -64,8 +54,10 @@ def plan(
     counted; speeds are predicted, from bandwidth and integer peak of the device and the part of
     them that the engine reaches.
     """
+    from dataclasses import asdict
+
     from aboard.cli.output import json_result, note
-    from aboard.planning import chosen_device
+    from aboard.planning import THIS_MACHINE, chosen_device
     from aboard.planning import plan as planned
     from aboard.store import resolve_checkpoint
 
@@ -78,14 +70,16 @@ def plan(
         progress=lambda line: note(f"aboard: {line}"),
     )
     found = planned(source, where, context=context, users=users, prompt=prompt)
+    command = found.command(ram or (THIS_MACHINE if device is None else str(device)))
     if as_json:
-        json_result(found)
+        json_result(asdict(found) | {"command": command})
     else:
-        _show(found)
+        _show(found, command)
 
 
-def _show(found: Plan) -> None:
-    from aboard.cli.output import columns, facts, megabytes, note, result
+def _show(found: Plan, command: str | None) -> None:
+    from aboard.amounts import megabytes
+    from aboard.cli.output import columns, facts, note, result
 
     people = f", {found.users} users at once" if found.users > 1 else ""
     facts(
@@ -106,8 +100,9 @@ def _show(found: Plan) -> None:
     if best is None:
         result(f"recommended: none; {found.reason}")
     else:
-        way = "" if best.own else f", by `aboard import --type {best.type.lower()}`"
-        result(f"recommended: {best.label}{way}: {found.reason}")
+        result(f"recommended: {best.label}: {found.reason}")
+    if command is not None:
+        result(f"to make it: {command}")
     if found.prefix_cache_bytes:
         size = megabytes(found.prefix_cache_bytes)
         note(f"aboard: beginnings of prompts may be kept in up to {size} beyond the peak")
@@ -119,7 +114,7 @@ def _show(found: Plan) -> None:
 
 
 def _device(device: Device) -> str:
-    from aboard.cli.output import megabytes
+    from aboard.amounts import megabytes
 
     room = f"{megabytes(device.room_bytes)} for the model"
     ceiling = device.ceiling()
@@ -131,7 +126,7 @@ def _device(device: Device) -> str:
 
 
 def _row(each: Candidate) -> tuple[str, ...]:
-    from aboard.cli.output import megabytes
+    from aboard.amounts import megabytes
 
     memory, speeds = each.memory, each.speeds
     rest = memory.scratch + memory.tokenizer + memory.process

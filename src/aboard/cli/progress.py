@@ -6,7 +6,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from aboard.cli.output import megabytes, note
+from aboard.amounts import megabytes
+from aboard.cli.output import note
 from aboard.progress import Progress
 
 _WORDS = {

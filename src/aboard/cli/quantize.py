@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 def quantize(
     checkpoint: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="A Hugging Face folder, or a GGUF file, best of F32, F16 or BF16.",
+            help="A Hugging Face folder, a GGUF file, best of F32, F16 or BF16, or a name of the "
+            "catalogue that was pulled.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The new GGUF file.")],
@@ -63,6 +64,10 @@ def quantize(
             "the nearest, on scales for the inputs that matter, in a fraction of the time.",
         ),
     ] = "gptq",
+    fit: options.FitDevice = None,
+    context: options.UserContext = None,
+    users: options.Users = 1,
+    kv: options.FitKv = "f16",
     text: Annotated[
         list[Path] | None,
         typer.Option(
@@ -89,12 +94,15 @@ def quantize(
     from aboard.fitting import Budget, quantize_checkpoint
     from aboard.planning import parse_size
     from aboard.quantize.rounding import METHODS
+    from aboard.store import resolve_checkpoint
 
+    source = resolve_checkpoint(checkpoint)
     budget = Budget(
         size_bytes=None if size is None else parse_size(size),
         bits=bits,
         format=format,
         loss=loss_budget,
+        room=options.room(source, fit, context, users, kv),
     )
     if card is not None:
         from aboard.card import require_writable
@@ -102,7 +110,7 @@ def quantize(
         require_writable(card)
     with told_on_stderr() as progress:
         made = quantize_checkpoint(
-            checkpoint,
+            source,
             out,
             budget,
             texts=text or (),
@@ -129,7 +137,7 @@ def quantize(
 
 
 def _facts(made: QuantizedCheckpoint) -> Mapping[str, str]:
-    from aboard.cli.output import megabytes
+    from aboard.amounts import megabytes
 
     formats = Counter(tensor.format for tensor in made.tensors)
     told = ", ".join(f"{count} {name}" for name, count in formats.most_common())

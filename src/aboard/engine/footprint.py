@@ -20,7 +20,7 @@ TOKENIZER_LIBRARY_BYTES = 6_000_000
 TOKEN_BYTES = 32
 """Of the index of a vocabulary, for each token: 19 to 46 measured (VmRSS before and after)."""
 
-_HUGE_PAGE = 2 << 20
+HUGE_PAGE = 2 << 20
 _KEY_CHUNK = 64  # native: kKeyChunk
 _LOAD_CHUNK_BYTES = 1 << 20  # what a thread that loads reads at once
 _RECENT_TOKENS = 32  # native: kRecentTokens
@@ -245,4 +245,4 @@ def _rounded(n: int, unit: int) -> int:
 
 
 def _in_huge_pages(size_bytes: int) -> int:
-    return _rounded(size_bytes, _HUGE_PAGE)
+    return _rounded(size_bytes, HUGE_PAGE)

@@ -58,8 +58,7 @@ class LayerEngine:
         activations: str = "int8",
     ) -> None:
         layer = model.layers[index]
-        attention = layer.attention
-        if layer.token is not None or (attention is not None and attention.keys_of is not None):
+        if not layer.stands_alone:
             raise UnsupportedFile(
                 f"layer {index} of a {model.architecture} depends on more than its hidden states",
                 hint="Such a model can't be calibrated yet: import it to a type, with --type.",

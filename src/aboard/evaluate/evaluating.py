@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from aboard.engine.device import numerics_version
 from aboard.errors import UsageError
 from aboard.evaluate.evaluation import Evaluation
 from aboard.evaluate.opened import Opened, open_for_evaluation
-from aboard.evaluate.passages import PASSAGES
+from aboard.evaluate.passages import PASSAGES, too_little
 from aboard.evaluate.scorers import Scorer
 from aboard.evaluate.survey import Survey, survey_text
 from aboard.evaluate.task_files import Task, find_tasks, read_task
@@ -28,14 +29,12 @@ from aboard.evaluate.text_windows import FileText, OwnText, Text, Window, window
 from aboard.evaluate.unfinished import Unfinished, cache_folder
 from aboard.evaluate.vocabularies import require_same_vocabulary
 from aboard.overlap import sample_of_metadata
+from aboard.progress import Progress, silent
 
 WINDOW = 512
 BUILTIN_WINDOW = 64
 WANTED_SEQUENCES = 32
 """Fewer give intervals that are too narrow."""
-
-Told = Callable[[str, int, int], None]
-"""Called as (stage, done, total): tokens of the "text", questions of each task by its name."""
 
 
 def evaluate(
@@ -51,7 +50,7 @@ def evaluate(
     reference_activations: str = "int8",
     state: str | Path | None = None,
     resume: bool = True,
-    progress: Told = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """How well `model` predicts a text and answers tasks, and how far it is from a reference.
 
@@ -83,7 +82,7 @@ def evaluate(
     resume : bool
         Go on where such a run stopped, and leave such a file.
     progress : callable
-        See `Told`.
+        Called as (stage, done, total): tokens of the "text", questions of each task by its name.
 
     Raises
     ------
@@ -207,7 +206,7 @@ def _text_scored(
     every: Iterator[Window],
     size: int,
     survey: Survey,
-    told: Told,
+    told: Progress,
 ) -> TextScores:
     first = islice(every, survey.n_sequences)
     return sum_up(
@@ -220,7 +219,7 @@ def _text_scored(
 
 
 def _windows_scored(
-    scorer: Scorer, kept: Unfinished, each_window: Iterator[Window], n_tokens: int, told: Told
+    scorer: Scorer, kept: Unfinished, each_window: Iterator[Window], n_tokens: int, told: Progress
 ) -> Iterator[WindowScores]:
     done = 0
     told("text", 0, n_tokens)
@@ -255,7 +254,7 @@ def _from_json(known: list[Any], window: Window) -> WindowScores:
 
 
 def _task_scored(
-    scorer: Scorer, kept: Unfinished, task: Task, model: Model, compared: bool, told: Told
+    scorer: Scorer, kept: Unfinished, task: Task, model: Model, compared: bool, told: Progress
 ) -> TaskScores:
     answers: list[list[Any]] = []
     told(task.name, 0, len(task.items))
@@ -277,18 +276,25 @@ def _task_scored(
 def _notes(text: TextScores | None, survey: Survey | None) -> tuple[str, ...]:
     notes = []
     if text is not None and text.builtin:
-        notes.append(
-            f"no text was given: the built-in one has {text.n_tokens} tokens, which shows that all "
-            "works and is too little to judge a model by"
-        )
+        notes.append(too_little(text.n_tokens))
     elif text is not None and text.n_sequences < WANTED_SEQUENCES:
         notes.append(
             f"{text.n_sequences} sequences, expected {WANTED_SEQUENCES} or more: the intervals "
             "are too narrow, or missing"
         )
+    if text is not None and not _has_numbers(text):
+        notes.append("a perplexity is beyond what a number holds: inf here, and null in JSON")
     if survey is not None and survey.shared > 0:
         notes.append("a few passages of the text also stand in the calibration text")
     return tuple(notes)
+
+
+def _has_numbers(text: TextScores) -> bool:
+    """Whether all perplexities are finite."""
+    found = [text.perplexity]
+    if text.comparison is not None:
+        found += [text.comparison.reference_perplexity, text.comparison.ppl_ratio]
+    return all(map(math.isfinite, found))
 
 
 def _command(

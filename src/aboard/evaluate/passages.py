@@ -100,3 +100,11 @@ if __name__ == "__main__":
 PASSAGES = "\n\n".join(
     (PROSE.strip(), _BREAD, _TALK, _RIVER, _NOTICE, _STARS, _ACCOUNT, CODE.strip(), _SCRIPT)
 )
+
+
+def too_little(n_tokens: int) -> str:
+    """What a reader should know of figures on this text, of which so many tokens were scored."""
+    return (
+        f"no text was given: the built-in one has {n_tokens:,} tokens, which shows that all works "
+        "and is too little to judge a model by"
+    )

@@ -160,7 +160,7 @@ def _records(content: bytes, path: Path) -> Iterator[tuple[Record, str]]:
             raise UsageError(
                 f"{where} beyond what Aboard reads: {MAX_ITEMS} lines of {MAX_LINE_BYTES} bytes"
             )
-        record = parse_json(line, where)
+        record = parse_json(line, where, whole_pairs=True)
         if not isinstance(record, dict):
             raise UsageError(f"{where} is {type(record).__name__}, expected a JSON object")
         yield record, where

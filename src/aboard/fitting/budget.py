@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from aboard.errors import UsageError
+from aboard.planning import Room
 
 USUAL_BITS = 4.85
 """Of a weight, where nothing is asked for: what Q4_K_M takes of large models."""
@@ -13,7 +14,7 @@ USUAL_BITS = 4.85
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """One of four; none of them is `USUAL_BITS`, or the smallest file where that is larger.
+    """One of five; none of them is `USUAL_BITS`, or the smallest file where that is larger.
 
     Attributes
     ----------
@@ -25,6 +26,8 @@ class Budget:
         One for all matrices, in the place of an allocation.
     loss : float
         KL divergence from the checkpoint, in nats a token.
+    room : Room
+        What a device leaves for weights: as exact as fits, up to eight bits a weight.
 
     Raises
     ------
@@ -36,6 +39,7 @@ class Budget:
     bits: float | None = None
     format: str | None = None
     loss: float | None = None
+    room: Room | None = None
 
     def __post_init__(self) -> None:
         if len(given := self._given()) > 1:
@@ -53,13 +57,13 @@ class Budget:
         return not self._given()
 
     def _given(self) -> list[str]:
-        names = ("size_bytes", "bits", "format", "loss")
+        names = ("size_bytes", "bits", "format", "loss", "room")
         return [name for name in names if getattr(self, name) is not None]
 
     def bytes_of(self, n_weights: int) -> int | None:
         """Bytes of the whole file, None where they are what is to be found."""
         if self.size_bytes is not None:
             return self.size_bytes
-        if self.format is not None or self.loss is not None:
+        if any(each is not None for each in (self.format, self.loss, self.room)):
             return None
         return int((self.bits or USUAL_BITS) * n_weights / 8)

@@ -15,12 +15,10 @@ from aboard.artifact.importing import import_checkpoint, require_other_place
 from aboard.artifact.quantized import GgufWeights, decoder_of
 from aboard.checkpoint.gguf import GgufFile
 from aboard.errors import ArtifactError
-from aboard.formats import bits_of
 from aboard.models import DecoderModel
 from aboard.models.conversion import Float32
 from aboard.progress import Progress
 from aboard.quantize.grid_detector import detect_grid, exact_blocks
-from aboard.quantize.parts import fitting_formats
 from aboard.quantize.rounding import row_runs, sample_rows
 
 _FLOATS = ("F32", "F16", "BF16")
@@ -59,14 +57,17 @@ class OpenCheckpoint:
     weights: GgufWeights
 
 
-def as_gguf(checkpoint: Path, out: Path, *, text_only: bool, progress: Progress) -> Path:
-    """The GGUF file to work from: `checkpoint` itself, or one made of it beside `out`."""
+def as_gguf(
+    checkpoint: Path, out: Path, *, text_only: bool, progress: Progress
+) -> tuple[Path, bool]:
+    """The GGUF file to work from: `checkpoint` itself, or one beside `out`; whether that is new."""
     if is_gguf(checkpoint):
-        return checkpoint
+        return checkpoint, False
     made = imported_beside(checkpoint, out)
-    if not made.is_file():
-        import_checkpoint(checkpoint, made, text_only=text_only, progress=progress)
-    return made
+    if made.is_file():
+        return made, False
+    import_checkpoint(checkpoint, made, text_only=text_only, progress=progress)
+    return made, True
 
 
 def imported_beside(checkpoint: Path, out: Path) -> Path:
@@ -157,13 +158,3 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def size_of(tensor: NewTensor, format: str) -> int:
-    """Bytes of a tensor in another format, with what aligns the next one."""
-    return NewTensor(tensor.name, format, tensor.shape).aligned_bytes
-
-
-def smaller_formats(columns: int, own: str) -> list[str]:
-    """Formats of fewer bits than `own` that rows of so many weights can have."""
-    return [name for name in fitting_formats(columns) if bits_of(name) < bits_of(own)]

@@ -66,8 +66,10 @@ class QuantizedCheckpoint:
         Of the whole file.
     bits_per_weight : float
         Of the whole file, over all weights.
-    budget_bytes : int or None
-        What it may have had.
+    memory_bytes : int
+        Of its weights, once they are loaded.
+    budget_bytes, budget_memory_bytes : int or None
+        What the file, or its weights in memory, may have had.
     smallest_bytes : int or None
         Of the smallest file there is.
     predicted_kl : float or None
@@ -77,6 +79,8 @@ class QuantizedCheckpoint:
         standard error over windows.
     n_tokens : int
         By how many tokens it was measured.
+    n_tries : int
+        How many files were made to find this one: more than one for a budget of loss.
     calibration_sha256 : str or None
         The hash of the tokens of calibration.
     calibration_sources : mapping of str to int
@@ -97,12 +101,15 @@ class QuantizedCheckpoint:
     source_sha256: str
     size_bytes: int
     bits_per_weight: float
+    memory_bytes: int
     budget_bytes: int | None
+    budget_memory_bytes: int | None
     smallest_bytes: int | None
     predicted_kl: float | None
     measured_kl: float | None
     measured_kl_error: float | None
     n_tokens: int
+    n_tries: int
     calibration_sha256: str | None
     calibration_sources: Mapping[str, int]
     method: Mapping[str, Any]

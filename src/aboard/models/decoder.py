@@ -210,6 +210,11 @@ class Layer:
         if [self.attention, self.short_conv, self.delta_net].count(None) != 2:
             raise ConfigError("a layer has either attention, a convolution or a delta net")
 
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it depends on hidden states alone: no other layer's keys, nothing of tokens."""
+        return self.token is None and (self.attention is None or self.attention.keys_of is None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Temperature:

@@ -95,6 +95,15 @@ def recommend(candidates: Sequence[Candidate], users: int) -> tuple[Candidate | 
     return fastest, f"the fastest that fits{tight}: none reaches {READING:.0f} tokens/s"
 
 
+def bounds_by_memory(candidates: Sequence[Candidate], best: Candidate) -> bool:
+    """Whether memory alone, and not speed, keeps `best` from being more exact, up to Q8_0."""
+    return not any(
+        each.fits and each.kv == best.kv and _EXACT_ENOUGH <= _rank(each) < _rank(best)
+        for each in candidates
+        if not each.own
+    )
+
+
 def _rank(candidate: Candidate) -> int:
     """Where it stands in the order of exactness."""
     return PRECISIONS.index(candidate.type) if candidate.type in PRECISIONS else len(PRECISIONS)

@@ -10,6 +10,8 @@ from aboard.planning.device_file import read_device
 from aboard.planning.measuring import Progress, measure_device
 from aboard.planning.units import parse_bandwidth, parse_size
 
+THIS_MACHINE = "this-machine"
+
 
 def chosen_device(
     file: Path | None = None,
@@ -53,3 +55,29 @@ def chosen_device(
         speed = None if bandwidth is None else parse_bandwidth(bandwidth)
         return given_device(parse_size(ram), speed)
     return measure_device(progress)
+
+
+def device_named(name: str, progress: Progress = lambda line: None) -> Device:
+    """The device that one word says: a file of `write_device`, `this-machine`, or a size as "8GB".
+
+    A file of that name goes first. Of a size, and no more is known, predictions have no speed.
+
+    Parameters
+    ----------
+    name : str
+        The word.
+    progress : callable
+        Told, in words, what is done next.
+
+    Raises
+    ------
+    CheckpointError, UsageError
+        As for `chosen_device`.
+    """
+    if Path(name).exists():
+        return read_device(name)
+    if name == THIS_MACHINE:
+        return measure_device(progress)
+    if name[:1].isdigit():
+        return chosen_device(ram=name)
+    return read_device(name)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aboard.artifact.importing import Survey, survey
 from aboard.engine.arguments import KV_FORMATS, checked_integer
-from aboard.engine.device import MAX_THREADS
-from aboard.engine.footprint import Footprint, footprint
 from aboard.engine.prefix import PREFIX_CACHE_BYTES
-from aboard.errors import ContextOverflow, UsageError
+from aboard.errors import UsageError
 from aboard.models import DecoderModel
 from aboard.models.weight_bytes import weight_bytes
-from aboard.planning.choice import Candidate, recommend
+from aboard.planning.choice import Candidate, bounds_by_memory, recommend
 from aboard.planning.device import Device
 from aboard.planning.ladder import Variant, variants
+from aboard.planning.room import (
+    MOST_USERS,
+    USUAL_CONTEXT,
+    checked_context,
+    fit_words,
+    footprint_on,
+)
 from aboard.planning.speed import predict
 
-USUAL_CONTEXT = 4096
 USUAL_PROMPT = 512
-_MOST_USERS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,8 @@ class Plan:
         Why.
     notes : tuple of str
         What else there is to know.
+    calibrated : bool
+        Whether `aboard quantize` takes such a model.
     """
 
     path: str
@@ -66,6 +72,25 @@ class Plan:
     recommended: Candidate | None
     reason: str
     notes: tuple[str, ...]
+    calibrated: bool
+
+    def command(self, device: str) -> str | None:
+        """What makes the file that is recommended, or a better one as large; None for nothing.
+
+        `device`: what `aboard quantize --fit` knows it by.
+        """
+        best = self.recommended
+        if best is None or best.own:
+            return None
+        if not self.calibrated:
+            words = ["import", self.path, "--type", best.type.lower()]
+        elif bounds_by_memory(self.candidates, best):
+            kv = best.kv or "f16"
+            fit = fit_words(device, self.context, self.users, kv, self.longest_context)
+            words = ["quantize", self.path, *fit]
+        else:
+            words = ["quantize", self.path, "--size", f"{best.file_bytes}B"]
+        return shlex.join(["aboard", *words, "-o", "fit.gguf"])
 
 
 def plan(
@@ -100,12 +125,12 @@ def plan(
     UsageError
         A number is out of its range.
     """
-    checked_integer("users", users, 1, _MOST_USERS)
+    checked_integer("users", users, 1, MOST_USERS)
     found = survey(source)
     model = found.model
     longest = model.context_length
-    context = _checked_context("context", context, USUAL_CONTEXT, longest)
-    prompt = _checked_context("prompt", prompt, USUAL_PROMPT, context)
+    context = checked_context("context", context, USUAL_CONTEXT, longest)
+    prompt = checked_context("prompt", prompt, USUAL_PROMPT, context)
     if users > 1 and not isinstance(model, DecoderModel):
         raise UsageError(f"{users} users, but an encoder decodes nothing", hint="Leave it out.")
     choices, left_out = variants(found.tensors)
@@ -129,26 +154,9 @@ def plan(
         recommended=recommended,
         reason=reason,
         notes=(*found.notes, *left_out, *_about(device)),
+        calibrated=isinstance(model, DecoderModel)
+        and all(each.stands_alone for each in model.layers),
     )
-
-
-def room_for_weights(
-    source: str | Path, device: Device, *, context: int | None = None, users: int = 1
-) -> int:
-    """Bytes of packed weights, `WeightBytes.memory`, with which the model at `source` fits.
-
-    With keys and values in float16. At most 0 where even a model without weights wouldn't fit.
-
-    Raises
-    ------
-    AboardError
-        As for `plan`.
-    """
-    checked_integer("users", users, 1, _MOST_USERS)
-    found = survey(source)
-    context = _checked_context("context", context, USUAL_CONTEXT, found.model.context_length)
-    memory = _footprint(found, 0, device, "f16", context, users)
-    return device.room_bytes - memory.peak
 
 
 def _about(device: Device) -> list[str]:
@@ -158,35 +166,6 @@ def _about(device: Device) -> list[str]:
         f"the device was busy when it was measured (load {device.load:.1f} on "
         f"{device.usable_cores} cores): it may be faster than predicted"
     ]
-
-
-def _checked_context(name: str, value: int | None, usual: int, longest: int) -> int:
-    if value is None:
-        return min(usual, longest)
-    checked_integer(name, value, 1, 1 << 31)
-    if value > longest:
-        what = "the model's context" if name == "context" else "the context"
-        raise ContextOverflow(
-            f"a {name} of {value} tokens, {what} holds {longest}",
-            hint=f"Ask for at most {longest}: --{name} {longest}.",
-        )
-    return value
-
-
-def _footprint(
-    found: Survey, weights: int, device: Device, kv: str, context: int, users: int
-) -> Footprint:
-    tokenizer = found.metadata.get("tokenizer.ggml.model")
-    return footprint(
-        found.model,
-        weights,
-        header_bytes=found.header_bytes,
-        tokenizer=tokenizer if isinstance(tokenizer, str) else None,
-        context=context,
-        users=users,
-        kv=kv,
-        threads=min(device.usable_cores, MAX_THREADS),
-    )
 
 
 def _tensor_bytes(found: Survey, variant: Variant) -> int:
@@ -207,7 +186,7 @@ def _candidate(
     prompt: int,
 ) -> Candidate:
     weights = weight_bytes(found.model, variant.types)
-    memory = _footprint(found, weights.memory, device, kv or "f16", context, users)
+    memory = footprint_on(found, weights.memory, device, kv or "f16", context, users)
     margin = device.room_bytes - memory.peak
     return Candidate(
         type=variant.name,
