@@ -86,8 +86,10 @@ std::pair<int32_t, float> SamplePy(const Vector<float>& logits, double temperatu
                                    uint64_t seed, uint64_t position,
                                    const Vector<int32_t>& context,
                                    const std::optional<Bias>& logit_bias, size_t n_prompt,
-                                   bool logprob) {
-  SamplerParams params{.temperature = temperature,
+                                   bool logprob,
+                                   const std::optional<Vector<uint32_t>>& allowed) {
+  SamplerParams params{.allowed = {},
+                       .temperature = temperature,
                        .top_k = top_k,
                        .top_p = top_p,
                        .min_p = min_p,
@@ -105,6 +107,7 @@ std::pair<int32_t, float> SamplePy(const Vector<float>& logits, double temperatu
     params.bias_ids = AsSpan(logit_bias->first);
     params.bias_values = AsSpan(logit_bias->second);
   }
+  if (allowed) params.allowed = AsSpan(*allowed);
   Draw draw;
   {
     const nb::gil_scoped_release unlocked;
@@ -113,6 +116,10 @@ std::pair<int32_t, float> SamplePy(const Vector<float>& logits, double temperatu
     CheckParams(params);
     CheckIds("context", seen, row.size());
     CheckBias(params.bias_ids, params.bias_values, row.size());
+    if (allowed && params.allowed.size() != (row.size() + 31) / 32) {
+      Refuse("found " + std::to_string(params.allowed.size()) + " words of allowed tokens, expected " +
+             std::to_string((row.size() + 31) / 32));
+    }
     draw = Sample(row, params, seen, position, ThreadScratch());
   }
   if (draw.token == kNanLogit) Refuse(kNanMessage);
@@ -159,7 +166,7 @@ void BindSampler(nb::module_& m) {
         nb::arg("top_k"), nb::arg("top_p"), nb::arg("min_p"), nb::arg("repetition_penalty"),
         nb::arg("presence_penalty"), nb::arg("frequency_penalty"), nb::arg("seed"),
         nb::arg("position"), nb::arg("context"), nb::arg("logit_bias").none() = nb::none(),
-        nb::arg("n_prompt") = 0, nb::arg("logprob") = true,
+        nb::arg("n_prompt") = 0, nb::arg("logprob") = true, nb::arg("allowed").none() = nb::none(),
         "(token, log-probability) drawn from (V,) float32 logits; see aboard.engine.sampling.");
   m.def("top_logprobs", &TopLogprobsPy, nb::arg("logits"), nb::arg("n"),
         "The n likeliest tokens, (n,) int32, and their log-probabilities, (n,) float32.");

@@ -33,7 +33,7 @@ uint64_t MultiplyHigh(uint64_t a, uint64_t b) {
 }
 
 bool ChangesLogits(const SamplerParams& params, std::span<const int32_t> context) {
-  return !params.bias_ids.empty() ||
+  return !params.allowed.empty() || !params.bias_ids.empty() ||
          (!context.empty() &&
           (params.repetition_penalty != 1.0 || params.presence_penalty != 0.0 ||
            params.frequency_penalty != 0.0));
@@ -59,11 +59,22 @@ void ApplyOccurrence(std::span<float> logits, double frequency, double presence,
   }
 }
 
-// Steps 1 to 3 of sampler.h, on a copy.
+void KeepAllowed(std::span<const uint32_t> allowed, std::span<float> logits) {
+  for (size_t i = 0; i < logits.size(); i += 32) {
+    const uint32_t word = allowed[i / 32];
+    const size_t n = std::min<size_t>(32, logits.size() - i);
+    for (size_t j = 0; j < n; ++j) {
+      logits[i + j] = (word >> j & 1) != 0 ? logits[i + j] : -kInfinity;
+    }
+  }
+}
+
+// Steps 0 to 3 of sampler.h, on a copy.
 void Adjust(std::span<const float> raw, const SamplerParams& params,
             std::span<const int32_t> context, SamplerScratch& scratch) {
   std::vector<float>& logits = scratch.adjusted;
   logits.assign(raw.begin(), raw.end());
+  if (!params.allowed.empty()) KeepAllowed(params.allowed, logits);
   for (size_t i = 0; i < params.bias_ids.size(); ++i) {
     float& l = logits[params.bias_ids[i]];
     // A forbidden token is masked even at +infinity, but NaN stays NaN.

@@ -14,6 +14,7 @@ namespace aboard {
 inline constexpr size_t kMaxVocabulary = size_t{1} << 20;
 
 // Applied in this order (each field's neutral value switches its step off):
+//   0. tokens that aren't `allowed` are masked
 //   1. logit + bias                                     (bias -infinity forbids a token)
 //   2. repetition penalty, every token in the context: l < 0 ? l * penalty : l / penalty
 //   3. l - count * frequency - (count > 0) * presence, counts over the context after the prompt
@@ -23,6 +24,7 @@ inline constexpr size_t kMaxVocabulary = size_t{1} << 20;
 //   7. min_p: weights of at least min_p times the highest
 //   8. draw: one random integer below the sum, walked over what is left in order of token id
 struct SamplerParams {
+  std::span<const uint32_t> allowed;  // V bits, token t in word t / 32 from the lowest; empty: all
   double temperature = 0.0;
   int32_t top_k = 0;  // 0: off
   double top_p = 1.0;

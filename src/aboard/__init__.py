@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aboard.engine import (
         DraftModel,
         EmbeddingModel,
+        Grammar,
         Model,
         PromptLookup,
         Sampling,
@@ -27,6 +28,7 @@ __all__ = [
     "AboardError",
     "DraftModel",
     "EmbeddingModel",
+    "Grammar",
     "Model",
     "PromptLookup",
     "Sampling",

@@ -309,6 +309,7 @@ def sample(
     logit_bias: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None,
     n_prompt: int = 0,
     logprob: bool = True,
+    allowed: NDArray[np.uint32] | None = None,
 ) -> tuple[int, float]: ...
 def top_logprobs(
     logits: NDArray[np.float32], n: int

@@ -2,6 +2,8 @@
 
 AboardError
 ├── UsageError             a call, an option or a value that can't be served
+│   └── GrammarError       a schema, pattern or grammar that answers can't be held to
+│       └── UnsupportedSchema  of a JSON schema, a keyword that Aboard can't enforce
 ├── CheckpointError        someone else's file can't be understood
 │   ├── MalformedFile      the bytes break the rules of their format
 │   ├── UnsupportedFile    sound, but of a kind Aboard doesn't read
@@ -46,6 +48,33 @@ class AboardError(Exception):
 
 class UsageError(AboardError):
     """A call, an option or a value that can't be served."""
+
+
+class GrammarError(UsageError):
+    """A schema, a pattern or a grammar is wrong, costs too much, or can't be enforced."""
+
+
+class UnsupportedSchema(GrammarError):
+    """A JSON schema says what Aboard can't enforce exactly, so it enforces nothing.
+
+    Parameters
+    ----------
+    message : str
+        As for `AboardError`.
+    keyword : str
+        The keyword at fault.
+    pointer : str
+        The JSON pointer of its value in the schema, "" for the whole of it.
+    hint : str, optional
+        As for `AboardError`.
+    """
+
+    def __init__(
+        self, message: str, *, keyword: str, pointer: str, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.keyword = keyword
+        self.pointer = pointer
 
 
 class CheckpointError(AboardError):

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from aboard.constrain import Grammar
 from aboard.engine.answer_state import Step, Timing
 from aboard.engine.embedding import EmbeddingModel
 from aboard.engine.loading import load
@@ -21,6 +22,7 @@ from aboard.engine.speculation_lookup import PromptLookup
 __all__ = [
     "DraftModel",
     "EmbeddingModel",
+    "Grammar",
     "Model",
     "PromptLookup",
     "Request",

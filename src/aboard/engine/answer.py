@@ -44,6 +44,7 @@ def answer(
             full=session.n_tokens == session.capacity,
         )
         session.timing, session.finish_reason = state.timing, state.finish_reason
+        session.complete = state.complete
         held = session.n_tokens
         if step is not None:
             yield step
@@ -54,7 +55,7 @@ def answer(
         if drafter is None:
             logits = session.decode(step.token)
             continue
-        speculation = speculation or Speculation(session, drafter, state.sampling)
+        speculation = speculation or Speculation(session, drafter, state.sampling, state.constraint)
         logits = speculation.decode(step.token, state.n_left or session.capacity)
         state.drafted_tokens, state.accepted_tokens = speculation.drafted, speculation.accepted
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from aboard.checkpoint.tokenizer import Tokenizer
+    from aboard.constrain import Constraint
 
 FinishReason = Literal["stop", "length", "cancelled", "timeout"]
 
@@ -82,11 +83,15 @@ class AnswerState:
         Texts that end the answer; they are not part of it.
     logprobs : bool
         Whether steps carry a log-probability.
+    constraint : Constraint, optional
+        Where the answer stands in a grammar that it must keep to.
 
     Attributes
     ----------
     finish_reason : str or None
         "stop" or "length" once the answer has ended, else None.
+    constraint : Constraint or None
+        As it was given.
     timing : Timing
         Up to the last token.
     sampling : Sampling
@@ -108,6 +113,7 @@ class AnswerState:
         max_tokens: int | None = None,
         stop: Iterable[str] = (),
         logprobs: bool = True,
+        constraint: Constraint | None = None,
     ) -> None:
         if max_tokens is not None and (not is_integer(max_tokens) or max_tokens < 1):
             raise UsageError(f"max_tokens is {max_tokens!r}, expected an integer from 1")
@@ -116,6 +122,7 @@ class AnswerState:
         self.finish_reason: FinishReason | None = None
         self.timing = Timing()
         self.sampling = sampling or Sampling()
+        self.constraint = constraint
         self.drafted_tokens = self.accepted_tokens = 0
         self._max_tokens = max_tokens
         self._logprobs = logprobs
@@ -129,6 +136,11 @@ class AnswerState:
     def looks_back(self) -> bool:
         """Whether `take` reads the tokens before it."""
         return self.sampling.looks_back
+
+    @property
+    def complete(self) -> bool | None:
+        """Whether the answer so far is a whole one of its grammar; None where it has none."""
+        return None if self.constraint is None else self.constraint.may_end
 
     @property
     def n_left(self) -> int | None:
@@ -175,13 +187,22 @@ class AnswerState:
 
         Raises
         ------
+        GrammarError
+            As for `Constraint.allowed`.
         UsageError
             As for `Sampling.draw`.
         """
         drawn = self.sampling.draw(
-            logits, context, position, n_prompt=n_before, logprob=self._logprobs
+            logits,
+            context,
+            position,
+            n_prompt=n_before,
+            logprob=self._logprobs,
+            allowed=None if self.constraint is None else self.constraint.allowed(),
         )
         ended = drawn.token in self._stop_ids
+        if self.constraint is not None and not (ended and self.constraint.may_end):
+            self.constraint.accept(drawn.token)
         self._note_time(n_more=not ended)
         if ended:
             self.finish_reason = "stop"
@@ -190,6 +211,9 @@ class AnswerState:
         shown = self._stops.push(self._text.push(drawn.token))
         if self._stops.found:
             self.finish_reason = "stop"
+        elif self.constraint is not None and self.constraint.ended:
+            self.finish_reason = "stop"
+            shown += self._rest()
         elif full or self.timing.generated_tokens == self._max_tokens:
             self.finish_reason = "length"
             shown += self._rest()

@@ -27,6 +27,7 @@ from aboard.models import DecoderModel
 if TYPE_CHECKING:
     from aboard.checkpoint.chat_template import ChatTemplate
     from aboard.checkpoint.tokenizer import Tokenizer
+    from aboard.constrain import Constraint, Grammar
 
 Message = Mapping[str, object]
 
@@ -168,11 +169,12 @@ class Model:
             Return the answer piece by piece.
         **options
             `max_tokens` (int, 512 by default; None: as many as the context holds), `stop`
-            (iterable of str), `speculate` (as for `Session.generate`), `state` (a file that
-            `Session.save` wrote: the prompt must begin with its tokens, which are not processed
-            again), and either `sampling` (a `Sampling`) or its fields: `temperature`, `top_k`,
-            `top_p`, `min_p`, `repetition_penalty`, `presence_penalty`, `frequency_penalty`,
-            `seed`, `logit_bias`. Greedy by default.
+            (iterable of str), `constraint` (a `Grammar` that the answer must keep to),
+            `speculate` (as for `Session.generate`), `state` (a file that `Session.save` wrote: the
+            prompt must begin with its tokens, which are not processed again), and either
+            `sampling` (a `Sampling`) or its fields: `temperature`, `top_k`, `top_p`, `min_p`,
+            `repetition_penalty`, `presence_penalty`, `frequency_penalty`, `seed`, `logit_bias`.
+            Greedy by default.
 
         Returns
         -------
@@ -396,6 +398,29 @@ class Model:
         if any(session.model is not self for session in sessions):
             raise UsageError("a session belongs to another model")
         return Session.step_together(sessions, ids)
+
+    def constraint(self, grammar: Grammar | None) -> Constraint | None:
+        """The state of an answer of this model that must keep to `grammar`; None for None.
+
+        Raises
+        ------
+        GrammarError
+            It can't be compiled within its limits.
+        TokenizerError
+            The model has no tokenizer.
+        UsageError
+            It is no `Grammar`.
+        """
+        if grammar is None:
+            return None
+        from aboard.constrain import Grammar
+
+        if not isinstance(grammar, Grammar):
+            raise UsageError(
+                f"constraint is a {type(grammar).__name__}, expected a Grammar",
+                hint="Make one: `Grammar.json_schema(...)`, `.regex(...)` or another.",
+            )
+        return grammar.constraint(self.tokenizer, self.config.n_vocabulary)
 
     def checked_tokens(self, tokens: Iterable[int]) -> npt.NDArray[np.int32]:
         """`tokens` as (T,) int32.

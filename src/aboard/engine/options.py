@@ -23,6 +23,7 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
         "stop": left.pop("stop", ()),
         "speculate": left.pop("speculate", None),
         "state": left.pop("state", None),
+        "constraint": left.pop("constraint", None),
         "logprobs": False,
         "sampling": _sampling(left),
     }
@@ -35,7 +36,8 @@ def _sampling(options: dict[str, Any]) -> Sampling:
     if unknown:
         raise UsageError(
             f"unknown options: {', '.join(unknown)}",
-            hint="There are max_tokens, stop, stream, speculate, state, sampling and its fields.",
+            hint="There are max_tokens, stop, stream, speculate, state, constraint, sampling and "
+            "its fields.",
         )
     if sampling is None:
         return Sampling(**options)

@@ -2,6 +2,7 @@
 
 The steps, in this order; each is off at its default:
 
+0. tokens that a grammar doesn't allow are masked
 1. logit bias, added to the logit; -infinity forbids the token
 2. repetition penalty, every token of the context once: `l < 0 ? l * r : l / r` (arXiv:1909.05858)
 3. frequency and presence penalty, on the tokens generated so far (not the prompt's):
@@ -123,6 +124,7 @@ class Sampling:
         *,
         n_prompt: int = 0,
         logprob: bool = True,
+        allowed: NDArray[np.uint32] | None = None,
     ) -> Draw:
         """Choose the token at `position`.
 
@@ -138,6 +140,8 @@ class Sampling:
             How many leading tokens of `context` are the prompt's.
         logprob : bool
             Whether to compute the log-probability (one exp per token of the vocabulary).
+        allowed : (ceil(V / 32),) uint32, optional
+            The tokens to choose from, as `Constraint.allowed` gives them; by default all.
 
         Returns
         -------
@@ -170,6 +174,7 @@ class Sampling:
                 logit_bias=_as_arrays(self.logit_bias),
                 n_prompt=int(n_prompt),
                 logprob=logprob,
+                allowed=allowed,
             )
         except ValueError as error:
             raise UsageError(f"can't choose token {position}: {error}") from None

@@ -22,6 +22,7 @@ from aboard.engine.scheduler_request import Request
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
+    from aboard.constrain import Grammar
     from aboard.engine.model import Model
 
 _MOST = 2**31 - 1
@@ -79,6 +80,7 @@ class Scheduler(Closing):
         stop: Iterable[str] = (),
         logprobs: bool = False,
         timeout_s: float | None = None,
+        constraint: Grammar | None = None,
         speculate: None = None,
         state: None = None,
     ) -> Request:
@@ -98,6 +100,8 @@ class Scheduler(Closing):
             Whether steps carry a log-probability.
         timeout_s : float, optional
             Seconds from now, above 0, after which the answer ends where it is.
+        constraint : Grammar, optional
+            What the answer must be, as for `Session.generate`.
         speculate, state : None
             Options of `Model.generate` that are refused here: passes are shared with other
             answers already, and beginnings come from the prefix cache.
@@ -106,6 +110,8 @@ class Scheduler(Closing):
         ------
         ContextOverflow
             The prompt doesn't fit the context.
+        GrammarError
+            `constraint` can't be compiled within its limits.
         TokenizerError
             The model has no tokenizer.
         UsageError
@@ -128,7 +134,12 @@ class Scheduler(Closing):
             raise UsageError("there are no tokens to process")
         require_room(checked.size, self._model.context_length)
         answer = AnswerState(
-            tokenizer, sampling=sampling, max_tokens=max_tokens, stop=stop, logprobs=logprobs
+            tokenizer,
+            sampling=sampling,
+            max_tokens=max_tokens,
+            stop=stop,
+            logprobs=logprobs,
+            constraint=self._model.constraint(constraint),
         )
         request = Request(checked, answer, timeout_s)
         if os.getpid() != self._process:

@@ -33,6 +33,8 @@ class Request:
         Up to the last token computed; from when the prompt's turn came, not from `submit`.
     error : Exception or None
         What ended it instead; iterating raises it.
+    complete : bool or None
+        Whether the answer that ended is a whole one of its grammar; None where it has none.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Request:
         self.n_prompt = prompt.size
         self.finish_reason: FinishReason | None = None
         self.error: Exception | None = None
+        self.complete: bool | None = None
         self.prompt = prompt
         self.state = state
         self._deadline = None if timeout_s is None else time.monotonic() + min(timeout_s, _EVER_S)
@@ -94,5 +97,6 @@ class Request:
 
     def end(self, reason: FinishReason | None, error: Exception | None = None) -> None:
         """There are no more steps."""
+        self.complete = self.state.complete
         self.finish_reason, self.error = reason, error
         self._steps.put(None)

@@ -23,6 +23,7 @@ from aboard.errors import UsageError
 
 if TYPE_CHECKING:
     from aboard._native import KvCache
+    from aboard.constrain import Grammar
     from aboard.engine.model import Model
     from aboard.engine.prefix import PrefixCache
     from aboard.engine.speculation import Drafter
@@ -44,6 +45,9 @@ class Session(Closing):
     finish_reason : str or None
         Why the last answer ended: "stop" (the model or a stop text), "length" (`max_tokens` or the
         end of the context); None while it is under way or was abandoned.
+    complete : bool or None
+        Whether the last answer, so far, is a whole one of its grammar: a stop text may cut it, too.
+        None where it has no grammar.
     timing : Timing
         Of the last answer.
     capacity : int
@@ -57,6 +61,7 @@ class Session(Closing):
     ) -> None:
         self.model = model
         self.finish_reason: FinishReason | None = None
+        self.complete: bool | None = None
         self.timing = Timing()
         self.cached_tokens = 0
         self._cache: KvCache | None = cache
@@ -269,6 +274,7 @@ class Session(Closing):
         stop: Iterable[str] = (),
         logprobs: bool = True,
         speculate: Drafter | Model | str | None = None,
+        constraint: Grammar | None = None,
     ) -> Iterator[Step]:
         """Process `tokens`, then yield an answer token by token.
 
@@ -290,6 +296,9 @@ class Session(Closing):
             sooner where guesses are right. "prompt" guesses that the text goes on as it did where
             its last tokens occurred before, a smaller model of the same vocabulary guesses what
             it would say itself. `DraftModel` keeps that model's session between answers.
+        constraint : Grammar, optional
+            What the answer must be. It ends by "stop" where nothing may follow, too, and any answer
+            that the model ended is whole; `Session.complete` tells it of every other.
 
         Yields
         ------
@@ -301,6 +310,8 @@ class Session(Closing):
         ------
         ContextOverflow
             `tokens` don't fit the context; nothing was processed.
+        GrammarError
+            `constraint` takes more work than it may, to begin with or for one token.
         TokenizerError
             The model has no tokenizer.
         UsageError
@@ -314,9 +325,10 @@ class Session(Closing):
             max_tokens=max_tokens,
             stop=stop,
             logprobs=logprobs,
+            constraint=self.model.constraint(constraint),
         )
         with self._alone():  # a refused thread must not end the answer of the one at work
-            self.finish_reason, self.timing = None, Timing()
+            self.finish_reason, self.timing, self.complete = None, Timing(), None
             self._turn += 1
         return answer(self, self._turn, self.n_tokens, pending, state, drafter)
 

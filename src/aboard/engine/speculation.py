@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from aboard.constrain import Constraint
     from aboard.engine.sampling import Sampling
     from aboard.engine.session import Session
 
@@ -80,6 +81,8 @@ class Speculation:
         Begins the answer here.
     sampling : Sampling
         How tokens are drawn.
+    constraint : Constraint, optional
+        What of a guess it doesn't allow isn't processed.
 
     Attributes
     ----------
@@ -87,11 +90,18 @@ class Speculation:
         Tokens guessed and, of those, tokens that needed no pass of their own.
     """
 
-    def __init__(self, session: Session, drafter: Drafter, sampling: Sampling) -> None:
+    def __init__(
+        self,
+        session: Session,
+        drafter: Drafter,
+        sampling: Sampling,
+        constraint: Constraint | None = None,
+    ) -> None:
         self.drafted = 0
         self.accepted = 0
         self._session = session
         self._drafter = drafter
+        self._constraint = constraint
         self._cost = _DraftCost()
         drafter.begin(session.tokens, sampling)
 
@@ -105,6 +115,8 @@ class Speculation:
         limit = min(room - 1, MAX_DRAFT, self._session.capacity - self._session.n_tokens - 1)
         if limit > 0:
             draft = self._drafter.propose(limit, self._cost.of)[:limit]
+            if self._constraint is not None:
+                draft = draft[: self._constraint.may_follow(draft)]
             self.drafted += len(draft)
         began = time.perf_counter()
         logits = self._session.decode(token, draft=draft)
