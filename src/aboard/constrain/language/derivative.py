@@ -6,9 +6,10 @@ limited in sum, so that a hostile pattern is refused within a time that doesn't 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
 
 from aboard.constrain.language import characters
+from aboard.constrain.language.characters import Ranges
 from aboard.constrain.language.expression import (
     EMPTY,
     NOTHING,
@@ -44,7 +45,9 @@ class Questions:
     def __init__(self, steps: int = MAX_STEPS) -> None:
         self.steps_left = steps
         self._derivatives: dict[tuple[Expression, int], Expression] = {}
-        self._letters: dict[Expression, frozenset[int]] = {}
+        self._same: dict[Expression, Expression] = {}  # what is equal becomes the same object
+        self._sets: dict[Expression, frozenset[Ranges]] = {}
+        self._letters: dict[frozenset[Ranges], tuple[int, ...]] = {}
         self._empty: dict[Expression, bool] = {}
 
     def spend(self, steps: int = 1) -> None:
@@ -76,8 +79,22 @@ class Questions:
             return False
         known = self._empty.get(expression)
         if known is None:
-            known = self._empty[expression] = self._reaches_nothing(expression)
+            known = self._empty[expression] = self._is_empty(expression)
         return known
+
+    def know_filled(self, expression: Expression) -> None:
+        """Remember that some text is of `expression`: it needn't be looked for."""
+        self._empty[expression] = False
+
+    def _is_empty(self, expression: Expression) -> bool:
+        match expression:
+            case Choice():
+                return all(self.is_empty(part) for part in expression.parts)
+            case Sequence():
+                return any(self.is_empty(part) for part in expression.parts)
+            case Repeat():
+                return self.is_empty(expression.inner)
+        return self._reaches_nothing(expression)
 
     def _reaches_nothing(self, expression: Expression) -> bool:
         seen = {expression}
@@ -105,67 +122,75 @@ class Questions:
         return self.is_empty(both(one, another))
 
     def texts(self, expression: Expression, most: int) -> list[str] | None:
-        """All texts of `expression`, where they are at most `most`; None where they are more."""
+        """All texts of `expression`, where they are at most `most`; None where they may be more."""
         found: list[str] = []
-        for text in self._enumerate(expression, most):
-            found.append(text)
-            if len(found) > most:
-                return None
-        return found if self._finished else None
-
-    def _enumerate(self, expression: Expression, most: int) -> Iterator[str]:
-        self._finished = True
         waiting = [("", expression)]
-        n_open = 0
-        while waiting:
-            n_open += 1
-            if n_open > 64 * (most + 1):
-                self._finished = False
-                return
+        for _ in range(64 * (most + 1)):
+            if not waiting:
+                return found
             text, at = waiting.pop()
             if at.nullable:
-                yield text
-            below = []
-            letters = sorted(self.first_letters(at))
-            for first, following in zip(letters, [*letters[1:], characters.LAST + 1], strict=True):
-                rest = self.after(at, first)
-                if self.is_empty(rest):
-                    continue
-                if following - first > most:
-                    self._finished = False
-                    return
-                codes = characters.shared(((first, following - 1),), characters.EVERY)
-                below += [
-                    (text + chr(code), rest) for low, high in codes for code in range(low, high + 1)
-                ]
+                found.append(text)
+            below = self._one_longer(text, at, most)
+            if below is None or len(found) > most:
+                return None
             waiting += reversed(below)
+        return None
 
-    def first_letters(self, expression: Expression) -> frozenset[int]:
+    def _one_longer(
+        self, text: str, at: Expression, most: int
+    ) -> list[tuple[str, Expression]] | None:
+        """Texts one letter longer that lead somewhere; None where they are more than `most`."""
+        edges = {0, characters.LAST + 1}
+        for ranges in self._first_sets(at):
+            edges |= {edge for first, last in ranges for edge in (first, last + 1)}
+        ordered = sorted(edges)
+        below: list[tuple[str, Expression]] = []
+        for first, end in itertools.pairwise(ordered):
+            rest = self.after(at, first)
+            if rest is NOTHING or self.is_empty(rest):
+                continue
+            codes = characters.shared(((first, end - 1),), characters.EVERY)
+            if len(below) + characters.size(codes) > most:
+                return None
+            below += [
+                (text + chr(code), rest) for low, high in codes for code in range(low, high + 1)
+            ]
+        return below
+
+    def first_letters(self, expression: Expression) -> tuple[int, ...]:
         """A letter of each class whose letters lead to the same derivative."""
-        known = self._letters.get(expression)
+        sets = self._first_sets(expression)
+        known = self._letters.get(sets)
         if known is None:
-            known = self._letters[expression] = self._first_letters(expression)
+            known = self._letters[sets] = _representatives(sets)
         return known
 
-    def _first_letters(self, expression: Expression) -> frozenset[int]:
-        cuts: set[int] = {0}
+    def _first_sets(self, expression: Expression) -> frozenset[Ranges]:
+        """The sets of letters that decide what the derivative by a letter is."""
+        known = self._sets.get(expression)
+        if known is None:
+            known = self._sets[expression] = self._found_sets(expression)
+        return known
+
+    def _found_sets(self, expression: Expression) -> frozenset[Ranges]:
+        found: set[Ranges] = set()
         match expression:
             case Characters():
-                _cut(cuts, expression.ranges)
+                found.add(expression.ranges)
             case Sequence():
                 for part in expression.parts:
-                    cuts |= self.first_letters(part)
+                    found |= self._first_sets(part)
                     if not part.nullable:
                         break
             case Choice() | Both():
                 for part in expression.parts:
-                    cuts |= self.first_letters(part)
+                    found |= self._first_sets(part)
             case Repeat() | Other():
-                return self.first_letters(expression.inner)
+                return self._first_sets(expression.inner)
             case Automaton():
-                for ranges, _ in expression.table.rows[expression.state]:
-                    _cut(cuts, ranges)
-        return frozenset(cuts - {0xD800})  # surrogates, which are no letters
+                found.update(ranges for ranges, _ in expression.table.rows[expression.state])
+        return frozenset(found)
 
     def after(self, expression: Expression, letter: int) -> Expression:
         """What may follow `letter`, a code point, at the beginning of a text of `expression`."""
@@ -173,7 +198,8 @@ class Questions:
         known = self._derivatives.get(key)
         if known is None:
             self.spend()
-            known = self._derivatives[key] = self._after(expression, letter)
+            made = self._after(expression, letter)
+            known = self._derivatives[key] = self._same.setdefault(made, made)
         return known
 
     def _after(self, expression: Expression, letter: int) -> Expression:
@@ -183,8 +209,10 @@ class Questions:
             case Sequence():
                 return self._after_sequence(expression.parts, letter)
             case Choice():
+                self.spend(len(expression.parts))
                 return choice(*(self.after(part, letter) for part in expression.parts))
             case Both():
+                self.spend(len(expression.parts))
                 return both(*(self.after(part, letter) for part in expression.parts))
             case Other():
                 return other(self.after(expression.inner, letter))
@@ -223,8 +251,16 @@ def _after_automaton(expression: Automaton, letter: int) -> Expression:
     return NOTHING
 
 
-def _cut(cuts: set[int], ranges: characters.Ranges) -> None:
-    for first, last in ranges:
-        cuts.add(first)
-        if last < characters.LAST:
-            cuts.add(last + 1)
+def _representatives(sets: frozenset[Ranges]) -> tuple[int, ...]:
+    """For each way in which letters belong to the sets or not: the first letter of that way."""
+    cuts = {0}
+    for ranges in sets:
+        for first, last in ranges:
+            cuts |= {first, last + 1}
+    cuts -= {0xD800, characters.LAST + 1}  # surrogates, which are no letters, and none at all
+    ordered = sorted(sets)
+    found: dict[tuple[bool, ...], int] = {}
+    for letter in sorted(cuts):
+        way = tuple(characters.contains(ranges, letter) for ranges in ordered)
+        found.setdefault(way, letter)
+    return tuple(found.values())

@@ -1,7 +1,7 @@
-"""Regular expressions as values: built by functions that simplify, compared by what they are made of.
+"""Regular expressions as values: built by functions that simplify, compared by their parts.
 
-They are simplified so far that derivatives of one expression come in finite number (Owens, Reppy and
-Turon, 2009, section 4.1): choices and intersections are sets, nested ones are flattened.
+They are simplified so far that derivatives of one expression come in finite number (Owens, Reppy
+and Turon, 2009, section 4.1): choices and intersections are sets, nested ones are flattened.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Characters(Expression):
 
     @property
     def ranges(self) -> Ranges:
+        """The characters."""
         return self.key  # type: ignore[return-value]
 
 
@@ -76,6 +77,7 @@ class Sequence(Expression):
 
     @property
     def parts(self) -> tuple[Expression, ...]:
+        """The parts in their order."""
         return self.key  # type: ignore[return-value]
 
 
@@ -86,14 +88,17 @@ class Repeat(Expression):
 
     @property
     def inner(self) -> Expression:
+        """What is repeated."""
         return self.key[0]  # type: ignore[return-value]
 
     @property
     def low(self) -> int:
+        """How often at least."""
         return self.key[1]  # type: ignore[return-value]
 
     @property
     def high(self) -> int | None:
+        """How often at most; None: without end."""
         return self.key[2]  # type: ignore[return-value]
 
 
@@ -123,6 +128,7 @@ class Other(Expression):
 
     @property
     def inner(self) -> Expression:
+        """What it is not."""
         return self.key[0]  # type: ignore[return-value]
 
 
@@ -141,17 +147,19 @@ class Automaton(Expression):
 
     @property
     def table(self) -> Table:
+        """The automaton's table."""
         return self.key[0]  # type: ignore[return-value]
 
     @property
     def state(self) -> int:
+        """The row where it begins."""
         return self.key[1]  # type: ignore[return-value]
 
 
-NOTHING = Nothing((), nullable=False, plain=False)
-EMPTY = Empty((), nullable=True, plain=True)
-LETTER = Characters(EVERY, nullable=False, plain=True)
-ANY = Repeat((LETTER, 0, None), nullable=True, plain=True)
+NOTHING: Expression = Nothing((), nullable=False, plain=False)
+EMPTY: Expression = Empty((), nullable=True, plain=True)
+LETTER: Expression = Characters(EVERY, nullable=False, plain=True)
+ANY: Expression = Repeat((LETTER, 0, None), nullable=True, plain=True)
 """Every text."""
 
 

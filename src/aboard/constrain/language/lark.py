@@ -1,7 +1,7 @@
 """Regular languages written down as terminals of a Lark grammar, for llguidance.
 
-What one regular expression of its (Rust's syntax) can say becomes one. "Both" and "not" exist between
-terminals only, so what they join has terminals of its own, each written once.
+What one regular expression of its (Rust's syntax) can say becomes one. "Both" and "not" exist
+between terminals only, so what they join has terminals of its own, each written once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PLAIN = frozenset(
 
 
 class Terminals:
-    """The terminals of one grammar, under names of their own: T0, T1, ...
+    """The terminals of one grammar, under names that begin with `name`.
 
     Attributes
     ----------
@@ -41,7 +41,8 @@ class Terminals:
         Their definitions.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "text") -> None:
+        self._prefix = name.upper()
         self.lines: list[str] = []
         self._names: dict[object, str] = {}
 
@@ -53,7 +54,7 @@ class Terminals:
         return known
 
     def _define(self, definition: str) -> str:
-        name = f"T{len(self.lines)}"
+        name = f"{self._prefix}-{len(self.lines)}"
         self.lines.append(f"{name}: {definition}")
         return name
 
@@ -122,7 +123,9 @@ def regex(expression: Expression) -> str:
         case Sequence():
             return "".join(_grouped(part, Choice) for part in expression.parts)
         case Choice():
-            return "|".join(regex(part) for part in expression.parts)
+            parts = [regex(part) for part in expression.parts if part is not EMPTY]
+            options = parts[0] if len(parts) == 1 else "|".join(parts)
+            return options if len(parts) == len(expression.parts) else f"(?:{options})?"
         case Repeat():
             if expression == ANY:
                 return "(?s:.*)"

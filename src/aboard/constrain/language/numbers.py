@@ -1,7 +1,7 @@
-"""Numbers by their decimal texts: integers as `-12`, all others as `3.5` with any zeros at the end.
+"""Numbers by their decimal texts: integers as `-12`, others as `3.5` with any zeros at the end.
 
-Zero has no sign, and nothing is written with an exponent, so that of an integer there is one text and
-of other numbers one but for zeros behind the last digit.
+Zero has no sign, and nothing is written with an exponent, so that of an integer there is one text
+and of other numbers one but for zeros behind the last digit.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from aboard.constrain.language.expression import (
 )
 from aboard.errors import GrammarError
 
-MAX_DIGITS = 40
-"""Before and behind the point. A float needs 17; a model that repeats a digit must come to an end."""
+MAX_DIGITS = 64
+"""Before and behind the point. A float needs 17; a model that repeats a digit must end."""
 
 MAX_REMAINDERS = 20
 _MAX_ENDINGS = 10_000
@@ -41,23 +41,25 @@ _POSITIVE = sequence(_NONZERO, repeat(_DIGIT, 0, MAX_DIGITS - 1))
 _WHOLE = choice(literal("0"), _POSITIVE)
 _MINUS = literal("-")
 # Digits behind a point that aren't all zeros.
-_PART = both(
-    repeat(_DIGIT, 1, MAX_DIGITS), sequence(_ZEROS, _NONZERO, repeat(_DIGIT, 0, MAX_DIGITS))
+_PART = sequence(
+    repeat(literal("0"), 0, MAX_DIGITS - 1), _NONZERO, repeat(_DIGIT, 0, MAX_DIGITS - 1)
 )
 
 INTEGERS = choice(literal("0"), sequence(optional(_MINUS), _POSITIVE))
 FRACTIONS = sequence(optional(_MINUS), _WHOLE, literal("."), _PART)
 """All numbers that are no integers."""
 
-EXPONENTS = sequence(
-    optional(_MINUS),
-    _NONZERO,
-    optional(sequence(literal("."), repeat(_DIGIT, 1, MAX_DIGITS))),
+_DIGITS_BEHIND = optional(sequence(literal("."), repeat(_DIGIT, 1, MAX_DIGITS)))
+_EXPONENT = sequence(
     letters(of("eE")),
     optional(letters(of("+-"))),
     choice(_DIGIT, sequence(_NONZERO, _DIGIT), sequence(letters(of("12")), _DIGIT, _DIGIT)),
 )
-"""Numbers with exponents that every float holds, for where any number will do."""
+NUMBERS = sequence(
+    optional(_MINUS),
+    choice(sequence(_WHOLE, _DIGITS_BEHIND), sequence(_NONZERO, _DIGITS_BEHIND, _EXPONENT)),
+)
+"""Any number, where all will do: with an exponent, too, but none that a float can't hold."""
 
 POINT_ZEROS = sequence(literal("."), repeat(literal("0"), 1, MAX_DIGITS))
 

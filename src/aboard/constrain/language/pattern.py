@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import UnionType
+
 from aboard.constrain.language.expression import (
     ANY,
     EMPTY,
@@ -16,6 +18,7 @@ from aboard.constrain.language.expression import (
     sequence,
 )
 from aboard.constrain.language.pattern_tree import (
+    MAX_CHARS,
     Ahead,
     Either,
     End,
@@ -48,7 +51,7 @@ def searched(pattern: str) -> Expression:
     return sequence(ANY, _plain(tree), ANY)
 
 
-def matched(pattern: str) -> Expression:
+def matched(pattern: str, *, max_chars: int = MAX_CHARS) -> Expression:
     """The texts that `pattern` matches from beginning to end.
 
     Raises
@@ -56,19 +59,12 @@ def matched(pattern: str) -> Expression:
     GrammarError
         As for `parse`.
     """
-    return _then(parse(pattern), EMPTY, at_start=True)
+    return _then(parse(pattern, max_chars=max_chars), EMPTY, at_start=True)
 
 
 def _asserts(tree: Tree) -> bool:
     """Whether something in it has no length, so that it depends on what stands around it."""
-    match tree:
-        case Start() | End() | Ahead():
-            return True
-        case Row() | Either():
-            return any(_asserts(part) for part in tree.parts)
-        case Times():
-            return _asserts(tree.part)
-    return False
+    return _holds(tree, Start | End | Ahead)
 
 
 def _plain(tree: Tree) -> Expression:
@@ -105,8 +101,41 @@ def _then(tree: Tree, rest: Expression, *, at_start: bool) -> Expression:
         case Row():
             return _row_then(tree.parts, rest, at_start=at_start)
         case Times():
-            return _row_then(_unrolled(tree), rest, at_start=at_start)
+            return _times_then(tree, rest, at_start=at_start)
     raise AssertionError(tree)
+
+
+def _times_then(tree: Times, rest: Expression, *, at_start: bool) -> Expression:
+    match tree.part:
+        case Row((Ahead(part=unwanted, holds=False), Letters() as letter)) if rest == EMPTY:
+            beginning = _then(unwanted, ANY, at_start=False)
+            if not _has_start(unwanted) and not beginning.nullable:
+                texts = repeat(_plain(letter), tree.low, tree.high)
+                return both(texts, other(sequence(ANY, beginning)))
+    if tree.low <= 1 and not _holds(tree.part, Start | Ahead):
+        # Where a round comes to the end of the text, no further one can follow.
+        unended = _plain(_endless(tree.part))
+        n_before = None if tree.high is None else tree.high - 1
+        last = _then(tree.part, both(rest, EMPTY), at_start=False)
+        return choice(
+            sequence(repeat(unended, tree.low, tree.high), rest),
+            sequence(repeat(unended, 0, n_before), last),
+        )
+    return _row_then(_unrolled(tree), rest, at_start=at_start)
+
+
+def _endless(tree: Tree) -> Tree:
+    """The tree without what matches at the end of the text only."""
+    match tree:
+        case End():
+            return Letters(())
+        case Row():
+            return Row(tuple(map(_endless, tree.parts)))
+        case Either():
+            return Either(tuple(map(_endless, tree.parts)))
+        case Times():
+            return Times(_endless(tree.part), tree.low, tree.high)
+    return tree
 
 
 def _row_then(parts: tuple[Tree, ...], rest: Expression, *, at_start: bool) -> Expression:
@@ -138,13 +167,18 @@ def _looks_for_start(parts: tuple[Tree, ...]) -> bool:
 
 
 def _has_start(tree: Tree) -> bool:
+    return _holds(tree, Start)
+
+
+def _holds(tree: Tree, kind: type[Tree] | UnionType) -> bool:
+    """Whether something of this kind is in the tree."""
+    if isinstance(tree, kind):
+        return True
     match tree:
-        case Start():
-            return True
         case Row() | Either():
-            return any(_has_start(part) for part in tree.parts)
+            return any(_holds(part, kind) for part in tree.parts)
         case Times() | Ahead():
-            return _has_start(tree.part)
+            return _holds(tree.part, kind)
     return False
 
 

@@ -89,7 +89,7 @@ class Times:
 Tree = Letters | Start | End | Ahead | Row | Either | Times
 
 
-def parse(pattern: str) -> Tree:
+def parse(pattern: str, *, max_chars: int = MAX_CHARS) -> Tree:
     """The tree of `pattern`.
 
     Raises
@@ -97,8 +97,8 @@ def parse(pattern: str) -> Tree:
     GrammarError
         It is no such pattern, or has something that isn't followed here.
     """
-    if len(pattern) > MAX_CHARS:
-        raise GrammarError(f"a pattern has {len(pattern)} characters, expected at most {MAX_CHARS}")
+    if len(pattern) > max_chars:
+        raise GrammarError(f"a pattern has {len(pattern)} characters, expected at most {max_chars}")
     return _Parser(pattern).whole()
 
 

@@ -1,7 +1,7 @@
 """JSON texts of strings, as regular languages: each string has one spelling.
 
-Characters stand for themselves, but for the quotation mark, the backslash and control characters, which
-are escaped as most programs do. So what excludes a string excludes its only spelling.
+Characters stand for themselves, but for the quotation mark, the backslash and control characters,
+which are escaped as most programs do. So what excludes a string excludes its only spelling.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from aboard.constrain.language import characters
 from aboard.constrain.language.characters import Ranges
 from aboard.constrain.language.expression import (
+    ANY,
     EMPTY,
     NOTHING,
     Both,
@@ -42,7 +43,16 @@ class Spelling:
         self._any = repeat(self._letter, 0, None)
 
     def quoted(self, expression: Expression) -> Expression:
-        """The JSON texts of the strings of `expression`, between quotation marks."""
+        """The JSON texts of the strings of `expression`, in quotation marks.
+
+        What is joined by "both" and "not" has quotation marks of its own: llguidance is much faster
+        where these operators are outermost.
+        """
+        match expression:
+            case Both():
+                return both(*(self.quoted(part) for part in expression.parts))
+            case Other():
+                return both(self.quoted(ANY), other(self.quoted(expression.inner)))
         return sequence(literal('"'), self.inside(expression), literal('"'))
 
     def inside(self, expression: Expression) -> Expression:

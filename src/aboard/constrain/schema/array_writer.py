@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
-from aboard.constrain.language.expression import Expression, literal
+from aboard.constrain.language.expression import literal
+from aboard.constrain.language.spelling import Spelling
 from aboard.constrain.schema.formula import Formula
 from aboard.constrain.schema.meaning import Meaning
 from aboard.constrain.schema.productions import (
@@ -44,8 +45,8 @@ class ArrayWriter:
         Where rules are made.
     value : callable
         The rule of a formula's values.
-    quoted : callable
-        The JSON texts of a language of strings.
+    spelling : Spelling
+        How strings are written.
     """
 
     def __init__(
@@ -54,13 +55,13 @@ class ArrayWriter:
         meaning: Meaning,
         rules: Productions,
         value: Value,
-        quoted: Callable[[Expression], Expression],
+        spelling: Spelling,
     ) -> None:
         self._shape = shape
         self._meaning = meaning
         self._rules = rules
         self._value = value
-        self._quoted = quoted
+        self._spelling = spelling
         bounds = [span for span, _ in shape.items] + [count.span for count in shape.counts]
         ends = [edge for span in bounds for edge in (span.first, span.end) if edge is not None]
         self._n_apart = max(ends, default=0)  # from there on all items are alike
@@ -70,7 +71,7 @@ class ArrayWriter:
         if self._shape.unique is not None and self._shape.most not in (0, 1):
             inner: Node = self._distinct(self._shape.unique)
         elif self._shape.counts:
-            inner = self._counted(0, 0, (0,) * len(self._shape.counts))
+            inner = self._counted(0, 0, (0,) * len(self._shape.counts), begun=False)
         else:
             inner = self._items()
         return chain(OPEN_ARRAY, inner, CLOSE_ARRAY)
@@ -99,15 +100,15 @@ class ArrayWriter:
         all_ = chain(further, rest)
         return all_ if index < least else maybe(all_)
 
-    def _counted(self, index: int, n_items: int, counts: tuple[int, ...]) -> Rule:
+    def _counted(self, index: int, n_items: int, counts: tuple[int, ...], *, begun: bool) -> Rule:
         """What follows `n_items`, of which `counts` satisfy each of the counted formulas.
 
-        Numbers beyond what still decides something aren't told apart.
+        Numbers beyond what still decides something aren't told apart; `begun`: there are any.
         """
-        key = ("counted", self._shape, index, n_items, counts)
-        return self._rules.rule(key, lambda: self._counted_body(index, n_items, counts))
+        key = ("counted", self._shape, index, n_items, counts, begun)
+        return self._rules.rule(key, lambda: self._counted_body(index, n_items, counts, begun))
 
-    def _counted_body(self, index: int, n_items: int, counts: tuple[int, ...]) -> Node:
+    def _counted_body(self, index: int, n_items: int, counts: tuple[int, ...], begun: bool) -> Node:
         shape = self._shape
         options: list[Node] = []
         enough = all(n >= count.least for n, count in zip(counts, shape.counts, strict=True))
@@ -121,8 +122,8 @@ class ArrayWriter:
             ]
             for way in product(*ways):
                 item = self._meaning.formulas.both(self._item(index), *(f for f, _ in way))
-                rest = self._counted(*following, tuple(n for _, n in way))
-                comma = COMMA if n_items or index else NIL
+                rest = self._counted(*following, tuple(n for _, n in way), begun=True)
+                comma = COMMA if begun else NIL
                 options.append(chain(comma, self._value(item), rest))
         return pick(*options)
 
@@ -149,7 +150,7 @@ class ArrayWriter:
         words = [("null", shape.null), ("true", shape.true), ("false", shape.false)]
         texts = [Text(literal(word)) for word, is_there in words if is_there]
         texts += [Text(literal(digits)) for digits in integers]
-        texts += [Text(self._quoted(literal(text))) for text in strings]
+        texts += [Text(self._spelling.quoted(literal(text))) for text in strings]
         if len(texts) > MAX_DISTINCT:
             raise self._unsupported(pointer, f"of items of more than {MAX_DISTINCT} values")
         most = len(texts) if self._shape.most is None else min(self._shape.most, len(texts))

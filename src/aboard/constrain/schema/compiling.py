@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from aboard.constrain.language.derivative import Questions
-from aboard.constrain.language.expression import Expression, choice, literal, optional, sequence
-from aboard.constrain.language.numbers import EXPONENTS, FRACTIONS, INTEGERS, POINT_ZEROS
+from aboard.constrain.language.expression import (
+    NOTHING,
+    Expression,
+    choice,
+    literal,
+    optional,
+    sequence,
+)
+from aboard.constrain.language.numbers import FRACTIONS, INTEGERS, NUMBERS, POINT_ZEROS
 from aboard.constrain.language.spelling import Spelling
 from aboard.constrain.schema.array_writer import ArrayWriter
 from aboard.constrain.schema.document import Document
@@ -19,8 +26,10 @@ from aboard.constrain.schema.shapes import Shape
 from aboard.errors import GrammarError
 
 
-def compile_schema(schema: Mapping[str, Any] | bool | str) -> str:
-    """The rules and terminals of a Lark grammar whose `start` is what `schema` accepts.
+def compile_schema(schema: Mapping[str, Any] | bool | str, *, name: str = "start") -> str:
+    """The rules and terminals of a Lark grammar whose rule `name` is what `schema` accepts.
+
+    All other names begin with it.
 
     Raises
     ------
@@ -32,7 +41,7 @@ def compile_schema(schema: Mapping[str, Any] | bool | str) -> str:
     questions = Questions()
     meaning = Meaning(Document(schema), questions)
     writer = _Writer(meaning, Productions(questions))
-    return writer.lark(meaning.root())
+    return writer.lark(meaning.root(), name)
 
 
 class _Writer:
@@ -41,11 +50,11 @@ class _Writer:
         self._rules = rules
         self._spelling = Spelling()
 
-    def lark(self, formula: Formula) -> str:
+    def lark(self, formula: Formula, name: str) -> str:
         start = self._value(formula)
         try:
             self._rules.complete()
-            lark = self._rules.lark(start)
+            lark = self._rules.lark(start, name)
         except RecursionError:
             raise GrammarError(
                 "the schema's patterns or conditions are nested too deeply"
@@ -62,30 +71,28 @@ class _Writer:
 
     def _body(self, formula: Formula) -> Node:
         shape = self._meaning.shape(formula)
-        quoted = self._spelling.quoted
+        parts = self._meaning, self._rules, self._value, self._spelling
         options: list[Node] = [Text(self._scalars(shape))]
-        for array in shape.arrays:
-            options.append(
-                ArrayWriter(array, self._meaning, self._rules, self._value, quoted).node()
-            )
-        for each in shape.objects:
-            options.append(
-                ObjectWriter(each, self._meaning, self._rules, self._value, quoted).node()
-            )
+        options += [ArrayWriter(each, *parts).node() for each in shape.arrays]
+        options += [ObjectWriter(each, *parts).node() for each in shape.objects]
         return pick(*options)
 
     def _scalars(self, shape: Shape) -> Expression:
         """The texts of all values but arrays and objects: one terminal, as they are told apart."""
         words = (("null", shape.null), ("true", shape.true), ("false", shape.false))
+        strings = NOTHING
+        if not self._meaning.questions.is_empty(shape.strings):
+            strings = self._spelling.quoted(shape.strings)
+            self._meaning.questions.know_filled(strings)
         return choice(
             *(literal(word) for word, is_there in words if is_there),
             self._numbers(shape),
-            self._spelling.quoted(shape.strings),
+            strings,
         )
 
     def _numbers(self, shape: Shape) -> Expression:
         if self._meaning.questions.is_empty(shape.fractions):
             return shape.integers
-        anything = shape.integers == INTEGERS and shape.fractions == FRACTIONS
-        whole = sequence(shape.integers, optional(POINT_ZEROS))
-        return choice(whole, shape.fractions, *([EXPONENTS] if anything else []))
+        if shape.integers == INTEGERS and shape.fractions == FRACTIONS:
+            return NUMBERS
+        return choice(sequence(shape.integers, optional(POINT_ZEROS)), shape.fractions)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from aboard.checkpoint.json_text import unique
 from aboard.constrain.schema.references import resolved, split_fragment, unescaped
 from aboard.errors import GrammarError, UnsupportedSchema
 
@@ -20,6 +19,20 @@ MAX_EXPONENT = 400
 
 _DRAFT = re.compile(r"https?://json-schema\.org/(?:draft-0?(\d)|draft/(\d{4})-\d\d)/schema#?")
 LATEST = 2020
+
+_HOLDS_ONE = frozenset(
+    (
+        *("not", "if", "then", "else", "items", "additionalItems", "contains"),
+        *("additionalProperties", "propertyNames", "unevaluatedItems", "unevaluatedProperties"),
+    )
+)
+_HOLDS_SEVERAL = frozenset(("allOf", "anyOf", "oneOf", "prefixItems", "items"))
+_HOLDS_NAMED = frozenset(
+    (
+        *("properties", "patternProperties", "$defs", "definitions"),
+        *("dependentSchemas", "dependencies"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +47,14 @@ class Place:
         Its JSON pointer.
     base : str
         The URI that references in it are relative to.
+    draft : int
+        Of the document.
     """
 
     value: Any
     pointer: str
     base: str
+    draft: int
 
     def below(self, *steps: str | int) -> Place:
         """What stands further down; its own `$id` counts."""
@@ -46,7 +62,7 @@ class Place:
         for step in steps:
             value = value[step]
             pointer += "/" + str(step).replace("~", "~0").replace("/", "~1")
-        return Place(value, pointer, _base_of(value, self.base))
+        return Place(value, pointer, _base_of(value, self.base, self.draft), self.draft)
 
 
 class Document:
@@ -83,7 +99,7 @@ class Document:
                 keyword="$schema",
                 pointer="/$schema",
             )
-        self.root = Place(value, "", _base_of(value, ""))
+        self.root = Place(value, "", _base_of(value, "", self.draft), self.draft)
         self._named: dict[str, Place] | None = None
 
     def follow(self, place: Place, reference: object, keyword: str = "$ref") -> Place:
@@ -132,7 +148,7 @@ class Document:
         if self._named is None:
             self._named = {self.root.base: self.root, "": self.root}
             for place in self._all(self.root):
-                if (own := _identifier(place.value)) and place.base not in self._named:
+                if (own := _identifier(place.value, self.draft)) and place.base not in self._named:
                     self._named[place.base] = place
                 anchors = [place.value.get(k) for k in ("$anchor", "$dynamicAnchor")]
                 if own and own.startswith("#"):
@@ -143,29 +159,33 @@ class Document:
         return self._named
 
     def _all(self, place: Place) -> Iterator[Place]:
-        """Objects that may be schemas, not what is data for certain."""
-        value = place.value
-        if isinstance(value, dict):
-            yield place
-            for key in value:
-                if key not in ("enum", "const", "default", "examples"):
-                    yield from self._all(place.below(key))
-        elif isinstance(value, list):
-            for index in range(len(value)):
-                yield from self._all(place.below(index))
+        """The schemas that are objects: what stands under keywords that hold schemas."""
+        if not isinstance(place.value, dict):
+            return
+        yield place
+        for key, value in place.value.items():
+            steps: Iterable[int | str] = ()
+            if key in _HOLDS_NAMED and isinstance(value, dict):
+                steps = value
+            elif key in _HOLDS_SEVERAL and isinstance(value, list):
+                steps = range(len(value))
+            elif key in _HOLDS_ONE and isinstance(value, dict):
+                yield from self._all(place.below(key))
+            for step in steps:
+                yield from self._all(place.below(key, step))
 
 
-def _identifier(value: object) -> str | None:
-    if not isinstance(value, dict):
-        return None
-    found = value.get("$id", value.get("id"))
+def _identifier(value: object, draft: int) -> str | None:
+    found = value.get("id" if draft == 4 else "$id") if isinstance(value, dict) else None
     return found if isinstance(found, str) else None
 
 
-def _base_of(value: object, outer: str) -> str:
-    own = _identifier(value)
+def _base_of(value: object, outer: str, draft: int) -> str:
+    own = _identifier(value, draft)
     if own is None or own.startswith("#"):
         return outer
+    if draft <= 7 and isinstance(value, dict) and "$ref" in value:
+        return outer  # siblings don't count
     return split_fragment(resolved(outer, own))[0]
 
 

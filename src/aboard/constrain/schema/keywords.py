@@ -1,4 +1,4 @@
-"""The keywords of JSON Schema: which are enforced, which say nothing of values, which are refused."""
+"""The keywords of JSON Schema: which are enforced, and which refused."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ from aboard.constrain.schema.document import Place, shown
 from aboard.errors import GrammarError, UnsupportedSchema
 
 BY_TYPE = frozenset(
-    """
-    type minLength maxLength pattern format
-    minimum maximum exclusiveMinimum exclusiveMaximum multipleOf
-    items prefixItems additionalItems contains minContains maxContains minItems maxItems uniqueItems
-    properties patternProperties additionalProperties propertyNames required
-    minProperties maxProperties
-    """.split()
+    (
+        *("type", "minLength", "maxLength", "pattern", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("items", "prefixItems", "additionalItems", "contains", "minContains", "maxContains"),
+        *("minItems", "maxItems", "uniqueItems"),
+        *("properties", "patternProperties", "additionalProperties", "propertyNames", "required"),
+        *("minProperties", "maxProperties"),
+    )
 )
 """What depends on the type of a value: enforced together."""
 
-APPLICATORS = "enum const $ref allOf anyOf oneOf not if dependentRequired dependentSchemas dependencies".split()
+APPLICATORS = frozenset(
+    (
+        *("enum", "const", "$ref", "allOf", "anyOf", "oneOf", "not", "if"),
+        *("dependentRequired", "dependentSchemas", "dependencies"),
+    )
+)
 """Enforced one by one."""
 
 REFUSED = {

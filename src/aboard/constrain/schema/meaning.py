@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from aboard.constrain.language.derivative import Questions
-from aboard.constrain.language.expression import NOTHING, choice, literals
+from aboard.constrain.language.expression import NOTHING, choice, literals, other
 from aboard.constrain.schema.containers import (
     array_of,
     arrays,
@@ -148,14 +148,15 @@ class Meaning:
         if "$ref" in value and self._document.draft <= 7:  # siblings don't count there
             return self.shape(self.formulas.schema(self._document.follow(place, value["$ref"])))
         check_keywords(place)
+        typed = self.formulas.true
+        if not BY_TYPE.isdisjoint(value):
+            typed = self.formulas.shape(self._by_type(place))
         parts: dict[Formula, None] = {}
-        typed = False
         for keyword in value:
-            if keyword in BY_TYPE and not typed:
-                typed = True
-                parts[self.formulas.shape(self._by_type(place))] = None
+            if keyword in BY_TYPE:
+                parts[typed] = None
             elif keyword in APPLICATORS:
-                parts[self._applied(place, keyword)] = None
+                parts[self._applied(place, keyword, typed)] = None
         return self.shape(self.formulas.both(*parts))
 
     def _by_type(self, place: Place) -> Shape:
@@ -168,10 +169,17 @@ class Meaning:
             "boolean" in types,
             integers if is_number or "integer" in types else NOTHING,
             fractions if is_number else NOTHING,
-            strings(place) if "string" in types else NOTHING,
+            strings(place, self.questions) if "string" in types else NOTHING,
             (arrays(place, self.formulas),) if "array" in types else (),
-            (objects(place, self.formulas),) if "object" in types else (),
+            (self._objects(place),) if "object" in types else (),
         )
+
+    def _objects(self, place: Place) -> ObjectShape:
+        found = objects(place, self.formulas)
+        if "propertyNames" not in place.value:
+            return found
+        names = self.shape(self.formulas.schema(place.below("propertyNames"))).strings
+        return found.meet(ObjectShape(rules=((other(names), self.formulas.false),)))
 
     def _types(self, place: Place) -> tuple[str, ...]:
         given = place.value.get("type", list(_TYPES))
@@ -180,7 +188,8 @@ class Meaning:
             raise malformed(place, "type", f"one of {', '.join(_TYPES)}, or a list of them")
         return tuple(listed)
 
-    def _applied(self, place: Place, keyword: str) -> Formula:
+    def _applied(self, place: Place, keyword: str, typed: Formula) -> Formula:
+        """What a keyword demands of values that satisfy `typed`, what stands beside it."""
         make, value = self.formulas, place.value[keyword]
         match keyword:
             case "enum":
@@ -198,19 +207,19 @@ class Meaning:
             case "anyOf":
                 return make.either(*map(make.schema, schemas(place, keyword)))
             case "oneOf":
-                return self._exactly_one([*map(make.schema, schemas(place, keyword))])
+                return self._exactly_one([*map(make.schema, schemas(place, keyword))], typed)
             case "if":
                 return self._conditional(place)
         return make.both(*self._dependencies(place, keyword))
 
-    def _exactly_one(self, options: list[Formula]) -> Formula:
+    def _exactly_one(self, options: list[Formula], typed: Formula) -> Formula:
         """One of `options` and no other, which is said only of those that may be so too."""
         make = self.formulas
         alone = []
         for option in options:
             others = list(options)
             others.remove(option)
-            overlapping = [o for o in others if not self.is_impossible(make.both(option, o))]
+            overlapping = [o for o in others if not self.is_impossible(make.both(typed, option, o))]
             alone.append(make.both(option, *map(make.negated, overlapping)))
         return make.either(*alone)
 
@@ -247,7 +256,7 @@ class Meaning:
         return found
 
     def is_impossible(self, formula: Formula) -> bool:
-        """Whether no value satisfies `formula` for certain; what isn't looked into may be possible."""
+        """Whether no value satisfies `formula` for certain; what isn't looked into may be."""
         known = self._impossible.get(formula)
         if known is not None:
             return known
@@ -270,7 +279,8 @@ class Meaning:
         languages = (shape.integers, shape.fractions, shape.strings)
         if not all(map(self.questions.is_empty, languages)):
             return False
-        return not any(map(self._is_possible, (*shape.arrays, *shape.objects)))
+        alternatives: tuple[ArrayShape | ObjectShape, ...] = (*shape.arrays, *shape.objects)
+        return not any(self._is_possible(each) for each in alternatives)
 
     def _is_possible(self, shape: ArrayShape | ObjectShape) -> bool:
         self.questions.spend()

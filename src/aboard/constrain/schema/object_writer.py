@@ -12,7 +12,9 @@ from aboard.constrain.language.expression import (
     literal,
     literals,
     other,
+    sequence,
 )
+from aboard.constrain.language.spelling import Spelling
 from aboard.constrain.schema.formula import Formula
 from aboard.constrain.schema.meaning import Meaning
 from aboard.constrain.schema.productions import (
@@ -22,11 +24,12 @@ from aboard.constrain.schema.productions import (
     Node,
     Productions,
     Rule,
+    Text,
     chain,
     maybe,
     pick,
 )
-from aboard.constrain.schema.punctuation import CLOSE_OBJECT, COMMA, OPEN_OBJECT, key
+from aboard.constrain.schema.punctuation import CLOSE_OBJECT, COLON, COMMA, OPEN_OBJECT
 from aboard.constrain.schema.shapes import Names, ObjectShape
 from aboard.errors import GrammarError
 
@@ -66,8 +69,8 @@ class ObjectWriter:
         Where rules are made.
     value : callable
         The rule of a formula's values.
-    quoted : callable
-        The JSON texts of a language of strings.
+    spelling : Spelling
+        How strings are written.
     """
 
     def __init__(
@@ -76,13 +79,13 @@ class ObjectWriter:
         meaning: Meaning,
         rules: Productions,
         value: Value,
-        quoted: Callable[[Expression], Expression],
+        spelling: Spelling,
     ) -> None:
         self._shape = shape
         self._meaning = meaning
         self._rules = rules
         self._value = value
-        self._quoted = quoted
+        self._spelling = spelling
         self._names = self._named()
         self._kin = self._other_kin()
         self._wishes = tuple(
@@ -162,7 +165,7 @@ class ObjectWriter:
         if self._shape.most is None or n < self._shape.most:
             satisfied = self._meaning.formulas.both(self._meaning.member(self._shape, name), *needs)
             comma = COMMA if begun else NIL
-            name_key = key(self._quoted(literal(name)))
+            name_key = self._key(literal(name))
             after = min(n + 1, self._cap()) if self._counts else 0
             for granted in self._subsets(self._wishes_of(name) & open_):
                 wishes = (self._wishes[wish].formula for wish in granted)
@@ -203,7 +206,7 @@ class ObjectWriter:
         options: list[Node] = []
         for granting in self._grantings(open_):
             n_more = max(least - len(granting), 0)
-            if n_more > 1 or (n_more and granting):
+            if self._kin and (n_more > 1 or (n_more and granting)):
                 raise GrammarError(
                     f"objects must have {self._shape.least} members or more, of names that aren't "
                     "listed: it isn't enforced that they differ",
@@ -238,9 +241,20 @@ class ObjectWriter:
         all_ = chain(node, Again(chain(COMMA, node), 0, None if most is None else most - 1))
         return all_ if least else maybe(all_)
 
+    def _key(self, names: Expression) -> Node:
+        """A member's name and the colon: of one name in the same terminal.
+
+        Else llguidance would no longer see that most tokens may stand within the name.
+        """
+        if names.plain:
+            return Text(sequence(self._spelling.quoted(names), COLON))
+        quoted = self._spelling.quoted(names)
+        self._meaning.questions.know_filled(quoted)  # no kin is without names
+        return chain(Text(quoted), Text(COLON))
+
     def _member(self, kin: Kin, wishes: tuple[Formula, ...]) -> Node:
         formula = self._meaning.formulas.both(kin.formula, *wishes)
-        return chain(key(self._quoted(kin.names)), self._value(formula))
+        return chain(self._key(kin.names), self._value(formula))
 
     def _grantings(self, open_: frozenset[int]) -> list[list[Node]]:
         """The ways in which members that aren't named grant all of the wishes left."""

@@ -112,23 +112,24 @@ class Productions:
             number, body = self._waiting.pop()
             self._bodies[number] = body()
 
-    def lark(self, start: Rule) -> str | None:
-        """The grammar whose texts are those of `start`; None where it has none."""
+    def lark(self, start: Rule, name: str) -> str | None:
+        """The grammar whose rule `name` has the texts of `start`; None where there are none."""
         filled = self._filled()
         if start.number not in filled:
             return None
         bodies = {number: self._pruned(self._bodies[number], filled) for number in filled}
-        terminals = Terminals()
+        writing = _Writing(name)
         lines: list[str] = []
         reached, waiting = {start.number}, [start.number]
         while waiting:
             number = waiting.pop()
-            lines += _lines(f"r{number}", bodies[number], terminals)
+            lines += writing.lines(number, bodies[number])
             for below in _rules(bodies[number]):
                 if below not in reached:
                     reached.add(below)
                     waiting.append(below)
-        return "\n".join([f"start: r{start.number}", *lines, *terminals.lines, ""])
+        first = f"{name}: {writing.rule(start.number)}"
+        return "\n".join([first, *lines, *writing.terminals.lines, ""])
 
     def _filled(self) -> set[int]:
         """The rules that some text fills: the smallest set that their bodies allow."""
@@ -186,43 +187,51 @@ def _rules(node: Node) -> list[int]:
     return []
 
 
-def _lines(name: str, body: Node, terminals: Terminals) -> list[str]:
-    """The definition of a rule; what isn't simple has a rule of its own."""
-    if not isinstance(body, Distinct):
-        return [f"{name}: {_written(body, terminals)}"]
-    texts = [terminals.name(text.expression) for text in body.texts]
-    first = [f"{text} {name}-more::{1 << bit}" for bit, text in enumerate(texts)]
-    separator = terminals.name(body.separator.expression)
-    further = [
-        f"{separator} {text} {name}-more::set_bit({bit}) "
-        f"%if and(bit_clear({bit}), bit_count_lt(_, {body.most}))"
-        for bit, text in enumerate(texts)
-    ]
-    ends = f'"" %if bit_count_ge(_, {body.least})'
-    return [
-        f"{name}: " + " | ".join([*(['""'] if body.least == 0 else []), *first]),
-        f"{name}-more::_: " + " | ".join([ends, *further]),
-    ]
+class _Writing:
+    """Writes rules, under names that begin with `name`."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.terminals = Terminals(name)
 
-def _written(node: Node, terminals: Terminals) -> str:
-    match node:
-        case Text():
-            return terminals.name(node.expression)
-        case Rule():
-            return f"r{node.number}"
-        case Chain():
-            if not node.parts:
-                return '""'
-            return " ".join(_within(part, terminals) for part in node.parts)
-        case Pick():
-            return " | ".join(_written(part, terminals) for part in node.parts)
-        case Again():
-            high = "" if node.high is None else node.high
-            return f"({_written(node.part, terminals)}){{{node.low},{high}}}"
-    raise AssertionError(node)  # has a rule of its own
+    def rule(self, number: int) -> str:
+        return f"{self._name}-{number}"
 
+    def lines(self, number: int, body: Node) -> list[str]:
+        """The definition of a rule, which may need another."""
+        name = self.rule(number)
+        if not isinstance(body, Distinct):
+            return [f"{name}: {self.written(body)}"]
+        texts = [self.written(text) for text in body.texts]
+        first = [f"{text} {name}-more::{1 << bit}" for bit, text in enumerate(texts)]
+        further = [
+            f"{self.written(body.separator)} {text} {name}-more::set_bit({bit}) "
+            f"%if and(bit_clear({bit}), bit_count_lt(_, {body.most}))"
+            for bit, text in enumerate(texts)
+        ]
+        ends = f'"" %if bit_count_ge(_, {body.least})'
+        return [
+            f"{name}: " + " | ".join([*(['""'] if body.least == 0 else []), *first]),
+            f"{name}-more::_: " + " | ".join([ends, *further]),
+        ]
 
-def _within(node: Node, terminals: Terminals) -> str:
-    written = _written(node, terminals)
-    return f"({written})" if isinstance(node, Pick) else written
+    def written(self, node: Node) -> str:
+        """A node as Lark has it."""
+        match node:
+            case Text():
+                return self.terminals.name(node.expression)
+            case Rule():
+                return self.rule(node.number)
+            case Chain():
+                return " ".join(map(self._within, node.parts)) or '""'
+            case Pick():
+                return " | ".join(map(self.written, node.parts))
+            case Again():
+                if node.high == 0:
+                    return '""'
+                high = "" if node.high is None else node.high
+                return f"({self.written(node.part)}){{{node.low},{high}}}"
+        raise AssertionError(node)  # has a rule of its own
+
+    def _within(self, node: Node) -> str:
+        return f"({self.written(node)})" if isinstance(node, Pick) else self.written(node)

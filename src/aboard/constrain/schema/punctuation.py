@@ -1,14 +1,14 @@
 """What stands between the values of a JSON text, with as much white space as people write.
 
-One space or one line end with an indentation, after brackets and commas and before closing brackets; one
-space after a colon. Without a bound, a model that only writes line ends would never finish.
+One space or one line end with an indentation, after brackets and commas and before closing
+brackets; one space after a colon. Without a bound, a model that only writes line ends would never
+finish.
 """
 
 from __future__ import annotations
 
 from aboard.constrain.language.characters import of
 from aboard.constrain.language.expression import (
-    Expression,
     choice,
     letters,
     literal,
@@ -32,6 +32,5 @@ OPEN_OBJECT = Text(sequence(literal("{"), _SPACE))
 CLOSE_OBJECT = Text(sequence(_SPACE, literal("}")))
 
 
-def key(quoted: Expression) -> Text:
-    """A member's name, in quotation marks, and the colon."""
-    return Text(sequence(quoted, literal(":"), optional(literal(" "))))
+COLON = sequence(literal(":"), optional(literal(" ")))
+"""Stands behind a key, in the same terminal."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from functools import lru_cache
 
+from aboard.constrain.language.derivative import Questions
 from aboard.constrain.language.expression import (
     ANY,
     LETTER,
@@ -25,18 +26,21 @@ from aboard.constrain.language.numbers import (
     integers_to,
     multiples,
 )
-from aboard.constrain.language.pattern import searched
+from aboard.constrain.language.pattern import matched, searched
 from aboard.constrain.schema.document import Place
 from aboard.constrain.schema.formats import FORMATS, UNENFORCED
 from aboard.constrain.schema.keywords import count, malformed, text, unsupported
 from aboard.errors import GrammarError
 
-MAX_LENGTH = 100_000
+MAX_LENGTH = 10_000_000
+_MAX_FORMAT = 20_000
+_MAX_LISTED = 1_000
+_PRECISION = 2_000  # of decimal arithmetic: that of two numbers of 400 digits is exact
 
 read_pattern = lru_cache(maxsize=256)(searched)
 
 
-def strings(place: Place) -> Expression:
+def strings(place: Place, questions: Questions) -> Expression:
     """The strings that a schema's keywords accept.
 
     Raises
@@ -53,14 +57,13 @@ def strings(place: Place) -> Expression:
         needs.append(repeat(LETTER, least, most))
     if (pattern := text(place, "pattern")) is not None:
         needs.append(language_of_pattern(place, "pattern", pattern))
-    if (name := text(place, "format")) is not None:
-        if name in UNENFORCED:
-            raise unsupported(
-                place, "format", f"{name} isn't enforced", "Say what it is by pattern."
-            )
-        if name in FORMATS:
-            needs.append(_format(name))
-    return both(*needs)
+    name = text(place, "format")
+    if name in FORMATS:
+        needs.append(_format(name))
+    found = both(*needs)
+    if name in UNENFORCED and not questions.within(found, matched(UNENFORCED[name])):
+        raise unsupported(place, "format", f"{name} isn't enforced", "Say what it is by pattern.")
+    return found
 
 
 def language_of_pattern(place: Place, keyword: str, pattern: str) -> Expression:
@@ -79,7 +82,7 @@ def language_of_pattern(place: Place, keyword: str, pattern: str) -> Expression:
 
 @lru_cache(maxsize=64)
 def _format(name: str) -> Expression:
-    return both(*(searched(f"^(?:{pattern})$") for pattern in FORMATS[name]))
+    return both(*(matched(pattern, max_chars=_MAX_FORMAT) for pattern in FORMATS[name]))
 
 
 def numbers(place: Place) -> tuple[Expression, Expression]:
@@ -91,6 +94,9 @@ def numbers(place: Place) -> tuple[Expression, Expression]:
         A keyword's value is wrong, or can't be enforced.
     """
     integers, fractions = [INTEGERS], [FRACTIONS]
+    divisor = _number(place, "multipleOf")
+    if divisor is not None and divisor <= 0:
+        raise malformed(place, "multipleOf", "a number above 0")
     for value, exclusive in _bounds(place, "minimum", "exclusiveMinimum"):
         least = int(value.to_integral_value(ROUND_CEILING))
         integers.append(integers_from(least + (exclusive and least == value)))
@@ -99,17 +105,27 @@ def numbers(place: Place) -> tuple[Expression, Expression]:
         most = int(value.to_integral_value(ROUND_FLOOR))
         integers.append(integers_to(most - (exclusive and most == value)))
         fractions.append(_or_equal(fractions_below(value), value, exclusive))
-    divisor = _number(place, "multipleOf")
     if divisor is not None:
-        if divisor <= 0:
-            raise malformed(place, "multipleOf", "a number above 0")
-        try:
-            whole, parts = multiples(divisor)
-        except GrammarError as error:
-            raise unsupported(place, "multipleOf", f"can't be enforced: {error}") from None
+        whole, parts = _multiples(place, divisor)
         integers.append(whole)
         fractions.append(parts)
     return both(*integers), both(*fractions)
+
+
+def _multiples(place: Place, divisor: Decimal) -> tuple[Expression, Expression]:
+    """The multiples of `divisor`, at least those within the schema's bounds."""
+    low = [value for value, _ in _bounds(place, "minimum", "exclusiveMinimum")]
+    high = [value for value, _ in _bounds(place, "maximum", "exclusiveMaximum")]
+    with localcontext(prec=_PRECISION):
+        if low and high and (min(high) - max(low)) / divisor < _MAX_LISTED:
+            first = int((max(low) / divisor).to_integral_value(ROUND_CEILING))
+            last = int((min(high) / divisor).to_integral_value(ROUND_FLOOR))
+            found = [number(n * divisor) for n in range(first, last + 1)]
+            return choice(*(each for each, _ in found)), choice(*(each for _, each in found))
+    try:
+        return multiples(divisor)
+    except GrammarError as error:
+        raise unsupported(place, "multipleOf", f"can't be enforced: {error}") from None
 
 
 def _or_equal(found: Expression, value: Decimal, exclusive: bool) -> Expression:

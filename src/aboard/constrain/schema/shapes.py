@@ -1,7 +1,8 @@
 """Shapes: what a value may be, type by type, in a form that can be joined, met and negated.
 
-Scalars are regular languages of their texts. Arrays and objects are alternatives, each of them a list of
-demands that all hold. What is demanded of items and members are formulas, looked into when needed.
+Scalars are regular languages of their texts. Arrays and objects are alternatives, each of them a
+list of demands that all hold. What is demanded of items and members are formulas, looked into when
+needed.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Span:
     end: int | None = None
 
     def has(self, index: int) -> bool:
+        """Whether the index is in it."""
         return self.first <= index and (self.end is None or index < self.end)
 
 
@@ -170,7 +172,8 @@ class Shape:
     null, true, false : bool
         Whether it may be that.
     integers, fractions, strings : Expression
-        Texts it may be: of numbers as `language.numbers` has them, of strings without quotation marks.
+        Texts it may be: of numbers as `language.numbers` has them, of strings without their
+        quotation marks.
     arrays, objects : tuple
         Alternatives.
     """
