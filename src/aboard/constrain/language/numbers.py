@@ -261,24 +261,32 @@ def _prime_powers(number: int) -> list[int]:
 def _fractions_by(count: int, exponent: int) -> Expression:
     """Numbers that are no integers and multiples of count / 10 ** exponent."""
     n_last, rest = _last_digits(count)
-    found = both(FRACTIONS, _point_ending(count // rest, max(n_last, exponent), exponent))
+    digits = _point_ending(count // rest, n_last, exponent)
+    found = both(FRACTIONS, sequence(optional(_MINUS), digits, _ZEROS))
     if rest > 1:
         found = both(found, sequence(optional(_MINUS), _by_remainders(rest, point=True)))
     return found
 
 
 def _point_ending(divisor: int, n_last: int, exponent: int) -> Expression:
-    """Numbers whose last `n_last` digits, `exponent` of them behind the point, make a multiple."""
+    """Magnitudes of `exponent` digits behind the point, zeros at their end left out.
+
+    The last `n_last` digits of all, which decide, make a multiple of `divisor`.
+    """
     if 10**n_last // divisor > _MAX_ENDINGS:
         raise GrammarError(f"multiples of {divisor}e-{exponent} have too many endings")
-    endings: list[str] = []
-    shorter: list[str] = []  # numbers of fewer digits before the point
-    for value in range(0, 10**n_last, divisor):
-        digits = f"{value:0{n_last}}"
-        whole, part = digits[: n_last - exponent], digits[n_last - exponent :].rstrip("0")
-        if part:
-            endings.append(f"{whole}.{part}")
+    values = [f"{value:0{n_last}}" for value in range(0, 10**n_last, divisor)] if n_last else [""]
+    n_free = exponent - n_last
+    if n_free >= 0:  # of the digits behind the point, so many don't matter
+        endings = literals(value.rstrip("0") for value in values)
+        part = choice(repeat(_DIGIT, 1, n_free), sequence(repeat(_DIGIT, n_free, n_free), endings))
+        return sequence(_WHOLE, literal("."), part)
+    longer: list[str] = []
+    shorter: list[str] = []  # of fewer digits before the point than matter
+    for value in values:
+        whole, part_ = value[:-exponent], value[-exponent:].rstrip("0")
+        if part_:
+            longer.append(f"{whole}.{part_}")
             if whole[:1] == "0":
-                shorter.append(f"{int(whole)}.{part}")
-    ending = choice(sequence(_SOME, literals(endings)), literals(shorter))
-    return sequence(optional(_MINUS), ending, _ZEROS)
+                shorter.append(f"{int(whole)}.{part_}")
+    return choice(sequence(_SOME, literals(longer)), literals(shorter))

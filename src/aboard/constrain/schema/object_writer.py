@@ -12,7 +12,6 @@ from aboard.constrain.language.expression import (
     literal,
     literals,
     other,
-    sequence,
 )
 from aboard.constrain.language.spelling import Spelling
 from aboard.constrain.schema.formula import Formula
@@ -242,15 +241,10 @@ class ObjectWriter:
         return all_ if least else maybe(all_)
 
     def _key(self, names: Expression) -> Node:
-        """A member's name and the colon: of one name in the same terminal.
-
-        Else llguidance would no longer see that most tokens may stand within the name.
-        """
-        if names.plain:
-            return Text(sequence(self._spelling.quoted(names), COLON))
+        """A member's name and the colon."""
         quoted = self._spelling.quoted(names)
         self._meaning.questions.know_filled(quoted)  # no kin is without names
-        return chain(Text(quoted), Text(COLON))
+        return chain(Text(quoted), COLON)
 
     def _member(self, kin: Kin, wishes: tuple[Formula, ...]) -> Node:
         formula = self._meaning.formulas.both(kin.formula, *wishes)

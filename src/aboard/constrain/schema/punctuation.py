@@ -3,6 +3,9 @@
 One space or one line end with an indentation, after brackets and commas and before closing
 brackets; one space after a colon. Without a bound, a model that only writes line ends would never
 finish.
+
+Every text is cut in the same way, whatever it is read as: llguidance takes the longest terminal that
+may stand at a place, and doesn't come back to a shorter one.
 """
 
 from __future__ import annotations
@@ -32,5 +35,4 @@ OPEN_OBJECT = Text(sequence(literal("{"), _SPACE))
 CLOSE_OBJECT = Text(sequence(_SPACE, literal("}")))
 
 
-COLON = sequence(literal(":"), optional(literal(" ")))
-"""Stands behind a key, in the same terminal."""
+COLON = Text(sequence(literal(":"), optional(literal(" "))))
