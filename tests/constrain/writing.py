@@ -50,7 +50,7 @@ class Writer:
     def can_write(self, value: Any) -> bool:
         self._steps = 0
         found = self._value(value, lambda: self._state.may_end)
-        self._state = constraint_again(self._state)
+        self._state.rewind(self._state.n_accepted)
         return found
 
     def _text(self, text: str, then: Callable[[], bool]) -> bool:
@@ -95,8 +95,3 @@ class Writer:
             return self._value(items[at], lambda: self._items(items, at + 1, then))
 
         return self._text(", ", go_on) if at else go_on()
-
-
-def constraint_again(state: Constraint) -> Constraint:
-    state.rewind(state.n_accepted)
-    return state

@@ -121,6 +121,7 @@ class ArrayWriter:
                 self._ways(count, index, n) for n, count in zip(counts, shape.counts, strict=True)
             ]
             for way in product(*ways):
+                self._meaning.questions.spend(10)
                 item = self._meaning.formulas.both(self._item(index), *(f for f, _ in way))
                 rest = self._counted(*following, tuple(n for _, n in way), begun=True)
                 comma = COMMA if begun else NIL

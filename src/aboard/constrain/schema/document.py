@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from aboard.checkpoint.json_text import unique
 from aboard.constrain.schema.references import resolved, split_fragment, unescaped
 from aboard.errors import GrammarError, UnsupportedSchema
 
@@ -95,7 +96,7 @@ class Document:
         self.draft = int(known[1] or known[2]) if known else LATEST
         if known and self.draft < 4:
             raise UnsupportedSchema(
-                f"the schema is of draft {self.draft}, expected 4 or later",
+                f"/$schema: $schema names draft {self.draft}, expected 4 or later",
                 keyword="$schema",
                 pointer="/$schema",
             )
@@ -197,7 +198,13 @@ def _parsed(schema: object) -> Any:
             raise GrammarError(
                 f"the schema has {len(text)} characters, expected at most {MAX_BYTES}"
             )
-        value = json.loads(text, parse_float=_decimal, parse_int=_integer, parse_constant=_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=unique,
+            parse_float=_decimal,
+            parse_int=_integer,
+            parse_constant=_constant,
+        )
         _check_size(value)
     except RecursionError:
         raise GrammarError(f"the schema is nested more than {MAX_DEPTH} deep") from None
