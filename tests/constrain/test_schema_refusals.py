@@ -140,12 +140,12 @@ def test_hostile_schemas_take_bounded_work(name: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(compiling, "Questions", Watched)
 
     try:
-        grammar = Grammar.json_schema(HOSTILE[name])
-    except GrammarError as error:
-        assert len(str(error)) < 500
-    else:
-        assert len(grammar.text) < 2 << 20
+        told = Grammar.json_schema(HOSTILE[name]).text
         assert left[0] >= 0
+    except GrammarError as error:
+        told = str(error) * 1000
+
+    assert len(told) < 1 << 20
 
 
 def test_a_large_schema_is_compiled() -> None:

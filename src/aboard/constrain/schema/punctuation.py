@@ -4,8 +4,8 @@ One space or one line end with an indentation, after brackets and commas and bef
 brackets; one space after a colon. Without a bound, a model that only writes line ends would never
 finish.
 
-Every text is cut in the same way, whatever it is read as: llguidance takes the longest terminal that
-may stand at a place, and doesn't come back to a shorter one.
+Every text is cut in the same way, whatever it is read as: llguidance takes the longest terminal
+that may stand at a place, and doesn't come back to a shorter one.
 """
 
 from __future__ import annotations
