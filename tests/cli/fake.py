@@ -25,6 +25,7 @@ class FakeSession:
         self.model = model
         self.tokens: list[int] = []
         self.finish_reason: str | None = None
+        self.complete = model.complete
         self.timing = Timing()
 
     @property
@@ -35,9 +36,10 @@ class FakeSession:
         del self.tokens[n_tokens:]
 
     def generate(
-        self, token_ids, *, sampling, max_tokens, stop, logprobs, speculate
+        self, token_ids, *, sampling, max_tokens, stop, logprobs, speculate, constraint
     ) -> Iterator[FakeStep]:
         self.model.guessed_by.append(speculate)
+        self.model.held_to.append(constraint)
         self.model.calls.append({"sampling": sampling, "max_tokens": max_tokens, "stop": stop})
         self.model.processed.append(bytes(token_ids).decode())
         if len(self.tokens) + len(token_ids) > self.model.context_length:
@@ -74,12 +76,14 @@ class FakeModel:
         self.answer = ANSWER
         self.interrupt_after: int | None = None
         self.context_length = 1000
+        self.complete: bool | None = None
         self.chat_template: object | None = FakeTemplate()
         self.days: list[object] = []
         self.has_tokenizer = True
         self.loaded_with: dict[str, object] = {}
         self.calls: list[dict[str, object]] = []
         self.guessed_by: list[object] = []
+        self.held_to: list[object] = []
         self.processed: list[str] = []
 
     @property

@@ -15,6 +15,7 @@ def answer_facts(session: Session, steps: Sequence[Step]) -> dict[str, object]:
     return {
         "text": "".join(step.text for step in steps),
         "finish_reason": session.finish_reason,
+        **({} if session.complete is None else {"complete": session.complete}),
         "prompt_tokens": timing.prompt_tokens,
         "generated_tokens": timing.generated_tokens,
         "drafted_tokens": timing.drafted_tokens,
@@ -30,11 +31,12 @@ def answer_facts(session: Session, steps: Sequence[Step]) -> dict[str, object]:
 
 def cut_note(session: Session, n_steps: int, *, max_tokens: int, context: int) -> str | None:
     """Which limit cut the answer of `n_steps` tokens short, for people; None where none did."""
+    unfinished = ", before the answer was whole" if session.complete is False else ""
     if session.finish_reason != "length":
-        return None
+        return f"stopped at a text of --stop{unfinished}" if unfinished else None
     if n_steps == max_tokens:
-        return f"stopped after {n_steps:,} tokens, the limit of --max-tokens"
-    return f"stopped after {n_steps:,} tokens: the context of {context:,} is full"
+        return f"stopped after {n_steps:,} tokens, the limit of --max-tokens{unfinished}"
+    return f"stopped after {n_steps:,} tokens: the context of {context:,} is full{unfinished}"
 
 
 def speed_text(tokens_per_s: float | None) -> str:

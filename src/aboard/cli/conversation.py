@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aboard.errors import TemplateError
 
 if TYPE_CHECKING:
+    from aboard.constrain import Grammar
     from aboard.engine import Model, Session, Step
     from aboard.engine.sampling import Sampling
     from aboard.engine.speculation import Drafter
@@ -81,6 +82,7 @@ class Conversation:
         stop: Sequence[str],
         logprobs: bool = False,
         speculate: Drafter | None = None,
+        constraint: Grammar | None = None,
     ) -> Generator[Step, None, None]:
         """Yield the answer to `text`, step by step.
 
@@ -93,6 +95,8 @@ class Conversation:
             The conversation has more tokens than the context holds.
         SessionMismatch
             It doesn't begin with the tokens of the state.
+        GrammarError
+            `constraint` takes more work than it may.
         """
         from aboard.engine.snapshot import require_prefix
 
@@ -115,6 +119,7 @@ class Conversation:
                 stop=tuple(stop),
                 logprobs=logprobs,
                 speculate=speculate,
+                constraint=constraint,
             ):
                 pieces.append(step.text)
                 yield step

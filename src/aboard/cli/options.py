@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from aboard.constrain import Grammar
     from aboard.engine import Model as LoadedModel
     from aboard.engine.sampling import Sampling
     from aboard.engine.speculation import Drafter
@@ -121,6 +122,20 @@ State = Annotated[
         help="Begin with the state that `aboard state` saved; the prompt must begin with its text.",
     ),
 ]
+JsonSchema = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Answer in JSON that a JSON Schema accepts, by construction."
+    ),
+]
+Regex = Annotated[
+    str | None,
+    typer.Option(metavar="PATTERN", help="Answer with a text that a regular expression matches."),
+]
+GrammarFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Answer with a text of a grammar, in llguidance's Lark."),
+]
 Window = Annotated[
     int | None,
     typer.Option(metavar="N", min=2, help="Tokens of a sequence.", show_default="512"),
@@ -214,6 +229,27 @@ def drafter(speculate: str, draft: str | None, threads: int | None) -> Drafter |
     if speculate != "off":
         raise UsageError("--speculate and --draft exclude each other")
     return aboard.DraftModel(aboard.load(resolve(draft), threads=threads))
+
+
+def grammar(json_schema: Path | None, regex: str | None, lark: Path | None) -> Grammar | None:
+    """What the answer must be; None for anything.
+
+    Raises
+    ------
+    UsageError
+        More than one option is used, a file can't be read, or says what can't be enforced.
+    """
+    from aboard.cli.prompt import checked_text, read_file
+    from aboard.constrain import Grammar
+    from aboard.errors import UsageError
+
+    if sum(option is not None for option in (json_schema, regex, lark)) > 1:
+        raise UsageError("--json-schema, --regex and --grammar exclude each other")
+    if json_schema is not None:
+        return Grammar.json_schema(read_file(json_schema))
+    if regex is not None:
+        return Grammar.regex(checked_text(regex, "--regex"))
+    return None if lark is None else Grammar.lark(read_file(lark))
 
 
 def day(date: datetime.datetime | None) -> datetime.date:

@@ -1,10 +1,13 @@
-"""Where a prompt comes from."""
+"""Where a prompt comes from, and other texts that a command is given."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from aboard.errors import UsageError
+
+MAX_FILE_BYTES = 4 << 20
 
 
 def read_prompt(argument: str | None) -> str:
@@ -34,6 +37,27 @@ def _prompt(argument: str | None) -> str:
     except UnicodeDecodeError as error:
         raise UsageError(f"the prompt on stdin is not UTF-8 at byte {error.start}") from None
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def read_file(path: Path) -> str:
+    """The text of a file that an option names.
+
+    Raises
+    ------
+    UsageError
+        It can't be read, is too large, or is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            octets = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror or error}") from None
+    if len(octets) > MAX_FILE_BYTES:
+        raise UsageError(f"{path}: is larger than {MAX_FILE_BYTES >> 20} MiB")
+    try:
+        return octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 at byte {error.start}") from None
 
 
 def checked_text(text: str, what: str) -> str:

@@ -28,6 +28,9 @@ def run(
     frequency_penalty: options.FrequencyPenalty = 0.0,
     seed: options.Seed = 0,
     stop: options.Stop = None,
+    json_schema: options.JsonSchema = None,
+    regex: options.Regex = None,
+    grammar: options.GrammarFile = None,
     system: options.System = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the prompt as it stands: no chat template.")
@@ -59,6 +62,7 @@ def run(
     checked_text(system or "", "--system")
     stops = tuple(checked_text(each, "--stop") for each in stop or ())
     sampling = options.sampling(command.params)
+    held_to = options.grammar(json_schema, regex, grammar)
     guesses = options.drafter(speculate, draft, threads)
     loaded = aboard.load(resolve(model), threads=threads, context=context, kv=kv)
     session: Session
@@ -72,6 +76,7 @@ def run(
             stop=stops,
             logprobs=as_json,  # nobody sees them otherwise, and each costs a pass over the logits
             speculate=guesses,
+            constraint=held_to,
         )
     else:
         conversation = Conversation(loaded, system, state=state, now=now)
@@ -83,6 +88,7 @@ def run(
             stop=stops,
             logprobs=as_json,
             speculate=guesses,
+            constraint=held_to,
         )
     steps: list[Step] = []
     for step in answer:

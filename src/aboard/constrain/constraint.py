@@ -62,6 +62,11 @@ class Constraint:
         matcher = self._settled()
         return bool(matcher.is_stopped() and not matcher.is_error())
 
+    @property
+    def n_accepted(self) -> int:
+        """How many tokens were accepted."""
+        return len(self._accepted)
+
     def allowed(self) -> NDArray[np.uint32]:
         """The tokens that may come next, (ceil(V / 32),) uint32: token t is a bit of word t // 32.
 

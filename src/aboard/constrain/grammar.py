@@ -2,43 +2,128 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from aboard.constrain.constraint import Constraint
 from aboard.constrain.vocabulary import vocabulary
+from aboard.errors import GrammarError, UsageError
 
 if TYPE_CHECKING:
     from aboard.checkpoint.tokenizer import Tokenizer
+    from aboard.constrain.language.expression import Expression
 
-_HEAD = (
-    '%llguidance {"no_forcing": true}\n'  # else text that is forced could only be cut in one way
-)
+Kind = Literal["json_schema", "regex", "choice", "lark"]
+MAX_CHOICES = 10_000
+
+# Without it text that only one way remains for would have to be cut into tokens in one way, too.
+_HEAD = '%llguidance {"no_forcing": true}\n'
 
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """What an answer must be; any number of answers of any model can be held to it.
 
+    Equal ones are compiled once for a model.
+
     Attributes
     ----------
     kind : str
-        "json_schema", "regex", "lark".
-    lark : str
-        It, as llguidance reads it.
+        "json_schema", "regex", "choice" or "lark".
+    text : str
+        The grammar, as llguidance reads it.
     """
 
-    kind: str
-    lark: str
+    kind: Kind
+    text: str
 
     @classmethod
-    def json_schema(cls, schema: Mapping[str, Any] | str) -> Grammar:
-        """A JSON value that a schema accepts."""
-        given = json.loads(schema) if isinstance(schema, str) else dict(schema)
-        given["x-guidance"] = {"whitespace_pattern": r"\n?[ \t]{0,32}"}
-        return cls("json_schema", f"{_HEAD}start: %json {json.dumps(given)}\n")
+    def json_schema(cls, schema: Mapping[str, Any] | bool | str) -> Grammar:
+        """JSON texts of the values that a JSON Schema accepts.
+
+        Keys come in the order in which the schema names them, other keys behind them. White space
+        is what people write: see `aboard.constrain.schema.punctuation`.
+
+        Parameters
+        ----------
+        schema : mapping, bool or str
+            Of draft 4 to 2020-12, as Python values or as JSON text.
+
+        Raises
+        ------
+        UnsupportedSchema
+            A keyword can't be enforced exactly; the error names it and where it stands.
+        GrammarError
+            It is no schema, is too large, takes too much work, or accepts nothing.
+        """
+        from aboard.constrain.schema.compiling import compile_schema
+
+        return cls("json_schema", _HEAD + compile_schema(schema))
+
+    @classmethod
+    def json_object(cls) -> Grammar:
+        """Any JSON object."""
+        return cls.json_schema({"type": "object"})
+
+    @classmethod
+    def regex(cls, pattern: str) -> Grammar:
+        """Texts that a regular expression matches from beginning to end.
+
+        Parameters
+        ----------
+        pattern : str
+            As ECMA-262 writes it (JavaScript, JSON Schema), with look-ahead, without references
+            back, look-behind, word boundaries and flags.
+
+        Raises
+        ------
+        GrammarError
+            It is none, takes too much work, or matches nothing.
+        """
+        from aboard.constrain.language.pattern import matched
+
+        if not isinstance(pattern, str):
+            raise UsageError(f"pattern is a {type(pattern).__name__}, expected str")
+        return cls("regex", _grammar_of(matched(pattern), f"the pattern {pattern[:80]!r}"))
+
+    @classmethod
+    def choice(cls, texts: Iterable[str]) -> Grammar:
+        """One of `texts`.
+
+        Raises
+        ------
+        GrammarError
+            There are none, or more than 10,000.
+        UsageError
+            They are no texts.
+        """
+        from aboard.constrain.language.expression import literals
+
+        given = [texts] if isinstance(texts, str) else list(texts)
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in given):
+            raise UsageError(f"choices are {texts!r:.80}, expected an iterable of texts")
+        if not 0 < len(given) <= MAX_CHOICES:
+            raise GrammarError(f"there are {len(given)} choices, expected 1 to {MAX_CHOICES}")
+        return cls("choice", _grammar_of(literals(given), "the choices"))
+
+    @classmethod
+    def lark(cls, text: str) -> Grammar:
+        """Texts of a context-free grammar in llguidance's variant of Lark; its rule is `start`.
+
+        JSON Schemas in it, `%json {...}`, are enforced as by `json_schema`.
+
+        Raises
+        ------
+        GrammarError
+            It has something that isn't supported here. Whether it is sound is found out with the
+            first answer, for that depends on the model's tokens.
+        """
+        from aboard.constrain.lark_text import with_schemas
+
+        if not isinstance(text, str):
+            raise UsageError(f"grammar is a {type(text).__name__}, expected str")
+        return cls("lark", _HEAD + with_schemas(text))
 
     def constraint(self, tokenizer: Tokenizer, n_tokens: int) -> Constraint:
         """The state of an answer that hasn't begun.
@@ -55,4 +140,15 @@ class Grammar:
         GrammarError
             It can't be compiled within the limits.
         """
-        return Constraint(vocabulary(tokenizer, n_tokens), self.lark)
+        return Constraint(vocabulary(tokenizer, n_tokens), self.text)
+
+
+def _grammar_of(language: Expression, what: str) -> str:
+    from aboard.constrain.language.derivative import Questions
+    from aboard.constrain.language.lark import Terminals
+
+    if Questions().is_empty(language):
+        raise GrammarError(f"{what} matches no text")
+    terminals = Terminals()
+    start = terminals.name(language)
+    return _HEAD + "\n".join([f"start: {start}", *terminals.lines, ""])

@@ -1,0 +1,98 @@
+"""A JSON Schema made a grammar of the JSON texts that it accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aboard.constrain.language.derivative import Questions
+from aboard.constrain.language.expression import (
+    NOTHING,
+    Expression,
+    choice,
+    literal,
+    optional,
+    sequence,
+)
+from aboard.constrain.language.numbers import FRACTIONS, INTEGERS, NUMBERS, POINT_ZEROS
+from aboard.constrain.language.spelling import Spelling
+from aboard.constrain.schema.array_writer import ArrayWriter
+from aboard.constrain.schema.document import Document
+from aboard.constrain.schema.formula import Formula
+from aboard.constrain.schema.meaning import Meaning
+from aboard.constrain.schema.object_writer import ObjectWriter
+from aboard.constrain.schema.productions import Node, Productions, Rule, Text, pick
+from aboard.constrain.schema.shapes import Shape
+from aboard.errors import GrammarError
+
+
+def compile_schema(schema: Mapping[str, Any] | bool | str, *, name: str = "start") -> str:
+    """The rules and terminals of a Lark grammar whose rule `name` is what `schema` accepts.
+
+    All other names begin with it.
+
+    Raises
+    ------
+    UnsupportedSchema
+        A keyword can't be enforced.
+    GrammarError
+        The schema is none, is too large, takes too much work, or accepts nothing.
+    """
+    questions = Questions()
+    meaning = Meaning(Document(schema), questions)
+    writer = _Writer(meaning, Productions(questions))
+    return writer.lark(meaning.root(), name)
+
+
+class _Writer:
+    def __init__(self, meaning: Meaning, rules: Productions) -> None:
+        self._meaning = meaning
+        self._rules = rules
+        self._spelling = Spelling()
+
+    def lark(self, formula: Formula, name: str) -> str:
+        start = self._value(formula)
+        try:
+            self._rules.complete()
+            lark = self._rules.lark(start, name)
+        except RecursionError:
+            raise GrammarError(
+                "the schema's patterns or conditions are nested too deeply"
+            ) from None
+        if lark is None:
+            raise GrammarError(
+                "the schema accepts no value", hint="Look for demands that contradict each other."
+            )
+        return lark
+
+    def _value(self, formula: Formula) -> Rule:
+        """The rule of the JSON texts of a formula's values."""
+        return self._rules.rule(formula, lambda: self._body(formula))
+
+    def _body(self, formula: Formula) -> Node:
+        shape = self._meaning.shape(formula)
+        parts = self._meaning, self._rules, self._value, self._spelling
+        options: list[Node] = [Text(self._scalars(shape))]
+        options += [ArrayWriter(each, *parts).node() for each in shape.arrays]
+        options += [ObjectWriter(each, *parts).node() for each in shape.objects]
+        return pick(*options)
+
+    def _scalars(self, shape: Shape) -> Expression:
+        """The texts of all values but arrays and objects: one terminal, as they are told apart."""
+        words = (("null", shape.null), ("true", shape.true), ("false", shape.false))
+        strings = NOTHING
+        if not self._meaning.questions.is_empty(shape.strings):
+            strings = self._spelling.quoted(shape.strings)
+            self._meaning.questions.know_filled(strings)
+        return choice(
+            *(literal(word) for word, is_there in words if is_there),
+            self._numbers(shape),
+            strings,
+        )
+
+    def _numbers(self, shape: Shape) -> Expression:
+        if self._meaning.questions.is_empty(shape.fractions):
+            return shape.integers
+        if shape.integers == INTEGERS and shape.fractions == FRACTIONS:
+            return NUMBERS
+        return choice(sequence(shape.integers, optional(POINT_ZEROS)), shape.fractions)

@@ -1,0 +1,162 @@
+"""Schemas that can't be enforced: the error names what is at fault, and comes in bounded time."""
+
+import json
+from typing import Any
+
+import pytest
+
+from aboard.constrain import Grammar
+from aboard.constrain.schema import compiling
+from aboard.errors import GrammarError, UnsupportedSchema
+
+
+@pytest.mark.parametrize(
+    ("schema", "keyword", "pointer"),
+    [
+        ({"unevaluatedProperties": False}, "unevaluatedProperties", "/unevaluatedProperties"),
+        ({"items": {"unevaluatedItems": False}}, "unevaluatedItems", "/items/unevaluatedItems"),
+        (
+            {"properties": {"a/b": {"$dynamicRef": "#x"}}},
+            "$dynamicRef",
+            "/properties/a~1b/$dynamicRef",
+        ),
+        ({"anyOf": [{"type": "null"}, {"$ref": "http://a/b"}]}, "$ref", "/anyOf/1/$ref"),
+        ({"$ref": "#/$defs/missing"}, "$ref", "/$ref"),
+        ({"allOf": [{"disallow": "string"}]}, "disallow", "/allOf/0/disallow"),
+        ({"type": "array", "uniqueItems": True}, "uniqueItems", "/uniqueItems"),
+        ({"not": {"uniqueItems": True}}, "uniqueItems", "/not/uniqueItems"),
+        ({"items": {"format": "regex"}}, "format", "/items/format"),
+        ({"format": "idn-hostname"}, "format", "/format"),
+        ({"pattern": "(a)\\1"}, "pattern", "/pattern"),
+        ({"patternProperties": {"(?i)a": {}}}, "(?i)a", "/patternProperties/(?i)a"),
+        ({"multipleOf": 101}, "multipleOf", "/multipleOf"),
+        ({"maxLength": 10**9}, "maxLength", "/maxLength"),
+        ({"minItems": 10**6}, "minItems", "/minItems"),
+        ({"$schema": "http://json-schema.org/draft-03/schema#"}, "$schema", "/$schema"),
+    ],
+)
+def test_what_isnt_enforced_is_named(schema: Any, keyword: str, pointer: str) -> None:
+    with pytest.raises(UnsupportedSchema) as caught:
+        Grammar.json_schema(schema)
+
+    assert (caught.value.keyword, caught.value.pointer) == (keyword, pointer)
+    assert str(caught.value).startswith(f"{pointer}: {keyword} ")
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"type": "text"}, '/type: is "text", expected one of null, boolean'),
+        ({"minLength": -1}, "/minLength: is -1, expected an integer from 0"),
+        ({"minLength": 1.5}, "expected an integer from 0"),
+        ({"minimum": "1"}, "expected a number"),
+        ({"multipleOf": 0}, "expected a number above 0"),
+        ({"required": "a"}, "expected a list of names"),
+        ({"properties": []}, "expected an object of schemas"),
+        ({"allOf": []}, "expected a list of schemas"),
+        ({"enum": "a"}, "expected a list of values"),
+        ({"properties": {"a": 3}}, "/properties/a: is 3, expected a schema"),
+        ({"not": None}, "/not: is null, expected a schema"),
+        ({"$ref": 3}, "/\\$ref: \\$ref is 3, expected a URI"),
+        ({"pattern": 3}, "expected a text"),
+        ({"uniqueItems": "x"}, "expected true or false"),
+        ({"dependentRequired": {"a": {}}}, "lists of names"),
+        ([], "the schema is \\[\\], expected an object or a boolean"),
+        ("{", "the schema is no JSON"),
+        ('{"a": NaN}', "it holds NaN"),
+        ('{"type": "null", "type": "null"}', "stands there twice"),
+        ({"const": float("inf")}, "the schema is no JSON"),
+        ({"a": {1, 2}}, "the schema is no JSON"),
+        ('{"const": 1e999999}', "too large or too small"),
+        ({"minimum": 3, "maximum": 2, "type": "number"}, "accepts no value"),
+        ({"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#"}}}, "accepts no"),
+        (False, "accepts no value"),
+        ({"enum": []}, "accepts no value"),
+    ],
+)
+def test_what_is_no_schema_is_told(schema: Any, message: str) -> None:
+    with pytest.raises(GrammarError, match=message):
+        Grammar.json_schema(schema)
+
+
+def nested(schema: Any, keyword: str, depth: int) -> Any:
+    for _ in range(depth):
+        schema = {keyword: [schema] if keyword.endswith("Of") else schema}
+    return schema
+
+
+def chain_of_references(length: int) -> dict[str, Any]:
+    names = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(length)}
+    return {"$ref": "#/$defs/d0", "$defs": {**names, f"d{length}": {"type": "null"}}}
+
+
+HOSTILE: dict[str, Any] = {
+    "a loop": {"$ref": "#"},
+    "a loop of two": {
+        "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}},
+        "$ref": "#/$defs/a",
+    },
+    "a loop through allOf": {"allOf": [{"type": "string"}, {"anyOf": [{"$ref": "#"}, {}]}]},
+    "a loop through not": {"not": {"$ref": "#"}},
+    "deep JSON": '{"a":' * 100_000,
+    "deep arrays": "[" * 100_000,
+    "deep not": nested({}, "not", 60),
+    "deep oneOf": nested({"type": "object", "properties": {"a": {"type": "integer"}}}, "oneOf", 30),
+    "wide oneOf": {"oneOf": [{"required": [f"a{n}"]} for n in range(40)]},
+    "wide allOf of anyOf": {
+        "allOf": [{"anyOf": [{"required": [f"a{n}{m}"]} for m in range(9)]} for n in range(9)]
+    },
+    "dependencies": {"dependentRequired": {f"a{n}": [f"b{n}"] for n in range(30)}},
+    "a tower of references": chain_of_references(60),
+    "a large text": {"description": "x" * (2 << 20)},
+    "many values": {"enum": list(range(60_000))},
+    "patterns": {
+        "type": "object",
+        "patternProperties": {f"a.{{{n}}}b": {"type": "null"} for n in range(12)},
+    },
+    "a pattern that explodes": {
+        "type": "string",
+        "allOf": [{"pattern": "^(a|b)*a(a|b){60}$"}, {"not": {"pattern": "^(a|b)*b(a|b){50}$"}}],
+    },
+    "counts": {
+        "allOf": [{"contains": {"const": n}, "minContains": 50} for n in range(5)],
+        "type": "array",
+    },
+    "a long pattern": {"pattern": "(" * 4000},
+    "a repeated repetition": {"pattern": "^(((a{50}){50}){50}){50}$", "not": {"pattern": "b"}},
+    "many arrays": {"enum": [[n, [n]] for n in range(3000)]},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_schemas_take_bounded_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+
+    class Watched(compiling.Questions):
+        def spend(self, steps: int = 1) -> None:
+            super().spend(steps)
+            left[:] = [self.steps_left]
+
+    monkeypatch.setattr(compiling, "Questions", Watched)
+
+    try:
+        told = Grammar.json_schema(HOSTILE[name]).text
+        assert left[0] >= 0
+    except GrammarError as error:
+        told = str(error) * 1000
+
+    assert len(told) < 1 << 20
+
+
+def test_a_large_schema_is_compiled() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            f"field{n}": {"type": ["string", "null"], "description": "x" * 50} for n in range(400)
+        },
+        "required": [f"field{n}" for n in range(0, 400, 3)],
+    }
+
+    grammar = Grammar.json_schema(json.dumps(schema))
+
+    assert len(grammar.text) < 200_000

@@ -1,0 +1,97 @@
+"""Whether a grammar can write a value: its JSON text, with keys in some order.
+
+Tokens are bytes, so that every cut of a text is tried.
+"""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from aboard.checkpoint.tokenizer import Tokenizer
+from aboard.constrain import Constraint, Grammar
+from tiny import tokenizer_metadata
+
+N_TOKENS = 259
+BYTES = Tokenizer.from_gguf(tokenizer_metadata(N_TOKENS))
+MAX_STEPS = 20_000
+
+
+def constraint(grammar: Grammar) -> Constraint:
+    return grammar.constraint(BYTES, N_TOKENS)
+
+
+def accepts(grammar: Grammar, text: str) -> bool:
+    """Whether the very text is one of the grammar's."""
+    state = constraint(grammar)
+    octets = list(text.encode())
+    if state.may_follow(octets) < len(octets):
+        return False
+    for octet in octets:
+        state.accept(octet)
+    return state.may_end
+
+
+def text_of(value: Any) -> str:
+    """A scalar as the grammars spell it: numbers without exponent, integers without point."""
+    if isinstance(value, bool | str | None):
+        return json.dumps(value, ensure_ascii=False)
+    digits = format(Decimal(repr(value)), "f")
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+class Writer:
+    """Writes values, taking back what leads nowhere."""
+
+    def __init__(self, grammar: Grammar) -> None:
+        self._state = constraint(grammar)
+        self._steps = 0
+
+    def can_write(self, value: Any) -> bool:
+        self._steps = 0
+        found = self._value(value, lambda: self._state.may_end)
+        self._state.rewind(self._state.n_accepted)
+        return found
+
+    def _text(self, text: str, then: Callable[[], bool]) -> bool:
+        self._steps += 1
+        assert self._steps < MAX_STEPS, "too many orders of keys"
+        octets = list(text.encode())
+        if self._state.may_follow(octets) < len(octets):
+            return False
+        for octet in octets:
+            self._state.accept(octet)
+        if then():
+            return True
+        self._state.rewind(len(octets))
+        return False
+
+    def _value(self, value: Any, then: Callable[[], bool]) -> bool:
+        if isinstance(value, dict):
+            return self._text("{", lambda: self._members(dict(value), "", then))
+        if isinstance(value, list):
+            return self._text("[", lambda: self._items(value, 0, then))
+        return self._text(text_of(value), then)
+
+    def _members(self, left: dict[str, Any], comma: str, then: Callable[[], bool]) -> bool:
+        if not left:
+            return self._text("}", then)
+        for name in left:
+            rest = {key: value for key, value in left.items() if key != name}
+            key = f"{comma}{json.dumps(name, ensure_ascii=False)}: "
+
+            def go_on(value: Any = left[name], rest: dict[str, Any] = rest) -> bool:
+                return self._value(value, lambda: self._members(rest, ", ", then))
+
+            if self._text(key, go_on):
+                return True
+        return False
+
+    def _items(self, items: list[Any], at: int, then: Callable[[], bool]) -> bool:
+        if at == len(items):
+            return self._text("]", then)
+
+        def go_on() -> bool:
+            return self._value(items[at], lambda: self._items(items, at + 1, then))
+
+        return self._text(", ", go_on) if at else go_on()
