@@ -1,6 +1,7 @@
 """Answers held to a form: by the openai client's own models, whatever the model would say."""
 
 import json
+import re
 from typing import Literal
 
 import jsonschema
@@ -26,6 +27,14 @@ SCHEMA = {
 
 def named(schema: object, **more: object) -> dict:
     return {"type": "json_schema", "json_schema": {"name": "colour", "schema": schema, **more}}
+
+
+def lark(text: str) -> dict:
+    return {"type": "grammar", "syntax": "lark", "definition": text}
+
+
+def regex(pattern: str) -> dict:
+    return {"type": "grammar", "syntax": "regex", "definition": pattern}
 
 
 @pytest.fixture
@@ -128,9 +137,55 @@ def test_a_form_that_is_none_is_refused(ask, form: dict, param: str, code: str) 
     assert (caught.value.param, caught.value.code) == (param, code)
 
 
-def test_a_schema_that_can_not_be_compiled_is_refused(ask, server: Running) -> None:
+@pytest.mark.parametrize(
+    ("form", "param", "code", "told"),
+    [
+        (
+            named({"properties": {"a": {"type": "king"}}}),
+            "response_format.json_schema.schema",
+            "invalid_grammar",
+            "king",
+        ),
+        (
+            named({"properties": {"a": {"$dynamicRef": "#a"}}}),
+            "response_format.json_schema.schema",
+            "unsupported_schema",
+            "/properties/a",
+        ),
+        (named(False), "response_format.json_schema.schema", "invalid_grammar", ""),
+        (lark("start: nothing"), "response_format.definition", "invalid_grammar", "nothing"),
+        (regex("(a"), "response_format.definition", "invalid_grammar", "(a"),
+        (regex("a*" * 5000), "response_format.definition", "invalid_grammar", ""),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_can_not_be_enforced_is_refused(
+    ask, server: Running, form: dict, param: str, code: str, told: str, stream: bool
+) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        ask(response_format=named({"type": "object", "properties": {"a": {"type": "king"}}}))
+        ask(response_format=form, stream=stream)
 
-    assert (caught.value.param or "").startswith("response_format")
+    assert (caught.value.param, caught.value.code) == (param, code)
+    assert told in caught.value.message
     assert server.served.scheduler.load.n_requests == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "pattern"),
+    [
+        (lark('start: "a" ("b" | "c")~3 "d"'), "a[bc]{3}d"),
+        (regex("[0-9]{3}-[x-z]{2}"), "[0-9]{3}-[x-z]{2}"),
+        ({"type": "choice", "choices": ["glad", "sad"]}, "glad|sad"),
+    ],
+)
+def test_answers_are_texts_of_the_grammar(
+    ask, client: openai.OpenAI, form: dict, pattern: str
+) -> None:
+    said = ask(response_format=form, n=4, temperature=1.5, seed=1)
+    continued = client.completions.create(
+        model="tiny", prompt="x", max_tokens=50, n=4, extra_body={"response_format": form}
+    )
+
+    texts = [choice.message.content for choice in said.choices]
+    texts += [choice.text for choice in continued.choices]
+    assert [text for text in texts if not re.fullmatch(pattern, text)] == []

@@ -9,7 +9,6 @@ from pydantic import Field, Tag, model_validator
 
 from aboard.serve.body import WHOLE, Body, OnlyFalse, told_by
 from aboard.serve.given import Finish, Given, Usage
-from aboard.serve.response_format import ResponseFormat
 from aboard.serve.sampling_body import SamplingBody
 
 NO_TOOLS = "tools are not supported"
@@ -88,9 +87,6 @@ class ChatRequest(SamplingBody):
     )
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
-    response_format: ResponseFormat | None = Field(
-        default=None, description="The form that the answer is held to, whatever the model."
-    )
     store: OnlyFalse = Field(default=False, description="Nothing is kept.")
     service_tier: Literal["auto", "default"] = "auto"
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] = Field(

@@ -23,6 +23,7 @@ from aboard.serve.completion_bodies import (
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.event_stream import EventStream
 from aboard.serve.given import Usage
+from aboard.serve.response_format import grammar_of
 from aboard.serve.spoken import Said, written
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ async def completions(call: Call[CompletionRequest]) -> Response:
     body, service = call.body, call.service
     served = service.models.named(body.model)
     prompts = await service.aside(_prompts, served, body.prompts)
+    grammar = await grammar_of(call, served, body.response_format)
     asks = []
     for prompt in prompts:
         require_room(served, len(prompt.tokens), body.max_tokens, "prompt")
@@ -53,6 +55,7 @@ async def completions(call: Call[CompletionRequest]) -> Response:
                 sampling=body.sampling(seed, served.model.tokenizer.n_vocabulary),
                 max_tokens=max(body.max_tokens, 1),  # none is asked for: it is left out below
                 stop=body.stops,
+                constraint=grammar,
                 top_logprobs=body.logprobs,
                 prompt_logprobs=body.logprobs if body.echo else None,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, Tag
@@ -34,7 +33,7 @@ class JsonSchema(Body):
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: dict[str, Any] | bool = Field(alias="schema")
     strict: bool | None = None
 
 
@@ -45,12 +44,41 @@ class JsonSchemaFormat(Body):
     json_schema: JsonSchema
 
 
+class GrammarFormat(Body):
+    """Text of a grammar; beyond the cloud API, which has this form for the inputs of tools.
+
+    The syntax is llguidance's variant of Lark, or a regular expression of ECMA-262 that matches the
+    whole answer.
+    """
+
+    type: Literal["grammar"]
+    syntax: Literal["lark", "regex"]
+    definition: str
+
+
+class ChoiceFormat(Body):
+    """One of several texts; beyond the cloud API."""
+
+    type: Literal["choice"]
+    choices: Annotated[list[str], Field(min_length=1, max_length=10_000)]
+
+
 ResponseFormat = Annotated[
     Annotated[TextFormat, Tag("=text")]
     | Annotated[JsonObjectFormat, Tag("=json_object")]
-    | Annotated[JsonSchemaFormat, Tag("=json_schema")],
-    told_by("type", "text", "json_object", "json_schema"),
+    | Annotated[JsonSchemaFormat, Tag("=json_schema")]
+    | Annotated[GrammarFormat, Tag("=grammar")]
+    | Annotated[ChoiceFormat, Tag("=choice")],
+    told_by("type", "text", "json_object", "json_schema", "grammar", "choice"),
 ]
+
+
+_PLACES = {
+    "json_object": "",
+    "json_schema": ".json_schema.schema",
+    "grammar": ".definition",
+    "choice": ".choices",
+}
 
 
 async def grammar_of(
@@ -61,32 +89,36 @@ async def grammar_of(
     Raises
     ------
     Refusal
-        The schema is wrong, unsupported or too costly.
+        The schema or grammar is wrong, unsupported or too costly.
     """
     if asked is None or isinstance(asked, TextFormat):
         return None
     try:
         return await call.service.aside(_compiled, served, asked)
-    except UnsupportedSchema as error:
-        param = "response_format.json_schema.schema"
-        raise Refusal(
-            400, f"{param}: {_told(error)}", code="unsupported_schema", param=param
-        ) from None
     except GrammarError as error:
-        param = "response_format"
-        raise Refusal(400, f"{param}: {_told(error)}", code="invalid_schema", param=param) from None
+        param = f"response_format{_PLACES[asked.type]}"
+        unsupported = isinstance(error, UnsupportedSchema)
+        code = "unsupported_schema" if unsupported else "invalid_grammar"
+        hint = f" ({error.hint})" if error.hint else ""
+        raise Refusal(400, f"{param}: {error}{hint}", code=code, param=param) from None
 
 
-def _compiled(served: ServedModel, asked: JsonObjectFormat | JsonSchemaFormat) -> Grammar:
+def _compiled(
+    served: ServedModel,
+    asked: JsonObjectFormat | JsonSchemaFormat | GrammarFormat | ChoiceFormat,
+) -> Grammar:
     from aboard.constrain import Grammar
 
-    schema: Mapping[str, Any] = {"type": "object"}
-    if isinstance(asked, JsonSchemaFormat):
-        schema = asked.json_schema.schema_
-    grammar = Grammar.json_schema(schema)
+    match asked:
+        case JsonObjectFormat():
+            grammar = Grammar.json_object()
+        case JsonSchemaFormat():
+            grammar = Grammar.json_schema(asked.json_schema.schema_)
+        case GrammarFormat(syntax="regex"):
+            grammar = Grammar.regex(asked.definition)
+        case GrammarFormat():
+            grammar = Grammar.lark(asked.definition)
+        case ChoiceFormat():
+            grammar = Grammar.choice(asked.choices)
     served.model.constraint(grammar)
     return grammar
-
-
-def _told(error: GrammarError) -> str:
-    return f"{error} ({error.hint})" if error.hint else str(error)

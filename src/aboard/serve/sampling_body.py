@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from aboard.serve.body import WHOLE, Body, OnlyFalse
 from aboard.serve.refusals import Refusal
+from aboard.serve.response_format import ResponseFormat
 
 if TYPE_CHECKING:
     from aboard.engine import Sampling
@@ -46,6 +47,11 @@ class SamplingBody(Body):
         default=1, description="How many answers."
     )
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] = Field(default_factory=list)
+    response_format: ResponseFormat | None = Field(
+        default=None,
+        description="The form that the answer is held to, whatever the model. Of completions it is "
+        "beyond the cloud API.",
+    )
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: str | None = Field(
