@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
-from typing import TypeVar
+from numbers import Integral, Real
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,19 @@ def checked_integer(name: str, value: object, low: int, high: int, expected: str
             return number
     expected = expected or f"an integer from {low} to {high}"
     raise UsageError(f"{name} is {value!r}, expected {expected}")
+
+
+def checked_seconds(name: str, value: Any) -> None:
+    """See that `value` is a number of seconds above 0; it may be beyond all floats.
+
+    Raises
+    ------
+    UsageError
+        It is something else.
+    """
+    sound = isinstance(value, Real) and not isinstance(value, bool)
+    if not sound or not value > 0:
+        raise UsageError(f"{name} is {value!r}, expected seconds above 0")
 
 
 def checked_tokens(tokens: Iterable[int], n_vocabulary: int) -> npt.NDArray[np.int32]:

@@ -221,6 +221,7 @@ class Model:
         max_sequences: int = MAX_SEQUENCES,
         prompt_slice: int = PROMPT_SLICE,
         max_waiting: int | None = None,
+        step_s: float | None = None,
     ) -> Scheduler:
         """A scheduler, which computes many answers together as they are asked for.
 
@@ -233,7 +234,11 @@ class Model:
             A number is out of its range.
         """
         return Scheduler(
-            self, max_sequences=max_sequences, prompt_slice=prompt_slice, max_waiting=max_waiting
+            self,
+            max_sequences=max_sequences,
+            prompt_slice=prompt_slice,
+            max_waiting=max_waiting,
+            step_s=step_s,
         )
 
     @overload

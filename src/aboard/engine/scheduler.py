@@ -10,12 +10,11 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from numbers import Real
 from typing import TYPE_CHECKING
 
 from aboard.closing import Closing
 from aboard.engine.answer_state import AnswerState
-from aboard.engine.arguments import checked_integer, require_room
+from aboard.engine.arguments import checked_integer, checked_seconds, require_room
 from aboard.engine.sampling import Sampling
 from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE, Batch, Load
 from aboard.engine.scheduler_request import Request
@@ -46,6 +45,10 @@ class Scheduler(Closing):
         1. More make prompts faster, and the others' gap between two tokens longer.
     max_waiting : int, optional
         How many may wait for their turn, from 0; by default any number.
+    step_s : float, optional
+        Seconds above 0 that a step should take: who comes or is cancelled waits for its end. Slower
+        models take prompts in smaller slices then. By default prompts are read as fast as they
+        can be.
 
     Raises
     ------
@@ -60,12 +63,16 @@ class Scheduler(Closing):
         max_sequences: int = MAX_SEQUENCES,
         prompt_slice: int = PROMPT_SLICE,
         max_waiting: int | None = None,
+        step_s: float | None = None,
     ) -> None:
+        if step_s is not None:
+            checked_seconds("step_s", step_s)
         self._model = model
         self._batch = Batch(
             model,
             max_sequences=checked_integer("max_sequences", max_sequences, 1, _MOST),
             prompt_slice=checked_integer("prompt_slice", prompt_slice, 1, _MOST),
+            step_s=step_s,
         )
         self._most: int | None = None  # requests that may be there at once
         if max_waiting is not None:
@@ -146,9 +153,7 @@ class Scheduler(Closing):
                     hint="Ask for this answer alone, with `generate` or a session.",
                 )
         if timeout_s is not None:
-            sound = isinstance(timeout_s, Real) and not isinstance(timeout_s, bool)
-            if not sound or not timeout_s > 0:
-                raise UsageError(f"timeout_s is {timeout_s!r}, expected seconds above 0")
+            checked_seconds("timeout_s", timeout_s)
         tokenizer = self._model.tokenizer
         tokens = tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
         checked = self._model.checked_tokens(tokens)

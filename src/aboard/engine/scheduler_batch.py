@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from time import perf_counter as clock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from aboard.engine.forward_pass import (
     require_finite,
 )
 from aboard.engine.logit_stream import block_rows
+from aboard.engine.scheduler_pace import Pace
 from aboard.engine.scheduler_queue import FairQueue
 from aboard.engine.session import PROMPT_CHUNK
 from aboard.errors import NotEnoughMemory
@@ -113,12 +115,22 @@ class Batch:
         How many are computed together.
     prompt_slice : int
         Tokens of prompts in a step, while answers are under way.
+    step_s : float, optional
+        Seconds that a step should take at most: prompts come in smaller slices then.
     """
 
-    def __init__(self, model: Model, *, max_sequences: int, prompt_slice: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_sequences: int,
+        prompt_slice: int,
+        step_s: float | None = None,
+    ) -> None:
         self._model = model
         self._max_sequences = max_sequences
         self._prompt_slice = prompt_slice
+        self._pace = Pace(step_s)
         self._waiting = FairQueue()
         self._block_rows = block_rows(model)
         self._prompts: deque[_Sequence] = deque()
@@ -212,6 +224,7 @@ class Batch:
         """The next token of every answer, then the slices of prompts that fit."""
         parts = [_Part(sequence, 1) for sequence in self._answers]
         left = self._prompt_slice if parts else max(PROMPT_CHUNK, self._prompt_slice)
+        left = self._pace.most(left)
         for sequence in list(self._prompts):
             if left == 0:
                 break
@@ -244,7 +257,9 @@ class Batch:
             before = len(tokens) - part.n_tokens
             wanted += [before + i for i in part.wanted]
             ends.append(len(wanted))
+        began = clock()
         rows = compute_unchecked(self._model, np.array(tokens, np.int32), caches, wanted)
+        self._pace.note(len(tokens), clock() - began)
         return [rows[a:b] for a, b in pairwise([0, *ends])]
 
     def _digest(self, sequence: _Sequence, rows: npt.NDArray[np.float32]) -> None:

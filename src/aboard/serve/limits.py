@@ -31,6 +31,8 @@ class Limits:
         For which a client may leave an answer unread.
     answer_timeout_s : float
         From when a request was taken on to its last token.
+    step_s : float
+        After which a client that is gone has made room, about; prompts come in slices for that.
     drain_s : float
         For which answers under way may go on once the server is told to end.
     """
@@ -44,4 +46,5 @@ class Limits:
     headers_timeout_s: float = 15.0
     send_timeout_s: float = 60.0
     answer_timeout_s: float = 600.0
+    step_s: float = 0.1
     drain_s: float = 30.0

@@ -60,7 +60,9 @@ class ServedModel(Closing):
     def start(self, limits: Limits) -> None:
         """Begin to serve."""
         self._scheduler = self.model.batch(
-            max_sequences=limits.max_sequences, max_waiting=limits.max_waiting
+            max_sequences=limits.max_sequences,
+            max_waiting=limits.max_waiting,
+            step_s=limits.step_s,
         )
 
     def close(self) -> None:
