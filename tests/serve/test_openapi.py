@@ -138,6 +138,29 @@ def test_what_the_server_gives_is_what_is_described(
     assert mismatches(document, schema, answer.json()) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": "a", "logprobs": 1}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]}),
+    ],
+)
+def test_what_a_stream_gives_is_what_is_described(
+    server: Running, document: dict[str, Any], path: str, body: dict
+) -> None:
+    body |= {"model": "tiny", "max_tokens": 3, "stream": True}
+    with server.http() as http:
+        answer = http.post(path, json=body | {"stream_options": {"include_usage": True}})
+
+    content = document["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    schema = content["schema"]["properties"]["data"]["contentSchema"]
+    events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
+    assert events[-1] == "[DONE]"
+    assert len(events) >= 3  # text that comes together is one event
+    for event in events[:-1]:
+        assert mismatches(document, schema, json.loads(event)) == []
+
+
 def mismatches(document: dict[str, Any], schema: dict[str, Any], value: object) -> list[str]:
     """Where a value isn't as its schema says; the few keywords that answers use."""
     if "$ref" in schema:

@@ -113,8 +113,7 @@ def _operation(each: Endpoint) -> dict[str, Any]:
 def _responses(each: Endpoint) -> dict[str, Any]:
     given = {JSON: _reference(each.gives)} if not isinstance(each.gives, str) else {each.gives: {}}
     if each.streams is not None:
-        told = f"Events, each `data:` and a {each.streams.__name__}; the last is `[DONE]`."
-        given[EVENTS] = {"schema": {"type": "string", "description": told}}
+        given[EVENTS] = {"schema": _event(each.streams)}
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": given}}
     statuses = {*_EVERY, *each.statuses, *(_WITH_BODY if each.takes is not None else ())}
     for status in sorted(statuses):
@@ -123,6 +122,17 @@ def _responses(each: Endpoint) -> dict[str, Any]:
             "content": {JSON: _reference(ErrorBody)},
         }
     return responses
+
+
+def _event(kind: type[BaseModel]) -> dict[str, Any]:
+    """The schema of each event of a stream."""
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": _reference(kind)["schema"]}
+    return {
+        "type": "object",
+        "description": "An event; the last has `[DONE]` for its data, or an ErrorBody.",
+        "properties": {"data": data},
+        "required": ["data"],
+    }
 
 
 def _reference(kind: type[BaseModel]) -> dict[str, Any]:
