@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from aboard.constrain.constraint import Constraint
 from aboard.constrain.vocabulary import vocabulary
@@ -13,6 +13,7 @@ from aboard.errors import GrammarError, UsageError
 if TYPE_CHECKING:
     from aboard.checkpoint.tokenizer import Tokenizer
     from aboard.constrain.language.expression import Expression
+    from aboard.constrain.schema.document import Schema
 
 Kind = Literal["json_schema", "regex", "choice", "lark"]
 MAX_CHOICES = 10_000
@@ -39,7 +40,7 @@ class Grammar:
     text: str
 
     @classmethod
-    def json_schema(cls, schema: Mapping[str, Any] | bool | str) -> Grammar:
+    def json_schema(cls, schema: Schema, others: Mapping[str, Schema] | None = None) -> Grammar:
         """JSON texts of the values that a JSON Schema accepts.
 
         Keys come in the order in which the schema names them, other keys behind them. White space
@@ -49,6 +50,8 @@ class Grammar:
         ----------
         schema : mapping, bool or str
             Of draft 4 to 2020-12, as Python values or as JSON text.
+        others : mapping of str to schemas, optional
+            Those that references in it name, by their URIs. None is looked for anywhere else.
 
         Raises
         ------
@@ -59,7 +62,7 @@ class Grammar:
         """
         from aboard.constrain.schema.compiling import compile_schema
 
-        return cls("json_schema", _HEAD + compile_schema(schema))
+        return cls("json_schema", _HEAD + compile_schema(schema, others))
 
     @classmethod
     def json_object(cls) -> Grammar:

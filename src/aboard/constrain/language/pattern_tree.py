@@ -1,8 +1,7 @@
 """Regular expressions as ECMA-262 writes them (with flag u), parsed into a tree.
 
 JSON Schema's patterns are of this dialect. What it has and regular languages have not (back
-references), what depends on a version of Unicode (`\\p{...}`), and what other dialects write
-otherwise is refused, never guessed.
+references), and what other dialects write otherwise is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from aboard.constrain.language import characters
+from aboard.constrain.language.categories import of_category
 from aboard.constrain.language.characters import Ranges
 from aboard.errors import GrammarError
 
@@ -27,6 +27,7 @@ SPACES = characters.union(
 )
 _CLASSES = {"d": DIGITS, "w": WORD, "s": SPACES}
 _CONTROLS = {"f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "0": 0}
+_CATEGORY = re.compile(r"\{(?:General_Category=|gc=)?([A-Za-z_]+)\}")
 _BOUNDS = re.compile(r"\{([0-9]*)(,?)([0-9]*)\}(?<!\{\})(?<!\{,\})")
 _FOREIGN_GROUPS = {
     "?<=": "looks behind",
@@ -231,9 +232,19 @@ class _Parser:
             return Letters(_class_of(letter))
         if letter in "123456789k":
             raise self._refusal("it refers back to a group")
+        if letter in "pP":
+            return Letters(self._category(negated=letter == "P"))
         if letter in "bB":
             raise self._refusal("it asks where words begin")
         return Letters(self._one(self._escaped(letter)))
+
+    def _category(self, *, negated: bool) -> Ranges:
+        found = _CATEGORY.match(self._pattern, self._at)
+        ranges = of_category(found[1]) if found else None
+        if found is None or ranges is None:
+            raise self._refusal("\\p is followed by no general category of Unicode")
+        self._at = found.end()
+        return characters.complement(ranges) if negated else ranges
 
     def _one(self, code: int) -> Ranges:
         if 0xD800 <= code <= 0xDFFF:
@@ -305,6 +316,8 @@ class _Parser:
         letter = self._next()
         if letter.lower() in _CLASSES:
             return _class_of(letter)
+        if letter in "pP":
+            return self._category(negated=letter == "P")
         return 8 if letter == "b" else self._escaped(letter)
 
 
