@@ -50,6 +50,12 @@ def test_many_choices_are_compiled() -> None:
     assert not accepts(grammar, "item 73161")
 
 
+def test_a_long_pattern_is_compiled() -> None:
+    grammar = Grammar.regex(f"^(?!b){'a' * 3000}$")
+
+    assert accepts(grammar, "a" * 3000)
+
+
 def test_schemas_stand_within_a_grammar() -> None:
     grammar = Grammar.lark(CALLS)
 
@@ -78,6 +84,7 @@ def test_equal_grammars_are_equal() -> None:
         (Grammar.regex, "a(", "isn't closed"),
         (Grammar.choice, [], "there are 0 choices"),
         (Grammar.choice, [str(n) for n in range(10_001)], "there are 10001 choices"),
+        (Grammar.choice, ["a" * n for n in range(5000)], "nested too deeply"),
         (Grammar.lark, "start: %json {", "no JSON"),
         (Grammar.lark, "start: %json " + "[" * 99_999, "no JSON"),
         (Grammar.lark, '%llguidance {}\nstart: "a"', "'%llguidance' in a grammar"),

@@ -116,6 +116,8 @@ def test_the_dialect_is_that_of_ecmascript(pattern: str, text: str, matches: boo
         ("a" * 5000, "expected at most 4096"),
         ("^(a(?!b)|c)+$", "repeats a group that holds"),
         ("\\", "ends too early"),
+        ("^$" * 40, "in more than 64 places"),
+        ("(^|(^|(^|(^|(^|(^|(^|(^|(^|(^|(^|(^|a)?)?)?)?)?)?)?)?)?)?)?)?^" * 2, "too many places"),
     ],
 )
 def test_what_cant_be_followed_is_refused(pattern: str, why: str) -> None:

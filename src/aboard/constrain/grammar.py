@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -62,7 +63,8 @@ class Grammar:
         """
         from aboard.constrain.schema.compiling import compile_schema
 
-        return cls("json_schema", _HEAD + compile_schema(schema, others))
+        with _bounded_nesting("the schema"):
+            return cls("json_schema", _HEAD + compile_schema(schema, others))
 
     @classmethod
     def json_object(cls) -> Grammar:
@@ -88,7 +90,9 @@ class Grammar:
 
         if not isinstance(pattern, str):
             raise UsageError(f"pattern is a {type(pattern).__name__}, expected str")
-        return cls("regex", _grammar_of(matched(pattern), f"the pattern {pattern[:80]!r}"))
+        what = f"the pattern {pattern[:80]!r}"
+        with _bounded_nesting(what):
+            return cls("regex", _grammar_of(matched(pattern), what))
 
     @classmethod
     def choice(cls, texts: Iterable[str]) -> Grammar:
@@ -108,7 +112,8 @@ class Grammar:
             raise UsageError(f"choices are {texts!r:.80}, expected an iterable of texts")
         if not 0 < len(given) <= MAX_CHOICES:
             raise GrammarError(f"there are {len(given)} choices, expected 1 to {MAX_CHOICES}")
-        return cls("choice", _grammar_of(literals(given), "the choices"))
+        with _bounded_nesting("the choices"):
+            return cls("choice", _grammar_of(literals(given), "the choices"))
 
     @classmethod
     def lark(cls, text: str) -> Grammar:
@@ -126,7 +131,8 @@ class Grammar:
 
         if not isinstance(text, str):
             raise UsageError(f"grammar is a {type(text).__name__}, expected str")
-        return cls("lark", _HEAD + with_schemas(text))
+        with _bounded_nesting("the grammar"):
+            return cls("lark", _HEAD + with_schemas(text))
 
     def constraint(self, tokenizer: Tokenizer, n_tokens: int) -> Constraint:
         """The state of an answer that hasn't begun.
@@ -144,6 +150,15 @@ class Grammar:
             It can't be compiled within the limits.
         """
         return Constraint(vocabulary(tokenizer, n_tokens), self.text)
+
+
+@contextmanager
+def _bounded_nesting(what: str) -> Iterator[None]:
+    """Refuse what is nested deeper than Python's calls can be."""
+    try:
+        yield
+    except RecursionError:
+        raise GrammarError(f"{what}: what it means is nested too deeply") from None
 
 
 def _grammar_of(language: Expression, what: str) -> str:

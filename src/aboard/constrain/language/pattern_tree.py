@@ -16,6 +16,7 @@ from aboard.errors import GrammarError
 
 MAX_CHARS = 4096
 MAX_DEPTH = 40
+MAX_ASSERTIONS = 64
 MAX_REPEAT = 5_000
 
 DIGITS = characters.ranges([(48, 57)])
@@ -108,6 +109,7 @@ class _Parser:
         self._pattern = pattern
         self._at = 0
         self._depth = 0
+        self._n_assertions = 0
 
     def whole(self) -> Tree:
         found = self._either()
@@ -192,13 +194,19 @@ class _Parser:
             case ".":
                 return Letters(characters.complement(LINE_ENDS))
             case "^":
-                return Start()
+                return self._asserting(Start())
             case "$":
-                return End()
+                return self._asserting(End())
             case "*" | "+" | "?":
                 self._at -= 1
                 raise self._refusal("there is nothing to repeat")
         return Letters(characters.of(self._sound(letter)))
+
+    def _asserting(self, tree: Tree) -> Tree:
+        self._n_assertions += 1
+        if self._n_assertions > MAX_ASSERTIONS:
+            raise self._refusal(f"it has ^, $ and look-aheads in more than {MAX_ASSERTIONS} places")
+        return tree
 
     def _sound(self, letter: str) -> str:
         if "\ud800" <= letter <= "\udfff":
@@ -224,7 +232,7 @@ class _Parser:
         inner = self._either()
         if not self._take(")"):
             raise self._refusal("a parenthesis isn't closed")
-        return inner if look is None else Ahead(inner, look)
+        return inner if look is None else self._asserting(Ahead(inner, look))
 
     def _escape(self) -> Tree:
         letter = self._next()

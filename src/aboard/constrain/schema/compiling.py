@@ -53,13 +53,8 @@ class _Writer:
 
     def lark(self, formula: Formula, name: str) -> str:
         start = self._value(formula)
-        try:
-            self._rules.complete()
-            lark = self._rules.lark(start, name)
-        except RecursionError:
-            raise GrammarError(
-                "the schema's patterns or conditions are nested too deeply"
-            ) from None
+        self._rules.complete()
+        lark = self._rules.lark(start, name)
         if lark is None:
             raise GrammarError(
                 "the schema accepts no value", hint="Look for demands that contradict each other."
