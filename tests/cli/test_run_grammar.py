@@ -53,7 +53,7 @@ def test_without_them_there_is_none(call, model: FakeModel, model_file: str) -> 
         (["--json-schema", "missing"], "missing: can't be read: No such file"),
         (["--json-schema", "bytes"], "bytes: is not UTF-8 at byte 1"),
         (["--json-schema", "text"], "the schema is no JSON"),
-        (["--json-schema", "refused"], "/unevaluatedItems: unevaluatedItems isn't enforced"),
+        (["--json-schema", "refused"], "/$recursiveRef: $recursiveRef isn't enforced"),
         (["--regex", "a**"], "what is repeated already is repeated"),
     ],
 )
@@ -62,7 +62,7 @@ def test_what_cant_be_used_is_a_mistake_of_the_user(
 ) -> None:
     Path("bytes").write_bytes(b'"\xff"')
     Path("text").write_text("no JSON")
-    Path("refused").write_text('{"unevaluatedItems": false}')
+    Path("refused").write_text('{"$recursiveRef": "#"}')
 
     outcome = call("run", model_file, "Why?", *arguments)
 

@@ -17,7 +17,7 @@ FLAT = (
 NESTED = (
     *("items", "prefixItems", "contains", "properties", "additionalProperties", "properties"),
     *("patternProperties", "propertyNames", "allOf", "anyOf", "oneOf", "not", "if"),
-    *("dependentSchemas",),
+    *("dependentSchemas", "unevaluatedProperties", "unevaluatedItems"),
 )
 
 

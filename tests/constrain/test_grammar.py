@@ -50,6 +50,12 @@ def test_many_choices_are_compiled() -> None:
     assert not accepts(grammar, "item 73161")
 
 
+def test_a_long_pattern_is_compiled() -> None:
+    grammar = Grammar.regex(f"^(?!b){'a' * 3000}$")
+
+    assert accepts(grammar, "a" * 3000)
+
+
 def test_schemas_stand_within_a_grammar() -> None:
     grammar = Grammar.lark(CALLS)
 
@@ -78,13 +84,14 @@ def test_equal_grammars_are_equal() -> None:
         (Grammar.regex, "a(", "isn't closed"),
         (Grammar.choice, [], "there are 0 choices"),
         (Grammar.choice, [str(n) for n in range(10_001)], "there are 10001 choices"),
+        (Grammar.choice, ["a" * n for n in range(5000)], "nested too deeply"),
         (Grammar.lark, "start: %json {", "no JSON"),
         (Grammar.lark, "start: %json " + "[" * 99_999, "no JSON"),
         (Grammar.lark, '%llguidance {}\nstart: "a"', "'%llguidance' in a grammar"),
         (Grammar.lark, 'start[temperature=0.5]: "a"', "'temperature=' in a grammar"),
         (Grammar.lark, 'start[max_tokens = 5]: "a"', "'max_tokens =' in a grammar"),
         (Grammar.lark, " " * (2 << 20), "expected at most"),
-        (Grammar.lark, 'start: %json {"unevaluatedItems": false}', "isn't enforced"),
+        (Grammar.lark, 'start: %json {"$recursiveRef": "#"}', "isn't enforced"),
     ],
 )
 def test_what_cant_be_a_grammar_is_refused(make: Any, argument: Any, message: str) -> None:
@@ -124,6 +131,6 @@ def test_a_grammar_that_is_none_is_told_with_the_first_answer(text: str, message
 
 def test_the_keyword_within_a_grammar_is_named() -> None:
     with pytest.raises(UnsupportedSchema) as caught:
-        Grammar.lark('start: %json {"items": {"unevaluatedItems": false}}')
+        Grammar.lark('start: %json {"items": {"$recursiveRef": "#"}}')
 
-    assert caught.value.pointer == "/items/unevaluatedItems"
+    assert caught.value.pointer == "/items/$recursiveRef"

@@ -76,6 +76,9 @@ def test_a_pattern_matches_what_python_matches(pattern: str) -> None:
         (r"^[\b]$", "\b", True),
         ("^[^]$", "\n", True),
         ("^[a-]$", "-", True),
+        (r"^\p{Lu}\p{Ll}+$", "Éa", True),
+        (r"^\p{Letter}[\p{gc=Nd}_]\P{L}$", "é٣٤", True),
+        (r"^\p{L}$", "1", False),
     ],
 )
 def test_the_dialect_is_that_of_ecmascript(pattern: str, text: str, matches: bool) -> None:
@@ -90,7 +93,8 @@ def test_the_dialect_is_that_of_ecmascript(pattern: str, text: str, matches: boo
         ("(?<!a)b", "looks behind"),
         (r"\bword", "where words begin"),
         ("(?i)a", "sets flags"),
-        (r"\p{L}", "isn't followed here"),
+        (r"\p{Script=Greek}", "no general category"),
+        (r"\pL", "no general category"),
         (r"\Aa\Z", "isn't followed here"),
         ("a**", "repeated already"),
         ("^*", "no length is repeated"),
@@ -112,6 +116,8 @@ def test_the_dialect_is_that_of_ecmascript(pattern: str, text: str, matches: boo
         ("a" * 5000, "expected at most 4096"),
         ("^(a(?!b)|c)+$", "repeats a group that holds"),
         ("\\", "ends too early"),
+        ("^$" * 40, "in more than 64 places"),
+        ("(^|(^|(^|(^|(^|(^|(^|(^|(^|(^|(^|(^|a)?)?)?)?)?)?)?)?)?)?)?)?^" * 2, "too many places"),
     ],
 )
 def test_what_cant_be_followed_is_refused(pattern: str, why: str) -> None:

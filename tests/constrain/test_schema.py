@@ -28,6 +28,21 @@ LIST = {
 }
 KIND = {"type": "object", "required": ["kind"], "properties": {"kind": {"enum": ["cat", "dog"]}}}
 WORDS = {"type": "array", "items": {"enum": ["a", "b", "c", 1, True]}, "uniqueItems": True}
+NO_MORE = {"items": False, "uniqueItems": True}
+TREE = {
+    "$id": "http://a/strict-tree",
+    "$dynamicAnchor": "node",
+    "$ref": "tree",
+    "unevaluatedProperties": False,
+    "$defs": {
+        "tree": {
+            "$id": "http://a/tree",
+            "$dynamicAnchor": "node",
+            "type": "object",
+            "properties": {"data": {}, "children": {"items": {"$dynamicRef": "#node"}}},
+        }
+    },
+}
 
 # A schema, values it accepts, values it refuses.
 CASES: list[tuple[Any, list[Any], list[Any]]] = [
@@ -112,11 +127,41 @@ CASES: list[tuple[Any, list[Any], list[Any]]] = [
         [{"a": 1}, {"c": 1}],
     ),
     (RECURSIVE, [[], [[], [[]]]], [1, [1], [[1]]]),
+    (TREE, [{"children": [{"data": 1}]}], [{"children": [{"daat": 1}]}, {"daat": 1}]),
     (LIST, [None, {"value": 1, "next": {"value": 2, "next": None}}], [{"value": 1}, {}]),
     (
         {"type": ["object", "null"], "properties": {"a": {"$ref": "#"}}},
         [None, {"a": {}}],
         [{"a": 1}],
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {"a": {}},
+            "anyOf": [
+                {"properties": {"b": {"type": "null"}}, "required": ["b"]},
+                {"minProperties": 1},
+            ],
+            "unevaluatedProperties": {"type": "boolean"},
+        },
+        [{"a": 1}, {"b": None}, {"b": True, "c": False}],
+        [{"b": 1}, {"c": 1}, {}],
+    ),
+    (
+        {
+            "$defs": {"pair": {"prefixItems": [{}, {}]}},
+            "type": "array",
+            "$ref": "#/$defs/pair",
+            "contains": {"type": "string"},
+            "unevaluatedItems": False,
+        },
+        [["a"], [1, "a"], [1, 2, "a", "b"]],
+        [[1], [1, "a", 3]],
+    ),
+    (
+        {"type": "array", "prefixItems": [{"enum": [1, 2]}, {"enum": [1, 2]}], **NO_MORE},
+        [[1, 2]],
+        [[1, 1]],
     ),
     ({"required": ["a"], "properties": {"a": False}}, [1, "x"], [{}, {"a": 1}]),
     ({"x-note": 1, "title": "t", "type": "null"}, [None], [1]),
@@ -180,6 +225,20 @@ def test_the_cases_are_those_of_jsonschema(
 )
 def test_each_draft_is_read_as_it_says(draft: int, schema: Any, values: list[Any]) -> None:
     check(schema, draft, values)
+
+
+def test_references_may_name_other_documents() -> None:
+    others = {
+        "http://a/numbers": {"$defs": {"low": {"maximum": 3, "$ref": "whole"}}},
+        "http://a/whole": '{"type": "integer"}',
+    }
+    schema = {"type": "array", "items": {"$ref": "http://a/numbers#/$defs/low"}}
+
+    writer = Writer(Grammar.json_schema(schema, others))
+
+    assert writer.can_write([1, 3])
+    assert not writer.can_write([4])
+    assert not writer.can_write([1.5])
 
 
 @pytest.mark.parametrize("seed", range(120))

@@ -13,8 +13,7 @@ from aboard.errors import GrammarError, UnsupportedSchema
 @pytest.mark.parametrize(
     ("schema", "keyword", "pointer"),
     [
-        ({"unevaluatedProperties": False}, "unevaluatedProperties", "/unevaluatedProperties"),
-        ({"items": {"unevaluatedItems": False}}, "unevaluatedItems", "/items/unevaluatedItems"),
+        ({"items": {"$recursiveRef": "#"}}, "$recursiveRef", "/items/$recursiveRef"),
         (
             {"properties": {"a/b": {"$dynamicRef": "#x"}}},
             "$dynamicRef",
@@ -61,7 +60,7 @@ def test_what_isnt_enforced_is_named(schema: Any, keyword: str, pointer: str) ->
         ({"pattern": 3}, "expected a text"),
         ({"uniqueItems": "x"}, "expected true or false"),
         ({"dependentRequired": {"a": {}}}, "lists of names"),
-        ([], "the schema is \\[\\], expected an object or a boolean"),
+        ([], "the schema: is \\[\\], expected an object or a boolean"),
         ("{", "the schema is no JSON"),
         ('{"a": NaN}', "it holds NaN"),
         ('{"type": "null", "type": "null"}', "stands there twice"),

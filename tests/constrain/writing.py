@@ -10,11 +10,12 @@ from typing import Any
 
 from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.constrain import Constraint, Grammar
+from aboard.constrain.vocabulary import vocabulary
 from tiny import tokenizer_metadata
 
 N_TOKENS = 259
 BYTES = Tokenizer.from_gguf(tokenizer_metadata(N_TOKENS))
-MAX_STEPS = 20_000
+MAX_STEPS = 5_000
 
 
 def constraint(grammar: Grammar) -> Constraint:
@@ -40,30 +41,34 @@ def text_of(value: Any) -> str:
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
+class TooManyOrders(Exception):
+    """It takes too long to try all orders of keys."""
+
+
 class Writer:
     """Writes values, taking back what leads nowhere."""
 
     def __init__(self, grammar: Grammar) -> None:
-        self._state = constraint(grammar)
+        # Not a constraint, which would compute a mask after every byte.
+        self._matcher = vocabulary(BYTES, N_TOKENS).matcher(grammar.text)
         self._steps = 0
 
     def can_write(self, value: Any) -> bool:
         self._steps = 0
-        found = self._value(value, lambda: self._state.may_end)
-        self._state.rewind(self._state.n_accepted)
-        return found
+        try:
+            return self._value(value, self._matcher.is_accepting)
+        finally:
+            self._matcher.reset()
 
     def _text(self, text: str, then: Callable[[], bool]) -> bool:
         self._steps += 1
-        assert self._steps < MAX_STEPS, "too many orders of keys"
+        if self._steps > MAX_STEPS:
+            raise TooManyOrders
         octets = list(text.encode())
-        if self._state.may_follow(octets) < len(octets):
-            return False
-        for octet in octets:
-            self._state.accept(octet)
-        if then():
+        n_written = self._matcher.try_consume_tokens(octets)
+        if n_written == len(octets) and then():
             return True
-        self._state.rewind(len(octets))
+        self._matcher.rollback(n_written)
         return False
 
     def _value(self, value: Any, then: Callable[[], bool]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from aboard.constrain.constraint import Constraint
 from aboard.constrain.vocabulary import vocabulary
@@ -13,6 +14,7 @@ from aboard.errors import GrammarError, UsageError
 if TYPE_CHECKING:
     from aboard.checkpoint.tokenizer import Tokenizer
     from aboard.constrain.language.expression import Expression
+    from aboard.constrain.schema.document import Schema
 
 Kind = Literal["json_schema", "regex", "choice", "lark"]
 MAX_CHOICES = 10_000
@@ -39,7 +41,7 @@ class Grammar:
     text: str
 
     @classmethod
-    def json_schema(cls, schema: Mapping[str, Any] | bool | str) -> Grammar:
+    def json_schema(cls, schema: Schema, others: Mapping[str, Schema] | None = None) -> Grammar:
         """JSON texts of the values that a JSON Schema accepts.
 
         Keys come in the order in which the schema names them, other keys behind them. White space
@@ -49,6 +51,8 @@ class Grammar:
         ----------
         schema : mapping, bool or str
             Of draft 4 to 2020-12, as Python values or as JSON text.
+        others : mapping of str to schemas, optional
+            Those that references in it name, by their URIs. None is looked for anywhere else.
 
         Raises
         ------
@@ -59,7 +63,8 @@ class Grammar:
         """
         from aboard.constrain.schema.compiling import compile_schema
 
-        return cls("json_schema", _HEAD + compile_schema(schema))
+        with _bounded_nesting("the schema"):
+            return cls("json_schema", _HEAD + compile_schema(schema, others))
 
     @classmethod
     def json_object(cls) -> Grammar:
@@ -85,7 +90,9 @@ class Grammar:
 
         if not isinstance(pattern, str):
             raise UsageError(f"pattern is a {type(pattern).__name__}, expected str")
-        return cls("regex", _grammar_of(matched(pattern), f"the pattern {pattern[:80]!r}"))
+        what = f"the pattern {pattern[:80]!r}"
+        with _bounded_nesting(what):
+            return cls("regex", _grammar_of(matched(pattern), what))
 
     @classmethod
     def choice(cls, texts: Iterable[str]) -> Grammar:
@@ -105,7 +112,8 @@ class Grammar:
             raise UsageError(f"choices are {texts!r:.80}, expected an iterable of texts")
         if not 0 < len(given) <= MAX_CHOICES:
             raise GrammarError(f"there are {len(given)} choices, expected 1 to {MAX_CHOICES}")
-        return cls("choice", _grammar_of(literals(given), "the choices"))
+        with _bounded_nesting("the choices"):
+            return cls("choice", _grammar_of(literals(given), "the choices"))
 
     @classmethod
     def lark(cls, text: str) -> Grammar:
@@ -123,7 +131,8 @@ class Grammar:
 
         if not isinstance(text, str):
             raise UsageError(f"grammar is a {type(text).__name__}, expected str")
-        return cls("lark", _HEAD + with_schemas(text))
+        with _bounded_nesting("the grammar"):
+            return cls("lark", _HEAD + with_schemas(text))
 
     def constraint(self, tokenizer: Tokenizer, n_tokens: int) -> Constraint:
         """The state of an answer that hasn't begun.
@@ -141,6 +150,15 @@ class Grammar:
             It can't be compiled within the limits.
         """
         return Constraint(vocabulary(tokenizer, n_tokens), self.text)
+
+
+@contextmanager
+def _bounded_nesting(what: str) -> Iterator[None]:
+    """Refuse what is nested deeper than Python's calls can be."""
+    try:
+        yield
+    except RecursionError:
+        raise GrammarError(f"{what}: what it means is nested too deeply") from None
 
 
 def _grammar_of(language: Expression, what: str) -> str:

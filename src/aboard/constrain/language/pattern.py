@@ -33,6 +33,7 @@ from aboard.errors import GrammarError
 
 _SOME = sequence(LETTER, ANY)
 _MAX_UNROLLED = 16
+MAX_STEPS = 5_000
 
 
 def searched(pattern: str) -> Expression:
@@ -45,8 +46,9 @@ def searched(pattern: str) -> Expression:
     """
     tree = parse(pattern)
     if _asserts(tree):
+        read = _Reading().then
         return choice(
-            _then(tree, ANY, at_start=True), sequence(LETTER, ANY, _then(tree, ANY, at_start=False))
+            read(tree, ANY, at_start=True), sequence(LETTER, ANY, read(tree, ANY, at_start=False))
         )
     return sequence(ANY, _plain(tree), ANY)
 
@@ -59,7 +61,83 @@ def matched(pattern: str, *, max_chars: int = MAX_CHARS) -> Expression:
     GrammarError
         As for `parse`.
     """
-    return _then(parse(pattern, max_chars=max_chars), EMPTY, at_start=True)
+    return _Reading().then(parse(pattern, max_chars=max_chars), EMPTY, at_start=True)
+
+
+class _Reading:
+    """Makes languages of trees that assert something, in a bounded number of steps."""
+
+    def __init__(self) -> None:
+        self._steps_left = MAX_STEPS
+
+    def then(self, tree: Tree, rest: Expression, *, at_start: bool) -> Expression:
+        """The texts of `tree` and then of `rest`, which goes to the end of the whole text.
+
+        `at_start`: nothing stands before them.
+        """
+        self._steps_left -= 1
+        if self._steps_left < 0:
+            raise GrammarError("a pattern asks in too many places where the text begins or ends")
+        if not _asserts(tree):
+            return sequence(_plain(tree), rest)
+        match tree:
+            case Start():
+                return rest if at_start else NOTHING
+            case End():
+                return both(rest, EMPTY)
+            case Ahead():
+                seen = self.then(tree.part, ANY, at_start=at_start)
+                return both(seen if tree.holds else other(seen), rest)
+            case Either():
+                return choice(*(self.then(part, rest, at_start=at_start) for part in tree.parts))
+            case Row():
+                return self._row(tree.parts, rest, at_start=at_start)
+            case Times():
+                return self._times(tree, rest, at_start=at_start)
+        raise AssertionError(tree)
+
+    def _times(self, tree: Times, rest: Expression, *, at_start: bool) -> Expression:
+        match tree.part:
+            case Row((Ahead(part=unwanted, holds=False), Letters() as letter)) if rest == EMPTY:
+                beginning = self.then(unwanted, ANY, at_start=False)
+                if not _has_start(unwanted) and not beginning.nullable:
+                    texts = repeat(_plain(letter), tree.low, tree.high)
+                    return both(texts, other(sequence(ANY, beginning)))
+        if tree.low <= 1 and not _holds(tree.part, Start | Ahead):
+            # Where a round comes to the end of the text, no further one can follow.
+            unended = _plain(_endless(tree.part))
+            n_before = None if tree.high is None else tree.high - 1
+            last = self.then(tree.part, both(rest, EMPTY), at_start=False)
+            return choice(
+                sequence(repeat(unended, tree.low, tree.high), rest),
+                sequence(repeat(unended, 0, n_before), last),
+            )
+        return self._row(_unrolled(tree), rest, at_start=at_start)
+
+    def _row(self, parts: tuple[Tree, ...], rest: Expression, *, at_start: bool) -> Expression:
+        if not parts:
+            return rest
+        n_plain = next((i for i, part in enumerate(parts) if _asserts(part)), len(parts))
+        first: Tree = Row(parts[:n_plain]) if n_plain else parts[0]
+        others = parts[max(n_plain, 1) :]
+        if not at_start or not _looks_for_start(others):
+            behind = self._row(others, rest, at_start=False)
+            return self.then(first, behind, at_start=at_start)
+        # What follows is at the start of the text only where the first part is empty.
+        started = self._row(others, rest, at_start=True)
+        behind = self._row(others, rest, at_start=False)
+        if not _asserts(first):
+            consumed = _plain(first)
+            nothing = started if consumed.nullable else NOTHING
+            return choice(nothing, sequence(both(consumed, _SOME), behind))
+        if isinstance(first, Start | Ahead | End):
+            return self.then(first, started, at_start=True)
+        if isinstance(first, Either):
+            return choice(*(self._row((p, *others), rest, at_start=True) for p in first.parts))
+        if isinstance(first, Row):
+            return self._row((*first.parts, *others), rest, at_start=True)
+        assert isinstance(first, Times)
+        return self._row((*_unrolled(first), *others), rest, at_start=True)
 
 
 def _asserts(tree: Tree) -> bool:
@@ -81,49 +159,6 @@ def _plain(tree: Tree) -> Expression:
     raise AssertionError(tree)
 
 
-def _then(tree: Tree, rest: Expression, *, at_start: bool) -> Expression:
-    """The texts of `tree` and then of `rest`, which goes to the end of the whole text.
-
-    `at_start`: nothing stands before them.
-    """
-    if not _asserts(tree):
-        return sequence(_plain(tree), rest)
-    match tree:
-        case Start():
-            return rest if at_start else NOTHING
-        case End():
-            return both(rest, EMPTY)
-        case Ahead():
-            seen = _then(tree.part, ANY, at_start=at_start)
-            return both(seen if tree.holds else other(seen), rest)
-        case Either():
-            return choice(*(_then(part, rest, at_start=at_start) for part in tree.parts))
-        case Row():
-            return _row_then(tree.parts, rest, at_start=at_start)
-        case Times():
-            return _times_then(tree, rest, at_start=at_start)
-    raise AssertionError(tree)
-
-
-def _times_then(tree: Times, rest: Expression, *, at_start: bool) -> Expression:
-    match tree.part:
-        case Row((Ahead(part=unwanted, holds=False), Letters() as letter)) if rest == EMPTY:
-            beginning = _then(unwanted, ANY, at_start=False)
-            if not _has_start(unwanted) and not beginning.nullable:
-                texts = repeat(_plain(letter), tree.low, tree.high)
-                return both(texts, other(sequence(ANY, beginning)))
-    if tree.low <= 1 and not _holds(tree.part, Start | Ahead):
-        # Where a round comes to the end of the text, no further one can follow.
-        unended = _plain(_endless(tree.part))
-        n_before = None if tree.high is None else tree.high - 1
-        last = _then(tree.part, both(rest, EMPTY), at_start=False)
-        return choice(
-            sequence(repeat(unended, tree.low, tree.high), rest),
-            sequence(repeat(unended, 0, n_before), last),
-        )
-    return _row_then(_unrolled(tree), rest, at_start=at_start)
-
-
 def _endless(tree: Tree) -> Tree:
     """The tree without what matches at the end of the text only."""
     match tree:
@@ -136,30 +171,6 @@ def _endless(tree: Tree) -> Tree:
         case Times():
             return Times(_endless(tree.part), tree.low, tree.high)
     return tree
-
-
-def _row_then(parts: tuple[Tree, ...], rest: Expression, *, at_start: bool) -> Expression:
-    if not parts:
-        return rest
-    first, others = parts[0], parts[1:]
-    if not at_start or not _looks_for_start(others):
-        behind = _row_then(others, rest, at_start=False)
-        return _then(first, behind, at_start=at_start)
-    # What follows is at the start of the text only where the first part is empty.
-    started = _row_then(others, rest, at_start=True)
-    behind = _row_then(others, rest, at_start=False)
-    if not _asserts(first):
-        consumed = _plain(first)
-        nothing = started if consumed.nullable else NOTHING
-        return choice(nothing, sequence(both(consumed, _SOME), behind))
-    if isinstance(first, Start | Ahead | End):
-        return _then(first, started, at_start=True)
-    if isinstance(first, Either):
-        return choice(*(_row_then((p, *others), rest, at_start=True) for p in first.parts))
-    if isinstance(first, Row):
-        return _row_then((*first.parts, *others), rest, at_start=True)
-    assert isinstance(first, Times)
-    return _row_then((*_unrolled(first), *others), rest, at_start=True)
 
 
 def _looks_for_start(parts: tuple[Tree, ...]) -> bool:

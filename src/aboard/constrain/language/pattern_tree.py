@@ -1,8 +1,7 @@
 """Regular expressions as ECMA-262 writes them (with flag u), parsed into a tree.
 
 JSON Schema's patterns are of this dialect. What it has and regular languages have not (back
-references), what depends on a version of Unicode (`\\p{...}`), and what other dialects write
-otherwise is refused, never guessed.
+references), and what other dialects write otherwise is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -11,11 +10,13 @@ import re
 from dataclasses import dataclass
 
 from aboard.constrain.language import characters
+from aboard.constrain.language.categories import of_category
 from aboard.constrain.language.characters import Ranges
 from aboard.errors import GrammarError
 
 MAX_CHARS = 4096
 MAX_DEPTH = 40
+MAX_ASSERTIONS = 64
 MAX_REPEAT = 5_000
 
 DIGITS = characters.ranges([(48, 57)])
@@ -27,6 +28,7 @@ SPACES = characters.union(
 )
 _CLASSES = {"d": DIGITS, "w": WORD, "s": SPACES}
 _CONTROLS = {"f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "0": 0}
+_CATEGORY = re.compile(r"\{(?:General_Category=|gc=)?([A-Za-z_]+)\}")
 _BOUNDS = re.compile(r"\{([0-9]*)(,?)([0-9]*)\}(?<!\{\})(?<!\{,\})")
 _FOREIGN_GROUPS = {
     "?<=": "looks behind",
@@ -107,6 +109,7 @@ class _Parser:
         self._pattern = pattern
         self._at = 0
         self._depth = 0
+        self._n_assertions = 0
 
     def whole(self) -> Tree:
         found = self._either()
@@ -191,13 +194,19 @@ class _Parser:
             case ".":
                 return Letters(characters.complement(LINE_ENDS))
             case "^":
-                return Start()
+                return self._asserting(Start())
             case "$":
-                return End()
+                return self._asserting(End())
             case "*" | "+" | "?":
                 self._at -= 1
                 raise self._refusal("there is nothing to repeat")
         return Letters(characters.of(self._sound(letter)))
+
+    def _asserting(self, tree: Tree) -> Tree:
+        self._n_assertions += 1
+        if self._n_assertions > MAX_ASSERTIONS:
+            raise self._refusal(f"it has ^, $ and look-aheads in more than {MAX_ASSERTIONS} places")
+        return tree
 
     def _sound(self, letter: str) -> str:
         if "\ud800" <= letter <= "\udfff":
@@ -223,7 +232,7 @@ class _Parser:
         inner = self._either()
         if not self._take(")"):
             raise self._refusal("a parenthesis isn't closed")
-        return inner if look is None else Ahead(inner, look)
+        return inner if look is None else self._asserting(Ahead(inner, look))
 
     def _escape(self) -> Tree:
         letter = self._next()
@@ -231,9 +240,19 @@ class _Parser:
             return Letters(_class_of(letter))
         if letter in "123456789k":
             raise self._refusal("it refers back to a group")
+        if letter in "pP":
+            return Letters(self._category(negated=letter == "P"))
         if letter in "bB":
             raise self._refusal("it asks where words begin")
         return Letters(self._one(self._escaped(letter)))
+
+    def _category(self, *, negated: bool) -> Ranges:
+        found = _CATEGORY.match(self._pattern, self._at)
+        ranges = of_category(found[1]) if found else None
+        if found is None or ranges is None:
+            raise self._refusal("\\p is followed by no general category of Unicode")
+        self._at = found.end()
+        return characters.complement(ranges) if negated else ranges
 
     def _one(self, code: int) -> Ranges:
         if 0xD800 <= code <= 0xDFFF:
@@ -305,6 +324,8 @@ class _Parser:
         letter = self._next()
         if letter.lower() in _CLASSES:
             return _class_of(letter)
+        if letter in "pP":
+            return self._category(negated=letter == "P")
         return 8 if letter == "b" else self._escaped(letter)
 
 

@@ -139,13 +139,38 @@ class ArrayWriter:
 
     def _distinct(self, pointer: str) -> Node:
         """Items of which no two are equal; they must be of a few values."""
-        if self._n_apart or self._shape.counts:
-            raise self._unsupported(pointer, "beside other demands on single items")
-        shape = self._meaning.shape(self._item(0))
+        if self._shape.counts:
+            raise self._unsupported(pointer, "beside contains")
+        if self._n_apart:
+            return self._differing(pointer, 0, frozenset())
+        texts = self._texts(pointer, 0)
+        most = len(texts) if self._shape.most is None else min(self._shape.most, len(texts))
+        body = Distinct(tuple(texts), COMMA, self._shape.least, most)
+        return self._rules.rule(("distinct", self._shape), lambda: body)
+
+    def _differing(self, pointer: str, n_items: int, used: frozenset[Text]) -> Rule:
+        """What follows `n_items`, whose texts are `used`."""
+        key = ("differing", self._shape, n_items, used)
+        return self._rules.rule(key, lambda: self._differing_body(pointer, n_items, used))
+
+    def _differing_body(self, pointer: str, n_items: int, used: frozenset[Text]) -> Node:
+        options: list[Node] = [NIL] if n_items >= self._shape.least else []
+        if self._shape.most is None or n_items < self._shape.most:
+            for text in self._texts(pointer, n_items):
+                self._meaning.questions.spend(10)
+                if text not in used:
+                    rest = self._differing(pointer, n_items + 1, used | {text})
+                    options.append(chain(COMMA if n_items else NIL, text, rest))
+        return pick(*options)
+
+    def _texts(self, pointer: str, index: int) -> list[Text]:
+        """The JSON texts of the item at `index`, which must be a few."""
+        shape = self._meaning.shape(self._item(index))
         questions = self._meaning.questions
         integers = questions.texts(shape.integers, MAX_DISTINCT)
         strings = questions.texts(shape.strings, MAX_DISTINCT)
-        others = shape.arrays or shape.objects or not questions.is_empty(shape.fractions)
+        nested = (*shape.arrays, *shape.objects)
+        others = nested or not questions.is_empty(shape.fractions)
         if integers is None or strings is None or others:
             raise self._unsupported(pointer, "of items of more than a few values")
         words = [("null", shape.null), ("true", shape.true), ("false", shape.false)]
@@ -154,9 +179,7 @@ class ArrayWriter:
         texts += [Text(self._spelling.quoted(literal(text))) for text in strings]
         if len(texts) > MAX_DISTINCT:
             raise self._unsupported(pointer, f"of items of more than {MAX_DISTINCT} values")
-        most = len(texts) if self._shape.most is None else min(self._shape.most, len(texts))
-        body = Distinct(tuple(texts), COMMA, self._shape.least, most)
-        return self._rules.rule(("distinct", self._shape), lambda: body)
+        return texts
 
     @staticmethod
     def _unsupported(pointer: str, why: str) -> UnsupportedSchema:

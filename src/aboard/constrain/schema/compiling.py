@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from aboard.constrain.language.derivative import Questions
 from aboard.constrain.language.expression import (
@@ -17,7 +16,7 @@ from aboard.constrain.language.expression import (
 from aboard.constrain.language.numbers import FRACTIONS, INTEGERS, NUMBERS, POINT_ZEROS
 from aboard.constrain.language.spelling import Spelling
 from aboard.constrain.schema.array_writer import ArrayWriter
-from aboard.constrain.schema.document import Document
+from aboard.constrain.schema.document import Document, Schema
 from aboard.constrain.schema.formula import Formula
 from aboard.constrain.schema.meaning import Meaning
 from aboard.constrain.schema.object_writer import ObjectWriter
@@ -26,7 +25,9 @@ from aboard.constrain.schema.shapes import Shape
 from aboard.errors import GrammarError
 
 
-def compile_schema(schema: Mapping[str, Any] | bool | str, *, name: str = "start") -> str:
+def compile_schema(
+    schema: Schema, others: Mapping[str, Schema] | None = None, *, name: str = "start"
+) -> str:
     """The rules and terminals of a Lark grammar whose rule `name` is what `schema` accepts.
 
     All other names begin with it.
@@ -39,7 +40,7 @@ def compile_schema(schema: Mapping[str, Any] | bool | str, *, name: str = "start
         The schema is none, is too large, takes too much work, or accepts nothing.
     """
     questions = Questions()
-    meaning = Meaning(Document(schema), questions)
+    meaning = Meaning(Document(schema, others or {}), questions)
     writer = _Writer(meaning, Productions(questions))
     return writer.lark(meaning.root(), name)
 
@@ -52,13 +53,8 @@ class _Writer:
 
     def lark(self, formula: Formula, name: str) -> str:
         start = self._value(formula)
-        try:
-            self._rules.complete()
-            lark = self._rules.lark(start, name)
-        except RecursionError:
-            raise GrammarError(
-                "the schema's patterns or conditions are nested too deeply"
-            ) from None
+        self._rules.complete()
+        lark = self._rules.lark(start, name)
         if lark is None:
             raise GrammarError(
                 "the schema accepts no value", hint="Look for demands that contradict each other."

@@ -1,11 +1,11 @@
-"""A JSON Schema as it was given: its size is bounded, its references are resolved within it."""
+"""JSON Schemas as they were given: their size is bounded, their references are resolved in them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,9 @@ MAX_EXPONENT = 400
 
 _DRAFT = re.compile(r"https?://json-schema\.org/(?:draft-0?(\d)|draft/(\d{4})-\d\d)/schema#?")
 LATEST = 2020
+
+Schema = Mapping[str, Any] | bool | str
+"""A JSON Schema, as Python values or as JSON text."""
 
 _HOLDS_ONE = frozenset(
     (
@@ -38,24 +41,32 @@ _HOLDS_NAMED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A schema within the document.
+    """A schema within a document.
 
     Attributes
     ----------
     value : object
         What stands there: an object or a boolean, where the document is sound.
     pointer : str
-        Its JSON pointer.
+        Its JSON pointer, behind a URI where the document isn't the first one.
     base : str
         The URI that references in it are relative to.
     draft : int
-        Of the document.
+        The draft it is of.
+    scope : tuple of str
+        The URIs through which it was reached, where that matters: where there is a `$dynamicRef`.
     """
 
     value: Any
     pointer: str
     base: str
     draft: int
+    scope: tuple[str, ...]
+
+    @property
+    def key(self) -> object:
+        """Places of the same key accept the same values."""
+        return self.pointer, self.scope
 
     def below(self, *steps: str | int) -> Place:
         """What stands further down; its own `$id` counts."""
@@ -63,83 +74,86 @@ class Place:
         for step in steps:
             value = value[step]
             pointer += "/" + str(step).replace("~", "~0").replace("/", "~1")
-        return Place(value, pointer, _base_of(value, self.base, self.draft), self.draft)
+        draft = _draft_of(value, pointer, self.draft)
+        base = _base_of(value, self.base, draft)
+        return Place(value, pointer, base, draft, _entered(self.scope, base))
 
 
 class Document:
-    """The whole of a schema.
+    """The whole of a schema, and others that it may refer to.
 
     Parameters
     ----------
     schema : mapping, bool or str
         As Python values or as JSON text.
+    others : mapping of str to such schemas
+        By the URIs under which the schema refers to them.
 
     Attributes
     ----------
     root : Place
-        Where it begins.
-    draft : int
-        4, 6, 7, 2019 or 2020, as `$schema` says; 2020 where it names none that is known.
+        Where the schema begins. Its draft is 2020 where `$schema` names none that is known.
 
     Raises
     ------
     GrammarError
-        It is no JSON, no schema, or too large.
+        One is no JSON, no schema, or too large.
     """
 
-    def __init__(self, schema: Mapping[str, Any] | bool | str) -> None:
-        value = _parsed(schema)
-        if not isinstance(value, dict | bool):
-            raise GrammarError(f"the schema is {shown(value)}, expected an object or a boolean")
-        declared = value.get("$schema") if isinstance(value, dict) else None
-        known = _DRAFT.fullmatch(declared) if isinstance(declared, str) else None
-        self.draft = int(known[1] or known[2]) if known else LATEST
-        if known and self.draft < 4:
-            raise UnsupportedSchema(
-                f"/$schema: $schema names draft {self.draft}, expected 4 or later",
-                keyword="$schema",
-                pointer="/$schema",
-            )
-        self.root = Place(value, "", _base_of(value, "", self.draft), self.draft)
+    def __init__(self, schema: Schema, others: Mapping[str, Schema]) -> None:
+        values = {"": _parsed(schema)} | {uri: _parsed(other) for uri, other in others.items()}
+        scoped = any(_holds_key(value, "$dynamicRef") for value in values.values())
+        self._roots: dict[str, Place] = {}
+        for uri, value in values.items():
+            name = f"{uri}#" if uri else ""
+            if not isinstance(value, dict | bool):
+                expected = "expected an object or a boolean"
+                raise GrammarError(f"{name or 'the schema'}: is {shown(value)}, {expected}")
+            draft = _draft_of(value, name, LATEST)
+            base = _base_of(value, split_fragment(uri)[0], draft)
+            self._roots[uri] = Place(value, name, base, draft, (base,) if scoped else ())
+        self.root = self._roots[""]
         self._named: dict[str, Place] | None = None
 
-    def follow(self, place: Place, reference: object, keyword: str = "$ref") -> Place:
-        """What a reference in `place` refers to.
+    def follow(self, place: Place, keyword: str) -> Place:
+        """What the reference of a keyword in `place` refers to.
 
         Raises
         ------
         UnsupportedSchema
-            It is not within the document.
+            It is in none of the documents.
         """
         pointer = f"{place.pointer}/{keyword}"
+        reference = place.value[keyword]
         if not isinstance(reference, str):
             raise GrammarError(f"{pointer}: {keyword} is {shown(reference)}, expected a URI")
         uri, fragment = split_fragment(resolved(place.base, reference))
-        named = self._places()
-        found = named.get(uri)
-        if found is not None and (fragment == "" or fragment.startswith("/")):
-            target = self._walk(found, fragment)
-            if target is not None:
-                return target
-        elif f"{uri}#{fragment}" in named:
-            return named[f"{uri}#{fragment}"]
-        raise UnsupportedSchema(
-            f"{pointer}: {keyword} refers to {reference[:100]!r}, which isn't in the schema",
-            keyword=keyword,
-            pointer=pointer,
-            hint="Put what it refers to under $defs, and write '#/$defs/NAME'.",
-        )
+        found = self._target(uri, fragment)
+        if found is None:
+            raise UnsupportedSchema(
+                f"{pointer}: {keyword} refers to {reference[:100]!r}, which isn't in the schema",
+                keyword=keyword,
+                pointer=pointer,
+                hint="Put what it refers to under $defs, and write '#/$defs/NAME'.",
+            )
+        if keyword == "$dynamicRef" and _is_dynamic(found, fragment):
+            anchored = (self._places().get(f"{uri}#{fragment}") for uri in place.scope)
+            found = next((each for each in anchored if each and _is_dynamic(each, fragment)), found)
+        return replace(found, scope=_entered(place.scope, found.base))
 
-    def _walk(self, place: Place, fragment: str) -> Place | None:
-        """What stands at a JSON pointer; None for nothing."""
+    def _target(self, uri: str, fragment: str) -> Place | None:
+        named = self._places()
+        if fragment and not fragment.startswith("/"):
+            return named.get(f"{uri}#{fragment}")
+        place = named.get(uri)
         for step in fragment.split("/")[1:]:
             key = unescaped(step)
+            if place is None:
+                return None
             if isinstance(place.value, dict) and key in place.value:
                 place = place.below(key)
             elif isinstance(place.value, list) and key.isdecimal() and len(key) < 8:
-                if int(key) >= len(place.value):
-                    return None
-                place = place.below(int(key))
+                place = place.below(int(key)) if int(key) < len(place.value) else None
             else:
                 return None
         return place
@@ -147,17 +161,24 @@ class Document:
     def _places(self) -> dict[str, Place]:
         """What has a URI of its own, or an anchor."""
         if self._named is None:
-            self._named = {self.root.base: self.root, "": self.root}
-            for place in self._all(self.root):
-                if (own := _identifier(place.value, self.draft)) and place.base not in self._named:
-                    self._named[place.base] = place
-                anchors = [place.value.get(k) for k in ("$anchor", "$dynamicAnchor")]
-                if own and own.startswith("#"):
-                    anchors.append(own[1:])
-                for anchor in anchors:
-                    if isinstance(anchor, str):
-                        self._named.setdefault(f"{place.base}#{anchor}", place)
+            self._named = {}
+            for uri, root in self._roots.items():
+                self._named.setdefault(uri, root)
+                self._named.setdefault(root.base, root)
+                for place in self._all(root):
+                    self._name(place)
         return self._named
+
+    def _name(self, place: Place) -> None:
+        assert self._named is not None
+        own = _identifier(place.value, place.draft)
+        if own is not None and not own.startswith("#"):
+            self._named.setdefault(place.base, place)
+        anchors = [place.value.get(k) for k in ("$anchor", "$dynamicAnchor")]
+        anchors.append(own[1:] if own is not None and own.startswith("#") else None)
+        for anchor in anchors:
+            if isinstance(anchor, str):
+                self._named.setdefault(f"{place.base}#{anchor}", place)
 
     def _all(self, place: Place) -> Iterator[Place]:
         """The schemas that are objects: what stands under keywords that hold schemas."""
@@ -174,6 +195,37 @@ class Document:
                 yield from self._all(place.below(key))
             for step in steps:
                 yield from self._all(place.below(key, step))
+
+
+def _is_dynamic(place: Place, anchor: str) -> bool:
+    return isinstance(place.value, dict) and place.value.get("$dynamicAnchor") == anchor
+
+
+def _entered(scope: tuple[str, ...], base: str) -> tuple[str, ...]:
+    """The scope with one URI more; where there is none, none matters."""
+    return (*scope, base) if scope and base not in scope else scope
+
+
+def _holds_key(value: Any, key: str) -> bool:
+    if isinstance(value, dict):
+        return key in value or any(_holds_key(each, key) for each in value.values())
+    return isinstance(value, list) and any(_holds_key(each, key) for each in value)
+
+
+def _draft_of(value: object, pointer: str, outer: int) -> int:
+    """The draft that `$schema` names, where it is known, or the one around it."""
+    declared = value.get("$schema") if isinstance(value, dict) else None
+    known = _DRAFT.fullmatch(declared) if isinstance(declared, str) else None
+    if known is None:
+        return outer
+    draft = int(known[1] or known[2])
+    if draft < 4:
+        raise UnsupportedSchema(
+            f"{pointer}/$schema: $schema names draft {draft}, expected 4 or later",
+            keyword="$schema",
+            pointer=f"{pointer}/$schema",
+        )
+    return draft
 
 
 def _identifier(value: object, draft: int) -> str | None:

@@ -51,7 +51,7 @@ class Formulas:
             return self.true
         if place.value is False:
             return self.false
-        made = self._make("schema", (), place.pointer)
+        made = self._make("schema", (), place.key)
         made.place = place
         return made
 

@@ -19,16 +19,14 @@ BY_TYPE = frozenset(
 
 APPLICATORS = frozenset(
     (
-        *("enum", "const", "$ref", "allOf", "anyOf", "oneOf", "not", "if"),
+        *("enum", "const", "$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if"),
         *("dependentRequired", "dependentSchemas", "dependencies"),
+        *("unevaluatedItems", "unevaluatedProperties"),
     )
 )
 """Enforced one by one."""
 
 REFUSED = {
-    "unevaluatedProperties": "Say additionalProperties where all properties are named.",
-    "unevaluatedItems": "Say items where all items are described.",
-    "$dynamicRef": "Say $ref.",
     "$recursiveRef": "Say $ref.",
     "extends": "It is of draft 3; say allOf.",
     "disallow": "It is of draft 3; say not.",

@@ -5,6 +5,7 @@ Members and items are looked into only where that decides something, so schemas 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aboard.constrain.language.derivative import Questions
@@ -29,6 +30,7 @@ from aboard.constrain.schema.keywords import (
 )
 from aboard.constrain.schema.scalars import number, numbers, strings
 from aboard.constrain.schema.shapes import FULL, ArrayShape, ObjectShape, Shape
+from aboard.constrain.schema.unevaluated import Evaluation
 from aboard.errors import GrammarError
 
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
@@ -66,6 +68,7 @@ class Meaning:
         self._under_way: set[Formula] = set()
         self._impossible: dict[Formula, bool] = {self.formulas.false: True}
         self._depth = 0
+        self._evaluation = Evaluation(self)
 
     def root(self) -> Formula:
         """What the whole schema accepts."""
@@ -145,8 +148,8 @@ class Meaning:
         value = place.value
         if not isinstance(value, dict):
             raise GrammarError(f"{place.pointer or '/'}: is {shown(value)}, expected a schema")
-        if "$ref" in value and self._document.draft <= 7:  # siblings don't count there
-            return self.shape(self.formulas.schema(self._document.follow(place, value["$ref"])))
+        if "$ref" in value and place.draft <= 7:  # siblings don't count there
+            return self.shape(self.formulas.schema(self.follow(place, "$ref")))
         check_keywords(place)
         typed = self.formulas.true
         if not BY_TYPE.isdisjoint(value):
@@ -198,8 +201,10 @@ class Meaning:
                 return make.values(tuple(value))
             case "const":
                 return make.values((value,))
-            case "$ref":
-                return make.schema(self._document.follow(place, value))
+            case "$ref" | "$dynamicRef":
+                return make.schema(self.follow(place, keyword))
+            case "unevaluatedItems" | "unevaluatedProperties":
+                return self._evaluation.rest(place, keyword)
             case "not":
                 return make.negated(make.schema(place.below(keyword)))
             case "allOf":
@@ -246,14 +251,30 @@ class Meaning:
                     raise malformed(place, keyword, "an object of lists of names")
                 if not each.value:
                     continue
-                holds = make.shape(_objects_only(needing(each.value, make)))
+                holds = make.shape(self.any_but(objects=needing(each.value, make)))
             elif keyword == "dependentRequired":
                 raise malformed(place, keyword, "an object of lists of names")
             else:
                 holds = make.schema(each)
-            lacks = make.shape(_objects_only(without(name, make)))
-            found.append(make.either(lacks, holds))
+            found.append(make.either(self.lacks(name), holds))
         return found
+
+    def lacks(self, name: str) -> Formula:
+        """Any value but objects with a member of this name."""
+        return self.formulas.shape(self.any_but(objects=without(name, self.formulas)))
+
+    @staticmethod
+    def any_but(*, arrays: ArrayShape | None = None, objects: ObjectShape | None = None) -> Shape:
+        """Any value, but arrays and objects only of these shapes."""
+        return replace(
+            FULL,
+            arrays=FULL.arrays if arrays is None else (arrays,),
+            objects=FULL.objects if objects is None else (objects,),
+        )
+
+    def follow(self, place: Place, keyword: str) -> Place:
+        """What the reference of a keyword refers to: see `Document.follow`."""
+        return self._document.follow(place, keyword)
 
     def is_impossible(self, formula: Formula) -> bool:
         """Whether no value satisfies `formula` for certain; what isn't looked into may be."""
@@ -320,17 +341,3 @@ class Meaning:
             if names == name if isinstance(names, str) else self.questions.accepts(names, name):
                 rules.append(formula)
         return self.formulas.both(*rules)
-
-
-def _objects_only(shape: ObjectShape) -> Shape:
-    """Any value, but objects only of this shape."""
-    return Shape(
-        FULL.null,
-        FULL.true,
-        FULL.false,
-        FULL.integers,
-        FULL.fractions,
-        FULL.strings,
-        FULL.arrays,
-        (shape,),
-    )
