@@ -169,7 +169,7 @@ quantize_checkpoint(sys.argv[1], sys.argv[2], Budget(bits=7), **options)
 """
 
 
-@pytest.mark.parametrize(("stage", "after"), [("measure", 30), ("quantize", 5)])
+@pytest.mark.parametrize(("stage", "after"), [("measure", 8), ("quantize", 5)])
 def test_a_run_goes_on_where_one_was_killed(
     stage: str, after: int, source: Path, tmp_path: Path
 ) -> None:

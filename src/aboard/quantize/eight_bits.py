@@ -1,7 +1,7 @@
 """A model at 8 bits a weight, near enough to lossless, half a layer after the other.
 
-Small models stay in memory as a whole; of larger ones the layer at hand is, and is read and rounded
-again by each walk through them. No number depends on which it is.
+One layer is in memory, and is read and rounded again by each walk through the model. So what walks
+through it does so side by side.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from aboard.quantize.quantizing import LayerEngine, OpenLayer
 from aboard.quantize.rounding import Bytes, Source, joined, row_runs
 from aboard.quantize.stages import Half
 
-RESIDENT_BYTES = 1 << 30
-"""Of all layers, up to which they stay in memory."""
 _BITS = 8.5
 _WEIGHTS_AT_ONCE = 1 << 22
 _HALVES: tuple[Half, Half] = ("mix", "feed")
@@ -48,25 +46,12 @@ class EightBits:
         Its weights.
     open_layer : callable
         Gives the engine of a layer.
-    resident_bytes : int
-        Of all layers, up to which they stay in memory.
-
-    Attributes
-    ----------
-    is_resident : bool
-        Whether they do.
     """
 
-    def __init__(
-        self,
-        model: DecoderModel,
-        source: Source,
-        open_layer: OpenLayer,
-        resident_bytes: int = RESIDENT_BYTES,
-    ) -> None:
+    def __init__(self, model: DecoderModel, source: Source, open_layer: OpenLayer) -> None:
         self._model, self._source, self._open_layer = model, source, open_layer
-        self._layers: dict[int, LayerEngine] = {}
-        self.is_resident = self._layer_bytes() <= resident_bytes
+        self._index = -1
+        self._layer: LayerEngine | None = None
 
     @property
     def n_halves(self) -> int:
@@ -79,11 +64,11 @@ class EightBits:
 
     def layer(self, index: int) -> LayerEngine:
         """The engine of a layer. What is put into it is to be taken out again."""
-        if index not in self._layers:
-            if not self.is_resident:
-                self._layers.clear()  # before there is another
-            self._layers[index] = filled(self._open_layer(self._model, index), self.packed)
-        return self._layers[index]
+        if self._layer is None or index != self._index:
+            self._layer = None  # before there is another
+            self._layer = filled(self._open_layer(self._model, index), self.packed)
+            self._index = index
+        return self._layer
 
     def walk(
         self,
@@ -168,14 +153,3 @@ class EightBits:
     @staticmethod
     def _rounded(rows: Float32) -> Float32:
         return formats.by_name("Q8_0").decode(formats.encode("Q8_0", rows))
-
-    def _layer_bytes(self) -> int:
-        """Of all matrices of layers."""
-        model = self._model
-        ends = {model.embedding.name, model.head.name}
-        names = dict.fromkeys(weight.name for weight in model.matrices())
-        return sum(
-            formats.file_bytes(self.pieces(name)[0], self._source.shape(name))
-            for name in names
-            if name not in ends
-        )

@@ -10,8 +10,8 @@ Any change at all, be it of one bit, makes activations round to other int8 numbe
 That alone moves the logits: by 0.006 nats in SmolLM2-135M, ten times what a part at 4.5 bits
 costs. So this floor is measured, too, and taken off, and errors of a part are multiplied before.
 
-Where the base is too large to stay in memory, many parts are on their way to the logits at once, so
-that each layer is read once for all of them.
+Many parts are on their way to the logits at once, so that one layer is in memory at a time, and is
+read once for all of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from aboard.formats import bits_of
 from aboard.models.decoder import DecoderModel
 from aboard.progress import Progress, silent
 from aboard.quantize.calibration import Calibration
-from aboard.quantize.eight_bits import RESIDENT_BYTES, EightBits
+from aboard.quantize.eight_bits import EightBits
 from aboard.quantize.format_losses import Sensitivity, errors_of_formats
 from aboard.quantize.gram import Float32
 from aboard.quantize.moments import gram_of
@@ -43,8 +43,10 @@ ANCHOR_BITS = 4.5
 AMPLIFIED = 2.5
 """By how much errors of a part are multiplied, squared in what they cost."""
 N_TOKENS, WINDOW = 768, 128
-TRAVELLING_BYTES = 1 << 28
-"""Of hidden states on their way through a base that is not in memory as a whole."""
+TRIALS_AT_ONCE = 64
+"""At most, walking through the base side by side: as many are lost by a kill."""
+STATE_BYTES = 1 << 28
+"""At most, of their hidden states."""
 _SCORED_FROM, _SCORED_EVERY = 16, 3
 _HEAD_HALVES = 8  # of layers take about as long as a comparison of logits
 _N_FLOORS = 8  # layers at which the floor is measured; between them it is a line
@@ -105,11 +107,9 @@ class Measuring:
         By how much errors are multiplied where a part is measured in its `anchors_of`.
     has_floor : bool
         Whether the floor is taken off; False to compare with whole models.
-    resident_bytes : int
-        Of the base's layers, up to which they stay in memory.
-    travelling_bytes : int
-        Of hidden states on their way at once, where they don't. Both decide on memory and time;
-        no result depends on them.
+    trials_at_once, state_bytes : int
+        How many parts are on their way at once, at most, and what their hidden states take. They
+        decide on memory and time; no result depends on them.
     """
 
     def __init__(
@@ -124,18 +124,18 @@ class Measuring:
         threads: int = 1,
         amplified: float = AMPLIFIED,
         has_floor: bool = True,
-        resident_bytes: int = RESIDENT_BYTES,
-        travelling_bytes: int = TRAVELLING_BYTES,
+        trials_at_once: int = TRIALS_AT_ONCE,
+        state_bytes: int = STATE_BYTES,
     ) -> None:
         self._amplified, self._has_floor = amplified, has_floor
         self._model, self._source, self._windows = model, source, windows
         self._figures, self._threads = figures, threads
-        self._base = EightBits(model, source, open_layer, resident_bytes)
+        self._base = EightBits(model, source, open_layer)
         self._trials = Trials(
             model, source, self._base, open_head(model), windows, _scored(windows), threads
         )
         each = windows.size * model.width * np.dtype(np.float32).itemsize
-        self._at_once = 1 if self._base.is_resident else max(1, travelling_bytes // each)
+        self._at_once = max(1, min(trials_at_once, state_bytes // each))
         self._floors: npt.NDArray[np.float64] | None = None
 
     def measure(
@@ -220,7 +220,6 @@ class Measuring:
         hidden, at = self._base.embedded(self._windows), 0
         for group in self._groups(missing):
             errors: dict[Part, dict[str, float]] = {}
-            losses: dict[Part, dict[str, float]] = {part: {} for part in group}
             begun = [
                 trial
                 for part in group
@@ -230,13 +229,14 @@ class Measuring:
             wanted = {part: missing[part] for part in group if part not in errors}
             join = functools.partial(self._join, wanted, errors)
             end = max(self._start(part) for part in group)
-            for trial in self._base.walk(hidden, at, end, begun, join, steps.ran):
-                assert trial.part is not None
-                divergence = self._trials.divergence(trial)
-                losses[trial.part][trial.format] = self._own(trial, divergence)
-                steps.ran(_HEAD_HALVES)
+            there = self._base.walk(hidden, at, end, begun, join, steps.ran)
             at = end
-            yield from ((part, errors[part], losses[part]) for part in group)
+            for part in group:
+                losses = {}
+                for trial in (trial for trial in there if trial.part is part):
+                    losses[trial.format] = self._own(trial, self._trials.divergence(trial))
+                    steps.ran(_HEAD_HALVES)
+                yield part, errors[part], losses
         for part in (part for part in missing if self._start(part) == self._base.n_halves):
             gram = self._trials.gram_of_head
             tried = {}
