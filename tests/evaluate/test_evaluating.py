@@ -268,7 +268,7 @@ def test_the_calibration_text_is_refused(
 
 
 def test_another_text_than_that_of_the_calibration_is_taken(text: Path, tmp_path: Path) -> None:
-    path = mixed(tmp_path / "fine.gguf", 0.1, **calibrated_on(TEXT[::-1]))
+    path = mixed(tmp_path / "fine.gguf", 0.1, **calibrated_on(TEXT.replace("a", "x")))
 
     found = evaluate(path, text=[text], window=64)
 

@@ -112,6 +112,7 @@ class _Writer:
                 self._n_written += n_more
                 self._task.progress("write", min(self._n_written, total), total)
 
+            told(sum(map(len, beginnings)))  # they are part of the texts
             self._model = self._model or self._loaded()
             found = write_on(
                 self._model, beginnings, n_tokens, kept=self._figures, name=name, told=told
