@@ -76,6 +76,7 @@ def completed(task: Task, self_written: bool | None) -> Iterator[Task]:
     if self_written is None:
         self_written = task.n_weights <= MOST_WEIGHTS
     windows = task.calibration.windows
+    self_written = self_written and task.method.needs_inputs
     if not self_written or task.n_tokens - windows.size < windows.shape[1]:
         yield task
         return

@@ -82,8 +82,8 @@ def quantize_checkpoint(
         Where what was measured is left, for other budgets of the same checkpoint; by default it is
         beside `out` until that is there.
     progress : callable
-        Called as ``(stage, done, total)``; the stages are import, write,
-        measure, quantize and compare.
+        Called as ``(stage, done, total)``; the stages are import, write, measure, quantize
+        and compare.
 
     Raises
     ------
