@@ -32,7 +32,7 @@ ROWS = 64
 def ours(scorer: Scorer, chosen: list[Window]) -> tuple[float, float]:
     """Seconds, and the mean loss."""
     began = time.perf_counter()
-    losses = np.concatenate([scorer.window(each).losses for each in chosen])
+    losses = np.concatenate([scorer.window(each)[0].losses for each in chosen])
     return time.perf_counter() - began, float(losses.mean())
 
 
@@ -101,7 +101,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {"aboard": [], "llama": []}
     with (
         Peer(llama_cpp(options.llama), options.model, context=WINDOW) as peer,
-        Scorer(model) as own,
+        Scorer([model]) as own,
     ):
         asked = {"windows": [list(each.ids) for each in chosen], "threads": options.threads}
         their_loss = loss_of_peer(peer, chosen, options.threads)

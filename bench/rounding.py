@@ -13,7 +13,6 @@ ratio to nearest codes with that of the paired differences.
 """
 
 import argparse
-import functools
 import math
 import tempfile
 import time
@@ -107,8 +106,14 @@ def calibration_for(options: argparse.Namespace, model: aboard.engine.Model) -> 
     if options.calibrate is not None:
         ids = model.tokenizer.encode(options.calibrate.read_text(), parse_special=False)
         return calibration_of({options.calibrate.name: np.array(ids[:n_tokens], np.int32)})
-    write = functools.partial(write_on, model) if options.self_written else None
-    return calibrate(model.tokenizer, model.chat_template, generate=write, n_tokens=n_tokens)
+    if not options.self_written:
+        return calibrate(model.tokenizer, model.chat_template, n_tokens=n_tokens)
+    return calibrate(
+        model.tokenizer,
+        model.chat_template,
+        generate=lambda beginnings, n, _: write_on(model, beginnings, n),
+        n_tokens=n_tokens,
+    )
 
 
 def matrices(path: Path, form: str, layers: int | None) -> dict[str, str]:

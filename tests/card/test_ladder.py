@@ -1,17 +1,20 @@
 """All sizes of a model in one run: made, compared, kept, told of on a card."""
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aboard.artifact.importing import import_checkpoint
-from aboard.card import ladder as module
+from aboard.card import climbing
 from aboard.card.climb import Climb
 from aboard.card.ladder import ladder
 from aboard.errors import ArtifactError, CheckpointError, UsageError
 from aboard.evaluate import evaluate
+from aboard.planning import room_for_weights
+from planning.devices import LAPTOP
 from tiny_mixed import mixed
 
 
@@ -81,8 +84,8 @@ def test_what_is_finished_is_not_made_again(climb: Climb, monkeypatch: pytest.Mo
     first = ladder(climb, "q8_0,q4_0")
     page, told = (climb.folder / name for name in ("card.html", "card.json"))
     before = page.read_bytes(), told.read_bytes()
-    monkeypatch.setattr(module, "evaluate", None)
-    monkeypatch.setattr(module, "make", None)
+    monkeypatch.setattr(climbing, "evaluate_together", None)
+    monkeypatch.setattr(climbing, "make", None)
 
     again = ladder(climb, "q8_0,q4_0")
 
@@ -90,20 +93,73 @@ def test_what_is_finished_is_not_made_again(climb: Climb, monkeypatch: pytest.Mo
     assert (page.read_bytes(), told.read_bytes()) == before
 
 
-def test_a_killed_run_goes_on_with_the_size_it_was_at(
-    climb: Climb, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("killed_at", "left"),
+    [
+        ("Q8_0, 1 of 2", ["make", "make", "evaluate 2"]),
+        ("Q4_0, 2 of 2", ["make", "evaluate 2"]),
+        ("Q8_0: ", []),
+    ],
+)
+def test_a_killed_run_goes_on_where_it_was(
+    killed_at: str, left: list[str], climb: Climb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(line: str) -> None:
-        if line.startswith("Q8_0: "):
+        if line.startswith(killed_at):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         ladder(climb, "q8_0,q4_0", announce=killed)
-    said: list[str] = []
+    done: list[str] = []
+    make, together = climbing.make, climbing.evaluate_together
+    monkeypatch.setattr(
+        climbing, "make", lambda *given, **more: done.append("make") or make(*given, **more)
+    )
+    monkeypatch.setattr(
+        climbing,
+        "evaluate_together",
+        lambda files, **more: done.append(f"evaluate {len(files)}") or together(files, **more),
+    )
 
-    ladder(climb, "q8_0,q4_0", announce=said.append)
+    card = ladder(climb, "q8_0,q4_0")
 
-    assert [line.partition(":")[0] for line in said] == ["Q8_0", "Q4_0, 2 of 2", "Q4_0"]
+    assert done == left
+    assert [each.name for each in card.ladder] == ["Q8_0", "Q4_0"]
+    assert card.notes == ladder(replace(climb, folder=climb.folder / "again"), "q8_0,q4_0").notes
+
+
+def test_sizes_are_evaluated_together_as_far_as_memory_goes(
+    climb: Climb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = ladder(climb, "q8_0,q4_0,q5_0")
+    groups: list[int] = []
+    plain = climbing.evaluate_together
+    monkeypatch.setattr(climbing, "_room", lambda: 0.0)
+    monkeypatch.setattr(
+        climbing,
+        "evaluate_together",
+        lambda files, **more: groups.append(len(files)) or plain(files, **more),
+    )
+
+    apart = ladder(replace(climb, folder=climb.folder / "apart"), "q8_0,q4_0,q5_0")
+
+    assert groups == [1, 1, 1]
+    assert apart.ladder == together.ladder
+
+
+def test_what_fits_a_device_is_one_size_more(climb: Climb) -> None:
+    room = room_for_weights(climb.source, LAPTOP, name="laptop.json", users=2)
+
+    card = ladder(replace(climb, room=room), "q4_0")
+
+    fits = card.ladder[1]
+    assert (fits.name, fits.way) == ("fits laptop.json", "fitted")
+    assert fits.weights_by_format.keys() == {"Q8_0"}
+    assert shlex.split(fits.command)[:6] == [
+        *("aboard", "quantize", str(climb.source), "--fit", "laptop.json", "--users")
+    ]
+    assert "--fit laptop.json --users 2" in card.commands[0]
+    assert "on laptop.json, for 2 contexts of" in fits.note
 
 
 def test_another_text_is_evaluated_anew(climb: Climb, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aboard.artifact.gguf_writer import NewTensor
+from aboard.card.climb import Climb
 from aboard.card.rungs import command_of, parse_rungs, usual_rungs
 from aboard.errors import UsageError
 from aboard.fitting import Budget
@@ -42,15 +44,27 @@ def test_by_default_all_has_fewer_bits_than_the_source() -> None:
 
 def test_commands_make_the_same_file_again() -> None:
     bits, size, form = parse_rungs("4.5,90MB,q4_k")
-    text = (Path("my text.txt"),)
+    words = ["--text", "my text.txt", "--tokens", "2048"]
 
-    assert shlex.split(command_of(bits, "m.gguf", text, 2048)) == [
+    assert shlex.split(command_of(bits, "m.gguf", words)) == [
         *("aboard", "quantize", "m.gguf", "--bits", "4.5", "--text", "my text.txt"),
         *("--tokens", "2048", "-o", "4.5-bits.gguf"),
     ]
-    assert (
-        command_of(size, "m.gguf", (), 32768) == "aboard quantize m.gguf --size 90MB -o 90mb.gguf"
-    )
-    assert command_of(form, "m.gguf", (), 32768) == (
-        "aboard import m.gguf --type q4_k -o q4_k.gguf"
-    )
+    assert command_of(size, "m.gguf") == "aboard quantize m.gguf --size 90MB -o 90mb.gguf"
+    assert command_of(form, "m.gguf") == "aboard import m.gguf --type q4_k -o q4_k.gguf"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, []),
+        ({"n_tokens": 2048}, ["--tokens", "2048"]),
+        ({"calibration": (Path("a b.txt"),)}, ["--text", "a b.txt"]),
+        ({"self_written": False}, ["--no-self-written"]),
+        ({"self_written": True}, ["--self-written"]),
+    ],
+)
+def test_commands_say_what_sizes_are_made_on(asked: dict[str, Any], words: list[str]) -> None:
+    climb = Climb(source=Path("m.gguf"), folder=Path("out"), **asked)
+
+    assert climb.calibration_words("--text") == words

@@ -10,7 +10,7 @@ import pytest
 import aboard
 from aboard.artifact.importing import import_checkpoint
 from aboard.errors import AboardError, NumericalError, UsageError
-from aboard.evaluate import Evaluation, evaluate, perplexity
+from aboard.evaluate import Evaluation, evaluate, evaluate_together, perplexity
 from aboard.evaluate.scorers import Scorer
 from aboard.evaluate.text_scores import sum_up
 from aboard.evaluate.text_windows import Window
@@ -34,8 +34,8 @@ def test_losses_and_divergences_are_those_of_torch(
         for path in (mixed(tmp_path / "mixed.gguf", share), reference)
     ]
 
-    with Scorer(*models) as scorer:
-        found = scorer.window(Window(tuple(GOLDEN["tokens"]), 47))
+    with Scorer(models[:1], models[1]) as scorer:
+        (found,) = scorer.window(Window(tuple(GOLDEN["tokens"]), 47))
 
     np.testing.assert_allclose(found.losses, want["losses"], atol=1e-4)
     np.testing.assert_allclose(found.reference_losses, want["reference_losses"], atol=1e-4)
@@ -48,6 +48,20 @@ def test_losses_and_divergences_are_those_of_torch(
     assert figures.comparison.kl_mean == pytest.approx(want["divergence"].mean(), rel=1e-3)
     change = np.exp(-want["losses"]) - np.exp(-want["reference_losses"])
     assert figures.comparison.worst_drop == pytest.approx(change.min(), abs=1e-5)
+
+
+def test_models_together_have_the_figures_of_each_alone(
+    reference: Path, text: Path, tmp_path: Path
+) -> None:
+    models = [mixed(tmp_path / f"{share}.gguf", share) for share in SHARES]
+    calls: list[int] = []
+
+    found = evaluate_together(
+        models, against=reference, text=[text], window=64, progress=lambda *at: calls.append(at[1])
+    )
+
+    assert found == [evaluate(each, against=reference, text=[text], window=64) for each in models]
+    assert len(calls) == found[0].text.n_sequences + 1
 
 
 def test_figures_are_those_of_plain_numpy(near: Path, reference: Path, text: Path) -> None:
@@ -238,7 +252,7 @@ def test_what_decides_no_id_is_no_difference(reference: Path, text: Path, tmp_pa
 
 
 def calibrated_on(text: str) -> dict[str, object]:
-    entries = sample_runs([list(text.encode())]).metadata()
+    entries = sample_runs([text]).metadata()
     return {key.replace(".", "__"): value for key, value in entries.items()}
 
 
@@ -254,7 +268,7 @@ def test_the_calibration_text_is_refused(
 
 
 def test_another_text_than_that_of_the_calibration_is_taken(text: Path, tmp_path: Path) -> None:
-    path = mixed(tmp_path / "fine.gguf", 0.1, **calibrated_on(TEXT.upper()))
+    path = mixed(tmp_path / "fine.gguf", 0.1, **calibrated_on(TEXT.replace("a", "x")))
 
     found = evaluate(path, text=[text], window=64)
 

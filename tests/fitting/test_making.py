@@ -244,11 +244,42 @@ def test_an_encoder_is_refused(tmp_path: Path) -> None:
         fitted(path, tmp_path / "out.gguf", Budget(bits=7))
 
 
-def test_a_weight_that_is_no_number_is_named(tmp_path: Path) -> None:
-    path = made(tmp_path / "tiny.gguf", change=with_value("blk.0.ffn_up.weight", (0, 3), np.nan))
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (np.nan, "is nan, expected a finite number"),
+        (np.inf, "is inf, expected a finite number"),
+        (-1e20, "is -1e+20, expected at most 65504 to either side of 0: no block of fewer bits"),
+        (7e4, "is 70000, expected at most 65504"),
+    ],
+)
+@pytest.mark.parametrize("budget", [Budget(bits=7), Budget(format="q4_0")], ids=["bits", "format"])
+def test_a_weight_that_no_file_can_hold_is_named_before_any_work(
+    value: float, told: str, budget: Budget, tmp_path: Path
+) -> None:
+    change = with_value("blk.0.ffn_up.weight", (47, 3), value)
+    path = made(tmp_path / "tiny.gguf", change=change)
+    stages: list[str] = []
 
-    with pytest.raises(CorruptTensor, match=r"blk\.0\.ffn_up\.weight.*\[0, 3\] is nan"):
-        fitted(path, tmp_path / "out.gguf", Budget(bits=7))
+    with pytest.raises(CorruptTensor) as caught:
+        fitted(path, tmp_path / "out.gguf", budget, progress=lambda name, *_: stages.append(name))
+
+    assert f"{path}: tensor 'blk.0.ffn_up.weight': the weight at [47, 3] {told}" in str(
+        caught.value
+    )
+    assert caught.value.hint
+    assert stages == []
+    assert [each.name for each in tmp_path.iterdir()] == ["tiny.gguf"]
+
+
+def test_a_large_weight_that_blocks_hold_is_rounded(tmp_path: Path) -> None:
+    change = with_value("blk.0.ffn_up.weight", (47, 3), 6e4)
+    path = made(tmp_path / "tiny.gguf", change=change)
+
+    report = fitted(path, tmp_path / "out.gguf", Budget(format="q4_1"))
+
+    assert report.measured_kl is not None
+    assert np.isfinite(report.measured_kl)
 
 
 def test_budgets_that_contradict_each_other_are_refused() -> None:

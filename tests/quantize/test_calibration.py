@@ -106,30 +106,44 @@ def test_the_users_text_comes_from_all_over_it(tokenizer: Tokenizer) -> None:
 def test_the_model_writes_what_is_missing(tokenizer: Tokenizer) -> None:
     asked: list[int] = []
 
-    def write(beginnings: Sequence[Sequence[int]], n_tokens: int) -> list[list[int]]:
-        asked.append(len(beginnings))
+    def write(beginnings: Sequence[Sequence[int]], n_tokens: int, left: int) -> list[list[int]]:
+        asked.append(left)
         return [[65 + number % 26] * n_tokens for number in range(len(beginnings))]
 
     found = calibrate(
         tokenizer,
         ChatTemplate({"default": CHATML}),
-        texts={"mine.txt": LONG},
+        texts={"mine.txt": LONG[:16_000]},
         generate=write,
         n_tokens=65_536,
     )
 
-    assert asked
+    assert asked == sorted(asked, reverse=True)
+    assert asked[0] == found.sources["generated"]
     assert found.sources["generated"] >= 4096
-    assert found.sources["mine.txt"] >= 4096
+    assert found.sources["mine.txt"] == 16_000 // 512 * 512
     assert found.windows.size == 65_536
 
 
 def test_a_model_that_writes_little_is_not_asked_for_ever(tokenizer: Tokenizer) -> None:
     found = calibrate(
-        tokenizer, None, generate=lambda beginnings, _: [[] for _ in beginnings], n_tokens=65_536
+        tokenizer, None, generate=lambda beginnings, *_: [[] for _ in beginnings], n_tokens=65_536
     )
 
     assert found.sources.get("generated", 0) < 4096
+
+
+def test_a_template_that_refuses_questions_asks_none(tokenizer: Tokenizer) -> None:
+    refusing = ChatTemplate({"default": "{{ raise_exception('never') }}"})
+    asked: list[Sequence[Sequence[int]]] = []
+
+    def write(beginnings: Sequence[Sequence[int]], n_tokens: int, left: int) -> list[list[int]]:
+        asked.append(beginnings)
+        return [[65] * n_tokens for _ in beginnings]
+
+    calibrate(tokenizer, refusing, generate=write, n_tokens=65_536)
+
+    assert all(len(beginning) < 16 for beginnings in asked for beginning in beginnings)
 
 
 def test_a_short_text_is_refused_by_its_name(tokenizer: Tokenizer) -> None:

@@ -23,6 +23,7 @@ from aboard.artifact.gguf_writer import GgufWriter, NewTensor
 from aboard.artifact.types import type_entries
 from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.tensor_files import TensorFiles
+from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.errors import CorruptTensor, UnsupportedFile, UsageError
 from aboard.models import DecoderModel, describe_model
 from aboard.models.conversion import Float32
@@ -192,7 +193,9 @@ def quantize_file(
             threads=threads or os.cpu_count() or 1,
             progress=progress,
         )
-        metadata |= type_entries(tensors) | provenance(calibration, method) | dict(entries or {})
+        metadata |= (
+            type_entries(tensors) | provenance(metadata, calibration, method) | dict(entries or {})
+        )
         with GgufWriter(out, metadata, tensors) as writer:
             for tensor in tensors:
                 kept = keeping.get(tensor.name) if tensor.name in assignment else None
@@ -218,17 +221,21 @@ def decoder_of(source: Path, metadata: Mapping[str, object], files: TensorFiles)
     CheckpointError
         It isn't one.
     """
-    plain = {
-        key: value.item() if isinstance(value, np.generic) else value
-        for key, value in metadata.items()
-    }
-    model = describe_model(plain, frozenset(files.tensors))
+    model = describe_model(_plain(metadata), frozenset(files.tensors))
     if not isinstance(model, DecoderModel):
         raise UnsupportedFile(
             f"{source}: is an encoder, and only decoders are calibrated",
             hint="`aboard import --type q8_0` rounds it without calibration.",
         )
     return model
+
+
+def _plain(metadata: Mapping[str, object]) -> dict[str, object]:
+    """Entries as a reader of the file has them."""
+    return {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in metadata.items()
+    }
 
 
 def _check(model: DecoderModel, assignment: Mapping[str, str]) -> None:
@@ -266,8 +273,10 @@ def _key(
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def provenance(calibration: Calibration | None, method: Method) -> dict[str, object]:
-    """Entries that tell how the file was made."""
+def provenance(
+    metadata: Mapping[str, object], calibration: Calibration | None, method: Method
+) -> dict[str, object]:
+    """Entries that tell how the file was made; `metadata`: of the source, with its tokenizer."""
     entries: dict[str, object] = {
         "general.quantized_by": "Aboard",
         "aboard.quantize.rounding": method.rounding,
@@ -276,5 +285,8 @@ def provenance(calibration: Calibration | None, method: Method) -> dict[str, obj
     if calibration is not None and method.needs_inputs:
         entries["aboard.quantize.calibration_sha256"] = calibration.sha256
         entries["aboard.quantize.calibration_tokens"] = np.uint32(calibration.windows.size)
-        entries |= sample_runs(calibration.windows).metadata()
+        if "tokenizer.ggml.model" in metadata:
+            tokenizer = Tokenizer.from_gguf(_plain(metadata))
+            texts = map(tokenizer.decode, calibration.windows.tolist())
+            entries |= sample_runs(texts).metadata()
     return entries

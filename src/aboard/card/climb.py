@@ -31,6 +31,8 @@ class Climb:
         On which the sizes are compared; empty: the built-in one.
     calibration : tuple of Path
         Texts on which sizes are made, beside the built-in ones; `n_tokens` of them all.
+    self_written : bool or None
+        Whether the model writes what these lack of `n_tokens`; None: where it is small enough.
     sequences, window, threads : int or None
         As for `evaluate`.
     room : Room or None
@@ -44,6 +46,7 @@ class Climb:
     text: tuple[Path, ...] = ()
     calibration: tuple[Path, ...] = ()
     n_tokens: int = N_TOKENS
+    self_written: bool | None = None
     sequences: int | None = None
     window: int | None = None
     threads: int | None = None
@@ -61,23 +64,29 @@ class Climb:
         words += [] if self.room is None else self.room.words
         for path in self.text:
             words += ["--text", str(path)]
-        for path in self.calibration:
-            words += ["--calibration", str(path)]
-        words += [] if self.n_tokens == N_TOKENS else ["--tokens", str(self.n_tokens)]
+        words += self.calibration_words("--calibration")
         words += [] if self.window is None else ["--window", str(self.window)]
         words += [] if self.sequences is None else ["--sequences", str(self.sequences)]
         return shlex.join(words)
 
+    def calibration_words(self, text_option: str) -> list[str]:
+        """The options that say what sizes are made on; `text_option` names a text."""
+        words = [word for path in self.calibration for word in (text_option, str(path))]
+        words += [] if self.n_tokens == N_TOKENS else ["--tokens", str(self.n_tokens)]
+        if self.self_written is not None:
+            words.append("--self-written" if self.self_written else "--no-self-written")
+        return words
+
     def making_key(self) -> str:
         """What changes with all that decides the files."""
         texts = FileText(self.calibration).sha256() if self.calibration else None
-        told = [source_key(self.source), texts, self.n_tokens]
+        told = [source_key(self.source), texts, self.n_tokens, self.self_written]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
-    def key(self) -> str:
-        """What changes with all that decides the figures."""
+    def key(self, making_key: str) -> str:
+        """What changes with all that decides the figures; `making_key` is that of `making_key`."""
         text = FileText(self.text).sha256() if self.text else None
-        told = [self.making_key(), text, self.sequences, self.window, numerics_version()]
+        told = [making_key, text, self.sequences, self.window, numerics_version()]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def require_other_text(self) -> None:

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from aboard.artifact.importing import import_checkpoint, survey
 from aboard.card.climb import Climb, source_key
-from aboard.card.contents import Card, Rung, Sensitivity
-from aboard.card.described import describe_file, weights_by_format
+from aboard.card.climbing import Climbing, Found
+from aboard.card.contents import Card, Sensitivity
+from aboard.card.described import describe_file
 from aboard.card.making import hashes_of, sensitivities_of, write_json, write_page, write_text
-from aboard.card.rungs import Wanted, command_of, fitting_wanted, make, parse_rungs, usual_rungs
+from aboard.card.rungs import Wanted, fitting_wanted, parse_rungs, usual_rungs
 from aboard.errors import ArtifactError, UsageError
-from aboard.evaluate import Evaluation, evaluate
 from aboard.evaluate.passages import too_little
-from aboard.fitting import FittedPart
 from aboard.progress import Progress, silent
 
 
@@ -61,65 +59,11 @@ def ladder(
     wanted = _wanted(climb, sizes)
     _make_folder(climb.folder)
     reference = _reference(climb, progress)
-    key = climb.key()
-    found = _Found()
-    for index, each in enumerate(wanted):
-        kept = climb.folder / f"{each.slug}.json"
-        rung = _known(kept, key)
-        if rung is None or (climb.keep and not climb.file(each.slug).is_file()):
-            announce(f"{each.name}, {index + 1} of {len(wanted)}")
-            told = _Progress(progress, each.name, index, len(wanted))
-            try:
-                file, notes = _file_made(climb, each, reference, told, found)
-            except UsageError as error:  # too few bytes for any file: others may do
-                found.refused.append((each.name, error))
-                announce(f"{each.name}: {error}")
-                continue
-            rung = _climbed(climb, each, reference, file, notes, told, found)
-            _keep(kept, key, rung)
-        announce(_line(rung))
-        found.rungs.append(rung)
+    climbing = Climbing(climb, reference, len(wanted), announce, progress)
+    for each in wanted:
+        climbing.step(each)
+    found = climbing.finish()
     return _finished(climb, sizes, reference, found)
-
-
-@dataclass(slots=True)
-class _Found:
-    """What there is so far.
-
-    Attributes
-    ----------
-    rungs : list of Rung
-        Those that are finished.
-    refused : list of (str, UsageError)
-        Those that can't be made, and why.
-    evaluation : Evaluation or None
-        The last one of this run.
-    parts : tuple of FittedPart
-        What was measured of the parts.
-    """
-
-    rungs: list[Rung] = field(default_factory=list)
-    refused: list[tuple[str, UsageError]] = field(default_factory=list)
-    evaluation: Evaluation | None = None
-    parts: tuple[FittedPart, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    """The progress of one size as that of the whole ladder."""
-
-    told: Progress
-    name: str
-    index: int
-    n: int
-
-    def make(self, stage: str, done: int, total: int) -> None:
-        """Of making it."""
-        self.told(f"{self.name}: {stage}", done, total)
-
-    def evaluate(self, stage: str, done: int, total: int) -> None:
-        """Of evaluating it."""
-        self.told("ladder", self.index * total + done, self.n * total)
 
 
 def _wanted(climb: Climb, sizes: str | None) -> list[Wanted]:
@@ -145,87 +89,7 @@ def _reference(climb: Climb, progress: Progress) -> Path:
     return made
 
 
-def _file_made(
-    climb: Climb, wanted: Wanted, reference: Path, progress: _Progress, found: _Found
-) -> tuple[Path, Sequence[str]]:
-    """The file of one size, and what a reader should know of it."""
-    # under a name that has all that decides it: what is there was made of the same source
-    key = climb.making_key()[:12]
-    file = climb.folder / f".{wanted.slug}.{key}.gguf"
-    if file.is_file():
-        return file, ()
-    made = make(
-        wanted,
-        reference if wanted.way == "fitted" else climb.source,
-        file,
-        calibration=climb.calibration,
-        n_tokens=climb.n_tokens,
-        measured=climb.folder / f".{key}.measured",
-        threads=climb.threads,
-        progress=progress.make,
-    )
-    found.parts = made.parts or found.parts
-    return file, made.notes
-
-
-def _climbed(
-    climb: Climb,
-    wanted: Wanted,
-    reference: Path,
-    file: Path,
-    notes: Sequence[str],
-    progress: _Progress,
-    found: _Found,
-) -> Rung:
-    """Evaluate the file of one size, and keep or remove it."""
-    found.evaluation = evaluate(
-        file,
-        against=reference,
-        text=climb.text,
-        sequences=climb.sequences,
-        window=climb.window,
-        threads=climb.threads,
-        progress=progress.evaluate,
-    )
-    command = command_of(wanted, str(climb.source), climb.calibration, climb.n_tokens)
-    rung = _rung(wanted, found.evaluation, command, notes)
-    if climb.keep:
-        file.replace(climb.file(wanted.slug))
-    else:
-        file.unlink()
-    return rung
-
-
-def _rung(wanted: Wanted, found: Evaluation, command: str, notes: Sequence[str]) -> Rung:
-    text, model = found.text, describe_file(found.model.path)
-    assert text is not None
-    assert text.comparison is not None
-    it = text.comparison
-    return Rung(
-        name=wanted.name,
-        way=wanted.way,
-        size_bytes=model.size_bytes,
-        bits_per_weight=model.bits_per_weight,
-        weights_sha256=found.model.weights_sha256,
-        n_tokens=text.n_tokens,
-        perplexity=text.perplexity,
-        ppl_ratio=it.ppl_ratio,
-        ppl_ratio_ci95=it.ppl_ratio_ci95,
-        kl_mean=it.kl_mean,
-        kl_ci95=it.kl_ci95,
-        same_top_fraction=it.same_top_fraction,
-        same_top_ci95=it.same_top_ci95,
-        worst_drop=it.worst_drop,
-        flips_lost=it.flips_lost,
-        flips_gained=it.flips_gained,
-        verdict=it.verdict,
-        command=command,
-        note="; ".join(notes),
-        weights_by_format=weights_by_format(model),
-    )
-
-
-def _finished(climb: Climb, sizes: str | None, reference: Path, found: _Found) -> Card:
+def _finished(climb: Climb, sizes: str | None, reference: Path, found: Found) -> Card:
     if not found.rungs:
         raise found.refused[0][1]
     shared = _shared(climb, found)
@@ -252,8 +116,8 @@ class _Shared:
     sensitivities: tuple[Sensitivity, ...]
 
 
-def _shared(climb: Climb, found: _Found) -> _Shared:
-    kept = climb.folder / f".shared-{climb.key()[:12]}.json"
+def _shared(climb: Climb, found: Found) -> _Shared:
+    kept = climb.folder / f".shared-{found.key[:12]}.json"
     before = _read_shared(kept)
     hashes = before.hashes
     if found.evaluation is not None:
@@ -274,7 +138,7 @@ def _read_shared(path: Path) -> _Shared:
     return _Shared({}, ())
 
 
-def _notes(found: _Found, climb: Climb) -> tuple[str, ...]:
+def _notes(found: Found, climb: Climb) -> tuple[str, ...]:
     notes = [f"{each.name}: {each.note}" for each in found.rungs if each.note]
     notes += [f"{name} can't be made: {error}" for name, error in found.refused]
     if not climb.text:
@@ -282,13 +146,6 @@ def _notes(found: _Found, climb: Climb) -> tuple[str, ...]:
     elif any(each.kl_ci95 is None for each in found.rungs):
         notes.insert(0, "the text is too short for intervals")
     return tuple(notes)
-
-
-def _line(rung: Rung) -> str:
-    return (
-        f"{rung.name}: {rung.size_bytes:,} bytes, KL divergence {rung.kl_mean:.5f}, "
-        f"{rung.same_top_fraction:.2%} same, {rung.verdict}"
-    )
 
 
 def _make_folder(folder: Path) -> None:
@@ -299,19 +156,3 @@ def _make_folder(folder: Path) -> None:
             f"{folder}: can't be made: {error.strerror or error}",
             hint="Name a folder in which you may write: -o FOLDER.",
         ) from None
-
-
-def _known(path: Path, key: str) -> Rung | None:
-    """A rung that an earlier run found; None where it didn't, or of something else."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        told: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        if told["key"] == key:
-            figures = dict(told["rung"])
-            for name in ("ppl_ratio_ci95", "kl_ci95", "same_top_ci95"):
-                figures[name] = None if figures[name] is None else tuple(figures[name])
-            return Rung(**figures)
-    return None
-
-
-def _keep(path: Path, key: str, rung: Rung) -> None:
-    write_text(path, json.dumps({"key": key, "rung": asdict(rung)}))

@@ -20,7 +20,6 @@ from aboard.formats import bits_of
 from aboard.planning import Room, parse_size
 from aboard.planning.ladder import main_type
 from aboard.progress import Progress
-from aboard.quantize.calibration import N_TOKENS
 
 MOST_BITS = 32
 
@@ -138,6 +137,7 @@ def make(
     *,
     calibration: Sequence[Path],
     n_tokens: int,
+    self_written: bool | None,
     measured: Path,
     threads: int | None,
     progress: Progress,
@@ -146,8 +146,9 @@ def make(
 
     Parameters
     ----------
-    calibration, n_tokens
-        Texts, and how many tokens of them and the built-in ones count.
+    calibration, n_tokens, self_written
+        Texts, how many tokens of them and the built-in ones count, and whether the model writes
+        what they lack of these.
     measured : Path
         Where what the parts cost is kept from rung to rung.
 
@@ -168,6 +169,7 @@ def make(
         wanted.budget,
         texts=calibration,
         n_tokens=n_tokens,
+        self_written=self_written,
         threads=threads,
         measured=measured,
         progress=progress,
@@ -175,8 +177,8 @@ def make(
     return Made(found.notes, found.parts)
 
 
-def command_of(wanted: Wanted, source: str, calibration: Sequence[Path], n_tokens: int) -> str:
-    """What makes the file of a rung again."""
+def command_of(wanted: Wanted, source: str, calibration_words: Sequence[str] = ()) -> str:
+    """What makes the file of a rung again; `calibration_words`: options that say on what."""
     end = ["-o", f"{wanted.slug}.gguf"]
     if wanted.budget.format is not None:
         return shlex.join(
@@ -189,7 +191,4 @@ def command_of(wanted: Wanted, source: str, calibration: Sequence[Path], n_token
         words += wanted.budget.room.words
     else:
         words += ["--size", wanted.name]
-    for path in calibration:
-        words += ["--text", str(path)]
-    words += [] if n_tokens == N_TOKENS else ["--tokens", str(n_tokens)]
-    return shlex.join([*words, *end])
+    return shlex.join([*words, *calibration_words, *end])

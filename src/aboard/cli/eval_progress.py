@@ -59,6 +59,7 @@ _UNITS = {
     "text": "tokens",
     "ladder": "tokens",
     "import": "bytes",
+    "write": "tokens",
     "measure": "layers",
     "quantize": "weights",
     "compare": "layers",

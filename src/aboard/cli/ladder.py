@@ -54,6 +54,7 @@ def ladder(
         ),
     ] = None,
     tokens: options.CalibrationTokens = 32768,
+    self_written: options.SelfWritten = None,
     window: options.Window = None,
     sequences: options.Sequences = None,
     keep: Annotated[
@@ -80,6 +81,7 @@ def ladder(
         text=tuple(text or ()),
         calibration=tuple(calibration or ()),
         n_tokens=tokens,
+        self_written=self_written,
         sequences=sequences,
         window=window,
         threads=threads,

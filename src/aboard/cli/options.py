@@ -176,6 +176,14 @@ FitKv = Annotated[
         help="Beside --fit: how keys and values will be stored, f16, or int8, of half the size.",
     ),
 ]
+SelfWritten = Annotated[
+    bool | None,
+    typer.Option(
+        "--self-written/--no-self-written",
+        help="Whether the model writes the tokens to calibrate on that texts lack.",
+        show_default="up to 2 billion weights",
+    ),
+]
 CardFile = Annotated[
     Path | None,
     typer.Option(

@@ -77,6 +77,7 @@ def quantize(
         ),
     ] = None,
     tokens: options.CalibrationTokens = 32768,
+    self_written: options.SelfWritten = None,
     text_only: Annotated[
         bool, typer.Option("--text-only", help="Leave out the parts that see images or hear.")
     ] = False,
@@ -116,6 +117,7 @@ def quantize(
             texts=text or (),
             method=METHODS[method],
             n_tokens=tokens,
+            self_written=self_written,
             text_only=text_only,
             threads=threads,
             progress=progress,

@@ -9,7 +9,7 @@ True
 
 from __future__ import annotations
 
-from aboard.evaluate.evaluating import evaluate
+from aboard.evaluate.evaluating import evaluate, evaluate_together
 from aboard.evaluate.evaluation import Evaluated, Evaluation
 from aboard.evaluate.perplexity import Forward, Perplexity, perplexity, token_losses
 from aboard.evaluate.report import Finding, Outcome, Report
@@ -33,6 +33,7 @@ __all__ = [
     "TextScores",
     "check",
     "evaluate",
+    "evaluate_together",
     "perplexity",
     "token_losses",
 ]

@@ -6,13 +6,11 @@ import hashlib
 import json
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from aboard.engine import Model
 from aboard.engine.device import numerics_version
@@ -20,12 +18,12 @@ from aboard.errors import UsageError
 from aboard.evaluate.evaluation import Evaluation
 from aboard.evaluate.opened import Opened, open_for_evaluation
 from aboard.evaluate.passages import PASSAGES, too_little
+from aboard.evaluate.scored import score_task, score_windows
 from aboard.evaluate.scorers import Scorer
 from aboard.evaluate.survey import Survey, survey_text
 from aboard.evaluate.task_files import Task, find_tasks, read_task
-from aboard.evaluate.task_scores import TaskScores, answer_item, sum_up_task
-from aboard.evaluate.text_scores import TextScores, WindowScores, sum_up
-from aboard.evaluate.text_windows import FileText, OwnText, Text, Window, windows
+from aboard.evaluate.text_scores import TextScores, sum_up
+from aboard.evaluate.text_windows import FileText, OwnText, Text, windows
 from aboard.evaluate.unfinished import Unfinished, cache_folder
 from aboard.evaluate.vocabularies import require_same_vocabulary
 from aboard.overlap import sample_of_metadata
@@ -94,58 +92,148 @@ def evaluate(
     AboardError
         As for `aboard.load`.
     """
+    (found,) = _evaluated(
+        [model],
+        against,
+        text,
+        tasks,
+        _Options(window, sequences, threads, kv, reference_activations, state, resume),
+        progress,
+    )
+    return found
+
+
+def evaluate_together(
+    models: Sequence[str | Path],
+    *,
+    against: str | Path,
+    text: Sequence[str | Path] = (),
+    window: int | None = None,
+    sequences: int | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> list[Evaluation]:
+    """What `evaluate` finds of each of `models`, to the bit; the reference is computed once.
+
+    All of them are in memory at once.
+
+    Parameters
+    ----------
+    models : sequence of str or Path
+        GGUF files, at least one.
+    against, text, window, sequences, threads, progress
+        As for `evaluate`.
+
+    Raises
+    ------
+    AboardError
+        As for `evaluate`.
+    """
+    return _evaluated(models, against, text, (), _Options(window, sequences, threads), progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """As `evaluate` has them."""
+
+    window: int | None
+    sequences: int | None
+    threads: int | None
+    kv: str = "f16"
+    reference_activations: str = "int8"
+    state: str | Path | None = None
+    resume: bool = True
+
+    def words(self) -> list[str]:
+        """Those that are not the usual ones, as a command has them."""
+        told = {
+            "--window": self.window,
+            "--sequences": self.sequences,
+            "--kv": None if self.kv == "f16" else self.kv,
+            "--reference-activations": (
+                None if self.reference_activations == "int8" else self.reference_activations
+            ),
+        }
+        return [
+            word for name, value in told.items() if value is not None for word in (name, str(value))
+        ]
+
+
+def _evaluated(
+    models: Sequence[str | Path],
+    against: str | Path | None,
+    text: Sequence[str | Path],
+    tasks: Sequence[str],
+    options: _Options,
+    progress: Progress,
+) -> list[Evaluation]:
     from aboard import __version__
 
     chosen = _chosen_text(text, tasks)
     read = [read_task(name, path) for name, path in find_tasks(tasks).items()]
-    if sequences is not None and sequences < 1:
-        raise UsageError(f"sequences is {sequences}, expected 1 or more")
-    longest = window or WINDOW
-    own = open_for_evaluation(model, longest, threads, kv, "int8")
-    theirs = None
-    if against is not None:
-        theirs = open_for_evaluation(against, longest, threads, "f16", reference_activations)
-        require_same_vocabulary(own.model, theirs.model, own.metadata, theirs.metadata)
-    opened = [each for each in (own, theirs) if each]
-    size = _window_size(chosen, window, [each.model for each in opened])
-    survey = None
-    if chosen is not None:
-        survey = _surveyed(chosen, size, sequences, opened)
+    if options.sequences is not None and options.sequences < 1:
+        raise UsageError(f"sequences is {options.sequences}, expected 1 or more")
+    own, theirs = _opened(models, against, options)
+    opened = [*own, theirs] if theirs else own
+    size = _window_size(chosen, options.window, [each.model for each in opened])
+    survey = None if chosen is None else _surveyed(chosen, size, options.sequences, opened)
     key = _key(opened, size, survey, read)
     path = None
-    if resume:
-        path = Path(state) if state is not None else cache_folder() / f"{key[:32]}.jsonl"
+    if options.resume:
+        path = cache_folder() / f"{key[:32]}.jsonl"
+        path = path if options.state is None else Path(options.state)
+    on_text: list[TextScores] = []
     with ExitStack() as held:
         kept = held.enter_context(Unfinished(path, key))
-        scorer = held.enter_context(Scorer(*(each.model for each in opened)))
-        on_text = None
+        reference = theirs.model if theirs else None
+        scorer = held.enter_context(Scorer([each.model for each in own], reference))
         if chosen is not None and survey is not None:
-            every = windows(chosen, own.model.tokenizer, size)
-            on_text = _text_scored(scorer, kept, chosen, every, size, survey, progress)
-        on_tasks = tuple(
-            _task_scored(scorer, kept, task, own.model, theirs is not None, progress)
+            every = islice(windows(chosen, own[0].model.tokenizer, size), survey.n_sequences)
+            scores = list(score_windows(scorer, kept, every, survey.n_tokens, progress))
+            on_text = [
+                sum_up(
+                    list(found),
+                    name=chosen.name,
+                    sha256=survey.sha256,
+                    builtin=chosen.builtin,
+                    window=size,
+                )
+                for found in zip(*scores, strict=True)
+            ]
+        tokenizer = own[0].model.tokenizer
+        on_tasks = [
+            score_task(scorer, kept, task, tokenizer, len(own), theirs is not None, progress)
             for task in read
-        )
+        ]
         kept.discard()
-    options = {
-        "--window": window,
-        "--sequences": sequences,
-        "--kv": None if kv == "f16" else kv,
-        "--reference-activations": (
-            None if reference_activations == "int8" else reference_activations
-        ),
-    }
-    return Evaluation(
-        model=own.about(),
-        reference=theirs.about() if theirs else None,
-        text=on_text,
-        tasks=on_tasks,
-        notes=_notes(on_text, survey),
-        context=own.model.context_length,
-        numerics_version=numerics_version(),
-        aboard_version=__version__,
-        command=_command(model, against, text, tasks, options),
-    )
+    return [
+        Evaluation(
+            model=each.about(),
+            reference=theirs.about() if theirs else None,
+            text=on_text[index] if on_text else None,
+            tasks=tuple(found[index] for found in on_tasks),
+            notes=_notes(on_text[index] if on_text else None, survey, [each, theirs]),
+            context=each.model.context_length,
+            numerics_version=numerics_version(),
+            aboard_version=__version__,
+            command=_command(each.given, against, text, tasks, options),
+        )
+        for index, each in enumerate(own)
+    ]
+
+
+def _opened(
+    models: Sequence[str | Path], against: str | Path | None, options: _Options
+) -> tuple[list[Opened], Opened | None]:
+    """The models and the reference, loaded, of one vocabulary."""
+    longest, threads = options.window or WINDOW, options.threads
+    own = [open_for_evaluation(each, longest, threads, options.kv, "int8") for each in models]
+    if against is None:
+        return own, None
+    theirs = open_for_evaluation(against, longest, threads, "f16", options.reference_activations)
+    for each in own:
+        require_same_vocabulary(each.model, theirs.model, each.metadata, theirs.metadata)
+    return own, theirs
 
 
 def _chosen_text(text: Sequence[str | Path], tasks: Sequence[str]) -> Text | None:
@@ -181,7 +269,7 @@ def _window_size(text: Text | None, window: int | None, models: Sequence[Model])
 def _key(opened: Sequence[Opened], size: int, survey: Survey | None, tasks: Sequence[Task]) -> str:
     """The hash of all that decides the figures of windows and questions."""
     decided = {
-        "format": 1,
+        "format": 2,
         "numerics": numerics_version(),
         "models": [
             [
@@ -199,81 +287,9 @@ def _key(opened: Sequence[Opened], size: int, survey: Survey | None, tasks: Sequ
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
 
-def _text_scored(
-    scorer: Scorer,
-    kept: Unfinished,
-    text: Text,
-    every: Iterator[Window],
-    size: int,
-    survey: Survey,
-    told: Progress,
-) -> TextScores:
-    first = islice(every, survey.n_sequences)
-    return sum_up(
-        list(_windows_scored(scorer, kept, first, survey.n_tokens, told)),
-        name=text.name,
-        sha256=survey.sha256,
-        builtin=text.builtin,
-        window=size,
-    )
-
-
-def _windows_scored(
-    scorer: Scorer, kept: Unfinished, each_window: Iterator[Window], n_tokens: int, told: Progress
-) -> Iterator[WindowScores]:
-    done = 0
-    told("text", 0, n_tokens)
-    for number, window in enumerate(each_window):
-        known = kept.known("text", number)
-        if known is None:
-            scores = scorer.window(window)
-            kept.add("text", number, _to_json(scores))
-        else:
-            scores = _from_json(known, window)
-        yield scores
-        done += window.n_scored
-        told("text", done, n_tokens)
-
-
-def _to_json(scores: WindowScores) -> list[Any]:
-    arrays = (scores.losses, scores.reference_losses, scores.divergence, scores.marks)
-    return [None if array is None else array.tolist() for array in arrays]
-
-
-def _from_json(known: list[Any], window: Window) -> WindowScores:
-    losses, reference, divergence = (
-        None if values is None else np.array(values, np.float64) for values in known[:3]
-    )
-    return WindowScores(
-        n_bytes=window.n_bytes,
-        losses=losses if losses is not None else np.empty(0),
-        reference_losses=reference,
-        divergence=divergence,
-        marks=np.array(known[3], np.uint8),
-    )
-
-
-def _task_scored(
-    scorer: Scorer, kept: Unfinished, task: Task, model: Model, compared: bool, told: Progress
-) -> TaskScores:
-    answers: list[list[Any]] = []
-    told(task.name, 0, len(task.items))
-    for number, item in enumerate(task.items):
-        known = kept.known(f"task {task.name}", number)
-        if known is None:
-            known = [
-                answer_item(scorer, which, item, model.tokenizer)
-                for which in ((0, 1) if compared else (0,))
-            ]
-            kept.add(f"task {task.name}", number, known)
-        answers.append(known)
-        told(task.name, number + 1, len(task.items))
-    own = [(each[0][0], each[0][1]) for each in answers]
-    theirs = [(each[1][0], each[1][1]) for each in answers] if compared else None
-    return sum_up_task(task, own, theirs)
-
-
-def _notes(text: TextScores | None, survey: Survey | None) -> tuple[str, ...]:
+def _notes(
+    text: TextScores | None, survey: Survey | None, models: Sequence[Opened | None]
+) -> tuple[str, ...]:
     notes = []
     if text is not None and text.builtin:
         notes.append(too_little(text.n_tokens))
@@ -284,7 +300,7 @@ def _notes(text: TextScores | None, survey: Survey | None) -> tuple[str, ...]:
         )
     if text is not None and not _has_numbers(text):
         notes.append("a perplexity is beyond what a number holds: inf here, and null in JSON")
-    if survey is not None and survey.shared > 0:
+    if survey is not None and any(each and survey.shared.get(each.given) for each in models):
         notes.append("a few passages of the text also stand in the calibration text")
     return tuple(notes)
 
@@ -302,7 +318,7 @@ def _command(
     against: str | Path | None,
     text: Sequence[str | Path],
     tasks: Sequence[str],
-    options: Mapping[str, object],
+    options: _Options,
 ) -> str:
     words = ["aboard", "eval", str(model)]
     if against is not None:
@@ -311,7 +327,4 @@ def _command(
         words += ["--text", str(path)]
     for task in tasks:
         words += ["--tasks", task]
-    for name, value in options.items():
-        if value is not None:
-            words += [name, str(value)]
-    return shlex.join(words)
+    return shlex.join([*words, *options.words()])

@@ -1,4 +1,4 @@
-"""One model, or a reference and a model side by side, scoring the same tokens block by block."""
+"""One model, or models beside a reference, scoring the same tokens block by block."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ class Scorer(Closing):
 
     Parameters
     ----------
-    model : Model
-        What is evaluated.
+    models : sequence of Model
+        What is evaluated; more than one beside a reference only.
     reference : Model, optional
-        What it is compared with, of the same vocabulary.
+        What they are compared with, of the same vocabulary.
     """
 
-    def __init__(self, model: Model, reference: Model | None = None) -> None:
+    def __init__(self, models: Sequence[Model], reference: Model | None = None) -> None:
         self._open = ExitStack()
-        self._parts = model.threads
+        self._parts = models[0].threads
         self._pool = self._open.enter_context(ThreadPoolExecutor(self._parts, "aboard-scores"))
-        self._models = [model] if reference is None else [model, reference]
+        self._models = [*models] if reference is None else [*models, reference]
         self._streams = [self._open.enter_context(LogitStream(each)) for each in self._models]
+        self._n_compared = 0 if reference is None else len(models)
 
     def close(self) -> None:
         """Give the caches' memory back."""
         self._open.close()
 
-    def window(self, window: Window) -> WindowScores:
-        """What the models say of a window.
+    def window(self, window: Window) -> list[WindowScores]:
+        """What each model says of a window; the reference computes it once.
 
         Raises
         ------
@@ -48,27 +49,18 @@ class Scorer(Closing):
             A model computes NaN or infinity instead of logits.
         """
         given, following = window.ids[:-1], np.array(window.ids[1:], np.int32)
-        if len(self._models) == 1:
+        if not self._n_compared:
             own = self._alone(0, given, following, 0)
             right = (own.top == following) * MODEL_RIGHT
-            return WindowScores(
+            alone = WindowScores(
                 n_bytes=window.n_bytes,
                 losses=own.losses,
                 reference_losses=None,
                 divergence=None,
                 marks=right.astype(np.uint8),
             )
-        pair = self._together(given, following)
-        marks = (pair.model.top == pair.reference.top) * SAME_TOP
-        marks = marks + (pair.model.top == following) * MODEL_RIGHT
-        marks = marks + (pair.reference.top == following) * REFERENCE_RIGHT
-        return WindowScores(
-            n_bytes=window.n_bytes,
-            losses=pair.model.losses,
-            reference_losses=pair.reference.losses,
-            divergence=pair.divergence,
-            marks=marks.astype(np.uint8),
-        )
+            return [alone]
+        return [_compared(window, pair, following) for pair in self._together(given, following)]
 
     def continuation(self, which: int, ids: Sequence[int], n_given: int) -> tuple[float, bool]:
         """The log-probability of ids[n_given:], and whether each of them is the likeliest.
@@ -76,7 +68,7 @@ class Scorer(Closing):
         Parameters
         ----------
         which : int
-            0: the model, 1: the reference.
+            The index of a model; that of the reference comes behind the last.
         ids : sequence of int
             The whole sequence.
         n_given : int
@@ -96,19 +88,25 @@ class Scorer(Closing):
         self._require_finite(which, parts)
         return _joined(parts)
 
-    def _together(self, given: Sequence[int], following: np.ndarray) -> PairScores:
-        pairs = []
-        own, reference = (stream.blocks(given) for stream in self._streams)
-        for (begin, rows), (_, theirs) in zip(own, reference, strict=True):
-            tokens = following[begin : begin + len(rows)]
-            pairs.append(pair_scores(theirs, rows, tokens, self._pool, self._parts))
-        self._require_finite(0, [pair.model for pair in pairs])
-        self._require_finite(1, [pair.reference for pair in pairs])
-        return PairScores(
-            reference=_joined([pair.reference for pair in pairs]),
-            model=_joined([pair.model for pair in pairs]),
-            divergence=np.concatenate([pair.divergence for pair in pairs]),
-        )
+    def _together(self, given: Sequence[int], following: np.ndarray) -> list[PairScores]:
+        pairs: list[list[PairScores]] = [[] for _ in range(self._n_compared)]
+        *own, reference = (stream.blocks(given) for stream in self._streams)
+        for begin, theirs in reference:
+            tokens = following[begin : begin + len(theirs)]
+            for found, blocks in zip(pairs, own, strict=True):
+                _, rows = next(blocks)  # of as many rows: all have one vocabulary
+                found.append(pair_scores(theirs, rows, tokens, self._pool, self._parts))
+        for which, found in enumerate(pairs):
+            self._require_finite(which, [pair.model for pair in found])
+            self._require_finite(-1, [pair.reference for pair in found])
+        return [
+            PairScores(
+                reference=_joined([pair.reference for pair in found]),
+                model=_joined([pair.model for pair in found]),
+                divergence=np.concatenate([pair.divergence for pair in found]),
+            )
+            for found in pairs
+        ]
 
     def _require_finite(self, which: int, parts: Sequence[RowScores]) -> None:
         if any((part.top < 0).any() for part in parts):
@@ -116,6 +114,19 @@ class Scorer(Closing):
                 f"{self._models[which].path}: the model computes NaN or infinity instead of logits",
                 hint="Its weights are damaged or beyond float32: get or convert the file again.",
             )
+
+
+def _compared(window: Window, pair: PairScores, following: np.ndarray) -> WindowScores:
+    marks = (pair.model.top == pair.reference.top) * SAME_TOP
+    marks = marks + (pair.model.top == following) * MODEL_RIGHT
+    marks = marks + (pair.reference.top == following) * REFERENCE_RIGHT
+    return WindowScores(
+        n_bytes=window.n_bytes,
+        losses=pair.model.losses,
+        reference_losses=pair.reference.losses,
+        divergence=pair.divergence,
+        marks=marks.astype(np.uint8),
+    )
 
 
 def _joined(parts: Sequence[RowScores]) -> RowScores:

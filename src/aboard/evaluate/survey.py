@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -28,15 +28,15 @@ class Survey:
         The hashes of its bytes and of its windows' tokens.
     n_tokens, n_sequences : int
         Tokens to score, and windows.
-    shared : float
-        About which part of it also stands in a calibration text.
+    shared : mapping of str to float
+        By the names of models, about which part of it also stands in their calibration texts.
     """
 
     sha256: str
     tokens_sha256: str
     n_tokens: int
     n_sequences: int
-    shared: float
+    shared: Mapping[str, float]
 
 
 def survey_text(
@@ -69,8 +69,10 @@ def survey_text(
         digest.update(len(ids).to_bytes(8, "little") + ids.tobytes())
         n_tokens += each.n_scored
         n_sequences += 1
-        for _, count in counts:
-            count.add(ids)
+        if counts:
+            text_of_window = tokenizer.decode(each.ids, continues=True)
+            for _, count in counts:
+                count.add(text_of_window)
     if n_sequences == 0:
         raise UsageError(
             f"{text.name}: has fewer than two tokens; the first only predicts the second",
@@ -78,7 +80,7 @@ def survey_text(
         )
     for name, count in counts:
         _refuse_shared(text.name, name, count)
-    shared = max((count.fraction for _, count in counts), default=0.0)
+    shared = {name: count.fraction for name, count in counts}
     return Survey(text.sha256(), digest.hexdigest(), n_tokens, n_sequences, shared)
 
 

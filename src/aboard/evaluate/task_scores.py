@@ -93,7 +93,7 @@ class TaskScores:
 
 
 def answer_item(scorer: Scorer, which: int, item: Item, tokenizer: Tokenizer) -> Answered:
-    """What the model (0) or the reference (1) makes of one question.
+    """What one of the scorer's models makes of one question.
 
     Raises
     ------

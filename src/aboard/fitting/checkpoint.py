@@ -9,12 +9,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from aboard.artifact import gguf_source
 from aboard.artifact.gguf_writer import NewTensor
 from aboard.artifact.importing import import_checkpoint, require_other_place
 from aboard.artifact.quantized import GgufWeights, decoder_of
+from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.gguf import GgufFile
-from aboard.errors import ArtifactError
+from aboard.errors import ArtifactError, CorruptTensor
 from aboard.models import DecoderModel
 from aboard.models.conversion import Float32
 from aboard.progress import Progress
@@ -22,6 +25,9 @@ from aboard.quantize.grid_detector import detect_grid, exact_blocks
 from aboard.quantize.rounding import row_runs, sample_rows
 
 _FLOATS = ("F32", "F16", "BF16")
+_WIDE_FLOATS = ("F32", "BF16")
+_LARGEST = 65504.0
+"""Of float16, which scales and minimums of blocks are."""
 _WEIGHTS_AT_ONCE = 1 << 21
 _SAMPLED_ROWS = 32
 
@@ -114,7 +120,8 @@ def open_checkpoint(path: Path, opened: ExitStack) -> OpenCheckpoint:
     Raises
     ------
     CheckpointError
-        The file can't be read, isn't a decoder, or holds NaN.
+        The file can't be read, isn't a decoder, or holds NaN, infinity or a weight that no block
+        can hold.
     """
     file, _, metadata, streams = gguf_source.read(path, None, opened)
     assert isinstance(file, GgufFile)
@@ -122,6 +129,8 @@ def open_checkpoint(path: Path, opened: ExitStack) -> OpenCheckpoint:
     plain = GgufWeights(file)
     grids = {}
     for name in dict.fromkeys(weight.name for weight in model.matrices()):
+        if file.tensors[name].format in _WIDE_FLOATS:
+            _require_moderate(path, plain, name)
         if file.tensors[name].format in _FLOATS and (found := grid_of_tensor(plain, name)):
             grids[name] = found
     return OpenCheckpoint(
@@ -147,6 +156,22 @@ def grid_of_tensor(weights: GgufWeights, name: str) -> str | None:
         if rows.any() and exact_blocks(found.format, rows) is None:
             return None
     return found.format
+
+
+def _require_moderate(path: Path, weights: GgufWeights, name: str) -> None:
+    """Look at all of a matrix, before any work, for what would end it."""
+    first = 0
+    for rows in _all_rows(weights, name):
+        if rows.size and max(rows.max(), -rows.min()) > _LARGEST:
+            row, column = np.unravel_index(int(np.abs(rows).argmax()), rows.shape)
+            raise CorruptTensor(
+                f"{path}: tensor {shown(name)}: the weight at [{first + int(row)}, {int(column)}] "
+                f"is {rows[row, column]:.6g}, expected at most {_LARGEST:g} to either side of 0: "
+                "no block of fewer bits holds more",
+                hint="Look whether the checkpoint is damaged. `aboard import --type bf16` keeps it "
+                "at 16 bits.",
+            )
+        first += rows.shape[0]
 
 
 def _all_rows(weights: GgufWeights, name: str) -> Iterator[Float32]:

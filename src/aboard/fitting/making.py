@@ -11,28 +11,26 @@ from pathlib import Path
 
 from aboard.artifact.gguf_writer import header_bytes
 from aboard.artifact.types import EMBEDDING, HEAD, checked_type, type_of
-from aboard.checkpoint.chat_template import ChatTemplate
-from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.engine.device import checked_threads
 from aboard.errors import UsageError
 from aboard.evaluate.unfinished import Unfinished
 from aboard.fitting.budget import Budget
+from aboard.fitting.calibrating import calibration_of_checkpoint, completed, read_texts
 from aboard.fitting.checkpoint import (
-    OpenCheckpoint,
     as_gguf,
     open_checkpoint,
     require_other_file,
     sha256_of,
 )
 from aboard.fitting.choosing import Choosing
-from aboard.fitting.limits import limits_of
+from aboard.fitting.limits import Limits, limits_of
 from aboard.fitting.report import QuantizedCheckpoint
 from aboard.fitting.searching import smallest_within_loss
 from aboard.fitting.sizes import Sizes, assignment_of
 from aboard.fitting.task import Task
 from aboard.fitting.telling import told
 from aboard.progress import Progress, silent
-from aboard.quantize.calibration import N_TOKENS, Calibration, calibrate
+from aboard.quantize.calibration import N_TOKENS
 from aboard.quantize.parts import parts_of
 from aboard.quantize.rounding import Method
 from aboard.quantize.sensitivity import Measuring, sample_windows
@@ -48,6 +46,7 @@ def quantize_checkpoint(
     texts: Sequence[str | Path] = (),
     method: Method | None = None,
     n_tokens: int = N_TOKENS,
+    self_written: bool | None = None,
     text_only: bool = False,
     threads: int | None = None,
     measured: str | Path | None = None,
@@ -72,6 +71,9 @@ def quantize_checkpoint(
         How codes are chosen.
     n_tokens : int
         Of the calibration, at most.
+    self_written : bool, optional
+        Whether the model writes what the texts lack of them; by default where it has at most
+        `aboard.fitting.calibrating.MOST_WEIGHTS`.
     text_only : bool
         Leave out parts that see or hear.
     threads : int, optional
@@ -80,7 +82,8 @@ def quantize_checkpoint(
         Where what was measured is left, for other budgets of the same checkpoint; by default it is
         beside `out` until that is there.
     progress : callable
-        Called as ``(stage, done, total)``; the stages are import, measure, quantize and compare.
+        Called as ``(stage, done, total)``; the stages are import, write, measure, quantize
+        and compare.
 
     Raises
     ------
@@ -98,7 +101,7 @@ def quantize_checkpoint(
     made_of, is_new = as_gguf(checkpoint, out, text_only=text_only, progress=progress)
     try:
         with ExitStack() as opened:
-            there = open_checkpoint(made_of, opened)
+            there, read = open_checkpoint(made_of, opened), read_texts(texts)
             task = Task(
                 named=checkpoint,
                 checkpoint=there,
@@ -106,13 +109,15 @@ def quantize_checkpoint(
                 out=out,
                 budget=budget,
                 method=method or Method(),
-                calibration=_calibration(there, texts, n_tokens),
+                texts=read,
+                n_tokens=n_tokens,
+                calibration=calibration_of_checkpoint(there, read, n_tokens),
                 allocation=_allocation(budget),
                 threads=checked_threads(threads),
                 measured=None if measured is None else Path(measured),
                 progress=progress,
             )
-            report = _made(task)
+            report = _made(task, self_written)
     except UsageError:  # another call is needed, which may never come
         if is_new:
             made_of.unlink()
@@ -122,37 +127,17 @@ def quantize_checkpoint(
     return report
 
 
-def _calibration(
-    checkpoint: OpenCheckpoint, texts: Sequence[str | Path], n_tokens: int
-) -> Calibration:
-    metadata = checkpoint.file.metadata
-    return calibrate(
-        Tokenizer.from_gguf(metadata),
-        ChatTemplate.from_gguf(metadata),
-        texts={str(path): _text(Path(path)) for path in texts},
-        n_tokens=n_tokens,
-    )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: the byte at {error.start} is no UTF-8, expected a text"
-        ) from None
-
-
 def _allocation(budget: Budget) -> str:
     """How formats are chosen, as the file says it."""
     return "one format" if budget.format is not None else "measured divergence"
 
 
-def _made(task: Task) -> QuantizedCheckpoint:
+def _made(task: Task, self_written: bool | None) -> QuantizedCheckpoint:
     """Choose, round and compare as the budget asks for."""
     if task.budget.format is not None:
-        made = task.quantize(_of_one_format(task))
-        return told(task, made, task.compare())
+        assignment = _of_one_format(task)
+        with completed(task, self_written) as task:
+            return told(task, task.quantize(assignment), task.compare())
     parts = parts_of(task.checkpoint.model)
     header = len(header_bytes(task.metadata, task.checkpoint.tensors))
     in_file, in_memory = Sizes(task.checkpoint, parts, header), Sizes(task.checkpoint, parts)
@@ -161,9 +146,14 @@ def _made(task: Task) -> QuantizedCheckpoint:
         eight = in_memory.at_eight_bits()
         if in_memory.of(eight) <= limits.memory_bytes:  # more gains nothing that can be told
             task = replace(task, allocation="eight bits")
-            made = task.quantize(assignment_of(eight))
-            return told(task, made, task.compare(), limits)
-    place = task.measured or task.out.with_name(f".{task.out.name}.measured")
+            return told(task, task.quantize(assignment_of(eight)), task.compare(), limits)
+    with completed(task, self_written) as task:
+        return _chosen(task, limits, in_file if limits.memory_bytes is None else in_memory)
+
+
+def _chosen(task: Task, limits: Limits, sizes: Sizes) -> QuantizedCheckpoint:
+    """Measure the parts, and make the best file there is within `limits`, or within a loss."""
+    place = task.measured or task.beside("measured")
     with Unfinished(place, _key(task)) as figures:
         measuring = Measuring(
             task.checkpoint.model,
@@ -174,14 +164,13 @@ def _made(task: Task) -> QuantizedCheckpoint:
             figures=figures,
             threads=task.threads,
         )
-        in_bytes = limits.memory_bytes or limits.size_bytes
-        sizes = in_file if limits.memory_bytes is None else in_memory
         choosing = Choosing(sizes, measuring, task.progress)
-        if in_bytes is None:
+        limit = limits.memory_bytes or limits.size_bytes
+        if limit is None:
             tried, n_tries = smallest_within_loss(task, choosing, figures)
             report = told(task, tried.made, tried.compared, limits, tried.choice, n_tries)
         else:
-            choice = choosing.within_bytes(in_bytes)
+            choice = choosing.within_bytes(limit)
             made = task.quantize(choice.assignment)
             report = told(task, made, task.compare(), limits, choice)
         if task.measured is None:

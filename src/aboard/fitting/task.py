@@ -70,6 +70,10 @@ class Task:
         What it may take or lose.
     method : Method
         How codes are chosen.
+    texts : mapping of str to str
+        The user's, by their names.
+    n_tokens : int
+        Of the calibration, at most.
     calibration : Calibration
         The tokens whose errors count.
     allocation : str
@@ -88,11 +92,19 @@ class Task:
     out: Path
     budget: Budget
     method: Method
+    texts: Mapping[str, str]
+    n_tokens: int
     calibration: Calibration
     allocation: str
     threads: int
     measured: Path | None
     progress: Progress
+
+    def beside(self, what: str) -> Path:
+        """Where what is found on the way is kept: beside what was measured, or the new file."""
+        if self.measured is not None:
+            return self.measured.with_name(f"{self.measured.name}.{what}")
+        return self.out.with_name(f".{self.out.name}.{what}")
 
     @property
     def n_weights(self) -> int:
@@ -103,7 +115,7 @@ class Task:
     def metadata(self) -> dict[str, object]:
         """Of the new file, with the types that tensors have now: of the same length."""
         types = type_entries(self.checkpoint.tensors)
-        made = provenance(self.calibration, self.method)
+        made = provenance(self.checkpoint.metadata, self.calibration, self.method)
         return self.checkpoint.metadata | types | made | self._entries
 
     def open_layer(self, model: DecoderModel, index: int) -> LayerEngine:

@@ -6,6 +6,7 @@ model writes itself, and what the user gives.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from aboard.checkpoint.tokenizer import Tokenizer
 
 Ids = npt.NDArray[np.int32]
-Generate = Callable[[Sequence[Sequence[int]], int], list[list[int]]]
-"""What the model writes itself: continuations of beginnings, of so many tokens at most, drawn by
-fixed seeds."""
+Generate = Callable[[Sequence[Sequence[int]], int, int], list[list[int]]]
+"""What the model writes itself: continuations of beginnings, of so many tokens at most each, drawn
+by fixed seeds. The last number: how many tokens are missing in all."""
 
 WINDOW = 512
 N_TOKENS = 32768
@@ -83,8 +84,8 @@ def calibrate(
     template : ChatTemplate, optional
         The model's: conversations are written by it. Without it, as plain text.
     texts : mapping of str to str, optional
-        The user's texts by their names. They take what the built-in ones leave, or half of
-        `n_tokens` where the model writes, too; of longer ones, parts from all over them.
+        The user's texts by their names. They take what the built-in ones leave; of longer ones,
+        parts from all over them.
     generate : callable, optional
         Lets the model write what is still missing.
     n_tokens : int
@@ -101,7 +102,7 @@ def calibrate(
     """
     tokens = {"built in": _built_in(tokenizer, template)[:n_tokens]}
     left = n_tokens - tokens["built in"].size // window * window
-    share = left if generate is None else min(left, n_tokens // 2)
+    share = left
     for name, text in (texts or {}).items():
         tokens[name] = _of_user(tokenizer, name, text, share // len(texts or {}), window)
         left -= tokens[name].size // window * window
@@ -163,7 +164,8 @@ def _generated(
     """`n_tokens` that the model writes, going on from the first words of the built-in texts."""
     ids: list[int] = []
     for beginnings in _rounds(tokenizer, template):
-        for beginning, answer in zip(beginnings, generate(beginnings, WINDOW), strict=True):
+        answers = generate(beginnings, WINDOW, n_tokens - len(ids))
+        for beginning, answer in zip(beginnings, answers, strict=True):
             ids += [*beginning, *answer]
         if len(ids) >= n_tokens:
             break
@@ -181,7 +183,8 @@ def _rounds(
     if template is not None:
         for talk in conversations():
             question = [message for message in talk if message["role"] == "user"][:1]
-            asked.append(tokenizer.encode(template.render(question), add_special=False))
+            with contextlib.suppress(TemplateError):  # one that refuses what others take
+                asked.append(tokenizer.encode(template.render(question), add_special=False))
     for number in range(n_rounds):
         begun = [text[: _BEGINNING + 2 * number] for text in texts[number::n_rounds]]
         yield begun if number else asked + begun
