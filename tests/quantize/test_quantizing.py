@@ -10,9 +10,11 @@ import pytest
 import aboard
 from aboard.artifact.importing import import_checkpoint
 from aboard.artifact.quantized import quantize_file
+from aboard.checkpoint.gguf import open_gguf
 from aboard.engine.layer_engine import LayerEngine
 from aboard.errors import CorruptTensor, NumericalError, UnsupportedFile, UsageError
 from aboard.models import DecoderModel
+from aboard.overlap import sample_of_metadata
 from aboard.quantize.calibration import Calibration, calibration_of
 from aboard.quantize.rounding import METHODS, Method
 from engine.made import made, with_value
@@ -64,8 +66,12 @@ def test_gptq_is_closer_to_the_source_than_nearest_codes(source: Path, tmp_path:
 
     made = quantized(source, tmp_path / "gptq.gguf")
 
-    hashes = 8 * 1024  # of what was calibrated on, which only GPTQ needs
-    assert made.size_bytes == pytest.approx(nearest.size_bytes + hashes, abs=1024)
+    # Of what was calibrated on, which only GPTQ needs, there are hashes in the file.
+    with open_gguf(tmp_path / "gptq.gguf") as file:
+        sample = sample_of_metadata(file.metadata)
+    assert sample is not None
+    assert sample.hashes.size > 100
+    assert made.size_bytes == pytest.approx(nearest.size_bytes + sample.hashes.nbytes, abs=1024)
     assert error_of(tmp_path / "gptq.gguf", source) < 0.75 * error_of(
         tmp_path / "nearest.gguf", source
     )
