@@ -97,7 +97,7 @@ class Served:
         try:
             response = await self._response(Request(scope, receive), facts)
         except ClientGone:
-            facts.code = "client_gone"
+            facts.note_gone()
             return
         except Refusal as refusal:
             response = refused(refusal, facts)

@@ -28,7 +28,7 @@ class Limits:
     headers_timeout_s : float
         In which a new connection must have sent its headers.
     send_timeout_s : float
-        For which a client may leave an answer unread.
+        In which a client must read what was sent of an answer, or a KiB of it a second.
     answer_timeout_s : float
         From when a request was taken on to its last token.
     step_s : float
