@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from aboard.serve.service import Service
 
 Understood = TypeVar("Understood", covariant=True)
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,6 @@ class Served:
         except Refusal as refusal:
             response = refused(refusal, facts)
         except Exception as error:
-            _log.exception("a handler failed")
             response = refused(refusal_of(error), facts)
         await response(scope, receive, send)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from aboard.closing import Closing
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +95,10 @@ class EventStream(Response):
             if self._form.last is not None:
                 await send(_part(_written(self._form.last)))
         except Exception as error:
-            refusal = self._refusal(error)
+            refusal = error if isinstance(error, Refusal) else refusal_of(error)
             noted(scope).code = refusal.code
             await send(_part(_written(self._form.error(refusal))))
         await send(_part(b"", more=False))
-
-    @staticmethod
-    def _refusal(error: Exception) -> Refusal:
-        if isinstance(error, Refusal):
-            return error
-        _log.error("an answer failed", exc_info=error)
-        return refusal_of(error)
 
 
 # Characters at which some clients end a line, though events end theirs at none of them.
