@@ -131,11 +131,11 @@ def test_a_prompt_that_is_scored_leaves_the_others_their_turns(
     for each in (slow, *others):
         batch.add(each)
     scores = []
-    while not slow.finish_reason and len(scores) < 60:
+    for _ in range(16):
         batch.step()
         scores.append(len(slow.prompt_scores))
 
-    assert scores[:16] == [4 * (step + 1) for step in range(16)]  # to the end of its first turn
+    assert scores == [4 * (step + 1) for step in range(16)]  # to the end of its first turn
 
 
 def test_a_prompt_of_one_token_has_no_scores(model: Model) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aboard.errors import AboardError
 from aboard.serve.body import Body, understood
 from aboard.serve.leaving import ClientGone, unless_gone
 from aboard.serve.noted import Noted, noted
@@ -72,7 +71,7 @@ class Endpoint:
 
     method: str
     path: str
-    handle: Callable[[Call[Any]], Awaitable[Response]]
+    handle: Callable[[Call[Any]], Coroutine[Any, Any, Response]]
     summary: str
     takes: type[Body] | None = None
     gives: type[BaseModel] | str
@@ -106,16 +105,10 @@ class Served:
     async def _response(self, http: Request, facts: Noted) -> Response:
         takes, service = self._endpoint.takes, self._service
         if takes is None:
-            return await self._handled(Call(service, http, None, facts))
+            return await self._endpoint.handle(Call(service, http, None, facts))
         async with service.bodies.read(http) as data:
             call = Call(service, http, understood(takes, data), facts)
-            return await unless_gone(http.receive, self._handled(call))
-
-    async def _handled(self, call: Call[Any]) -> Response:
-        try:
-            return await self._endpoint.handle(call)
-        except AboardError as error:
-            raise refusal_of(error) from None
+            return await unless_gone(http.receive, self._endpoint.handle(call))
 
 
 def refused(refusal: Refusal, facts: Noted) -> Response:

@@ -118,11 +118,9 @@ def refusal_of(error: Exception, *, param: str | None = None) -> Refusal:
             return Refusal(500, message, code="internal_error", kind=SERVER, headers=NO_RETRY)
 
 
-def overloaded(message: str, *, retry_s: int = 1) -> Refusal:
+def overloaded(message: str) -> Refusal:
     """More is asked for than may wait."""
-    return Refusal(
-        429, message, code="queue_full", kind="rate_limit_error", headers=retry_after(retry_s)
-    )
+    return Refusal(429, message, code="queue_full", kind="rate_limit_error", headers=retry_after(1))
 
 
 def ending() -> Refusal:
