@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aboard.constrain import Grammar
-from aboard.constrain.schema import compiling
+from aboard.constrain.schema import compiling, unevaluated
 from aboard.errors import GrammarError, UnsupportedSchema
 
 
@@ -40,6 +40,27 @@ def test_what_isnt_enforced_is_named(schema: Any, keyword: str, pointer: str) ->
 
     assert (caught.value.keyword, caught.value.pointer) == (keyword, pointer)
     assert str(caught.value).startswith(f"{pointer}: {keyword} ")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "schema"),
+    [
+        ("unevaluatedItems", {"anyOf": [{"const": n, "prefixItems": [{}] * n} for n in (1, 2, 3)]}),
+        (
+            "unevaluatedProperties",
+            {"allOf": [{"oneOf": [{"const": n, "properties": {f"p{n}": {}}} for n in (1, 2, 3)]}]},
+        ),
+    ],
+)
+def test_too_many_cases_of_what_is_unevaluated_are_told(
+    keyword: str, schema: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unevaluated, "MAX_CASES", 3)
+
+    with pytest.raises(UnsupportedSchema, match="has more than 3 cases") as caught:
+        Grammar.json_schema({"items": {keyword: False, **schema}})
+
+    assert (caught.value.keyword, caught.value.pointer) == (keyword, f"/items/{keyword}")
 
 
 @pytest.mark.parametrize(
