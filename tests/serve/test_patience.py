@@ -39,12 +39,12 @@ def test_an_answer_that_is_not_a_stream_does_not_wait_for_ever_either(model: Mod
 
 
 def test_a_client_that_reads_gets_all_of_it(model: Model) -> None:
-    with running(model) as server, asking(server, LARGE) as connection:
+    with running(model) as server, asking(server, LARGE | {"content": "a" * 40_000}) as connection:
         data = b""
         while not data.endswith(b"]}"):
             data += connection.recv(1 << 16)
 
-    assert len(json.loads(data.partition(b"\r\n\r\n")[2])["tokens"]) == 200_000
+    assert len(json.loads(data.partition(b"\r\n\r\n")[2])["tokens"]) == 40_000
 
 
 class Buffer:
