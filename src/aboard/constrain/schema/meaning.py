@@ -6,10 +6,11 @@ Members and items are looked into only where that decides something, so schemas 
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from aboard.constrain.language.derivative import Questions
-from aboard.constrain.language.expression import NOTHING, choice, literals, other
+from aboard.constrain.language.expression import NOTHING, literals, other
 from aboard.constrain.schema.containers import (
     array_of,
     arrays,
@@ -28,7 +29,7 @@ from aboard.constrain.schema.keywords import (
     schemas,
     schemas_by_name,
 )
-from aboard.constrain.schema.scalars import number, numbers, strings
+from aboard.constrain.schema.scalars import check_constants, constants, numbers, strings
 from aboard.constrain.schema.shapes import FULL, ArrayShape, ObjectShape, Shape
 from aboard.constrain.schema.unevaluated import Evaluation
 from aboard.errors import GrammarError
@@ -121,7 +122,7 @@ class Meaning:
 
     def _of_values(self, values: tuple[Any, ...]) -> Shape:
         found_arrays, found_objects, texts = [], [], []
-        integers, fractions = NOTHING, NOTHING
+        numerals: list[int | Decimal] = []
         for value in values:
             if isinstance(value, list):
                 found_arrays.append(array_of(value, self.formulas))
@@ -130,8 +131,8 @@ class Meaning:
             elif isinstance(value, str):
                 texts.append(value)
             elif value is not None and not isinstance(value, bool):
-                whole, part = number(value)
-                integers, fractions = choice(integers, whole), choice(fractions, part)
+                numerals.append(value)
+        integers, fractions = constants(numerals)
         return Shape(
             any(value is None for value in values),
             any(value is True for value in values),
@@ -197,8 +198,10 @@ class Meaning:
             case "enum":
                 if not isinstance(value, list):
                     raise malformed(place, keyword, "a list of values")
+                check_constants(place, keyword)
                 return make.values(tuple(value))
             case "const":
+                check_constants(place, keyword)
                 return make.values((value,))
             case "$ref" | "$dynamicRef":
                 return make.schema(self.follow(place, keyword))
