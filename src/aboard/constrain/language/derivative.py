@@ -128,6 +128,7 @@ class Questions:
         for _ in range(64 * (most + 1)):
             if not waiting:
                 return found
+            self.spend()
             text, at = waiting.pop()
             if at.nullable:
                 found.append(text)

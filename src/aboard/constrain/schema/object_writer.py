@@ -33,7 +33,7 @@ from aboard.constrain.schema.shapes import Names, ObjectShape
 from aboard.errors import GrammarError
 
 MAX_CLASSES = 64
-MAX_NAMED = 40
+MAX_NAMED = 400
 """Names of a finite language that become named members, so that none comes twice."""
 
 Value = Callable[[Formula], Rule]
@@ -138,7 +138,7 @@ class ObjectWriter:
             formula = self._meaning.formulas.both(*formulas)
             if self._meaning.is_impossible(formula):
                 continue
-            texts = None if language.plain else questions.texts(language, MAX_NAMED)
+            texts = questions.texts(language, MAX_NAMED)
             if texts is None:
                 found.append(Kin(language, formula))
             else:
