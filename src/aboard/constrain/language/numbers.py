@@ -258,7 +258,7 @@ def _ending(divisor: int, n_last: int) -> Expression:
     if divisor == 1:
         return _SOME
     values = range(0, 10**n_last, divisor)
-    if len(values) > _MAX_ENDINGS:
+    if 10**n_last // divisor > _MAX_ENDINGS:
         raise GrammarError(f"multiples of {divisor} have too many endings")
     short = literals(str(v) for v in values if len(str(v)) < n_last)
     return choice(sequence(_SOME, literals(f"{v:0{n_last}}" for v in values)), short)

@@ -24,15 +24,20 @@ from aboard.constrain.schema.productions import Node, Productions, Rule, Text, p
 from aboard.constrain.schema.shapes import Shape
 from aboard.errors import GrammarError
 
-_MAX_LISTED = 100
+_MAX_LISTED = 8
+_START = 400  # steps: what the smallest schema takes, for a grammar may hold many
 
 
 def compile_schema(
-    schema: Schema, others: Mapping[str, Schema] | None = None, *, name: str = "start"
+    schema: Schema,
+    others: Mapping[str, Schema] | None = None,
+    *,
+    name: str = "start",
+    questions: Questions | None = None,
 ) -> str:
     """The rules and terminals of a Lark grammar whose rule `name` is what `schema` accepts.
 
-    All other names begin with it.
+    All other names begin with it. `questions` bounds the work of several schemas together.
 
     Raises
     ------
@@ -41,7 +46,8 @@ def compile_schema(
     GrammarError
         The schema is none, is too large, takes too much work, or accepts nothing.
     """
-    questions = Questions()
+    questions = Questions() if questions is None else questions
+    questions.spend(_START)
     document = Document(schema, others or {})
     meaning = Meaning(document, questions)
     writer = _Writer(meaning, Productions(questions), document)

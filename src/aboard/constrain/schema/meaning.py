@@ -30,7 +30,15 @@ from aboard.constrain.schema.keywords import (
     schemas_by_name,
 )
 from aboard.constrain.schema.scalars import check_constants, constants, numbers, strings
-from aboard.constrain.schema.shapes import FULL, ArrayShape, ObjectShape, Shape
+from aboard.constrain.schema.shapes import (
+    FULL,
+    ArrayShape,
+    Demands,
+    ObjectShape,
+    Shape,
+    demands_of,
+    joined,
+)
 from aboard.constrain.schema.unevaluated import Evaluation
 from aboard.errors import GrammarError
 
@@ -113,12 +121,10 @@ class Meaning:
                 for part in formula.parts:
                     shape = self.shape(part)
                     found = shape if found is FULL else found.meet(shape, self._is_possible)
-                    self.questions.spend(len(found.objects) + len(found.arrays))
+                    alternatives = (*found.objects, *found.arrays)
+                    self.questions.spend(sum(1 + each.size // 8 for each in alternatives))
                 return found
-        found = Shape()
-        for part in formula.parts:
-            found = found.join(self.shape(part))
-        return found
+        return joined([self.shape(part) for part in formula.parts])
 
     def _of_values(self, values: tuple[Any, ...]) -> Shape:
         found_arrays, found_objects, texts = [], [], []
@@ -132,6 +138,7 @@ class Meaning:
                 texts.append(value)
             elif value is not None and not isinstance(value, bool):
                 numerals.append(value)
+        self.questions.spend(sum(1 + len(text) // 2 for text in texts) + 3 * len(numerals))
         integers, fractions = constants(numerals)
         return Shape(
             any(value is None for value in values),
@@ -306,7 +313,7 @@ class Meaning:
         return not any(self._is_possible(each) for each in alternatives)
 
     def _is_possible(self, shape: ArrayShape | ObjectShape) -> bool:
-        self.questions.spend()
+        self.questions.spend(1 + shape.size // 32)
         if shape.most is not None and shape.least > shape.most:
             return False
         if isinstance(shape, ArrayShape):
@@ -328,18 +335,17 @@ class Meaning:
         return True
 
     def _is_possible_object(self, shape: ObjectShape) -> bool:
+        demands = demands_of(shape)
         for name, formula in shape.needs:
             demanded = formula
             if isinstance(name, str):
-                demanded = self.formulas.both(self.member(shape, name), formula)
+                demanded = self.formulas.both(self.member(demands, name), formula)
             if shape.most == 0 or self.is_impossible(demanded):
                 return False
         return True
 
-    def member(self, shape: ObjectShape, name: str) -> Formula:
-        """What a member of this name satisfies in objects of `shape`."""
-        rules = []
-        for names, formula in shape.rules:
-            if names == name if isinstance(names, str) else self.questions.accepts(names, name):
-                rules.append(formula)
-        return self.formulas.both(*rules)
+    def member(self, demands: Demands, name: str) -> Formula:
+        """What a member of this name satisfies."""
+        self.questions.spend(len(demands.patterns))
+        by_pattern = (f for names, f in demands.patterns if self.questions.accepts(names, name))
+        return self.formulas.both(*demands.rules.get(name, ()), *by_pattern)
