@@ -114,7 +114,7 @@ class Productions:
         """The rule that is known by `key`; `body` makes it, later, if it is new."""
         number = self._numbers.get(key)
         if number is None:
-            self._questions.spend(5)
+            self._questions.spend(20)
             number = self._numbers[key] = len(self._numbers)
             self._waiting.append((number, body))
         return Rule(number)

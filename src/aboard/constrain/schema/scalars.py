@@ -60,7 +60,7 @@ def strings(place: Place, questions: Questions) -> Expression:
     if least or most is not None:
         needs.append(repeat(LETTER, least, most))
     if (pattern := text(place, "pattern")) is not None:
-        questions.spend(len(pattern) // 4)
+        questions.spend(len(pattern))
         needs.append(language_of_pattern(place, "pattern", pattern))
     name = text(place, "format")
     if name in FORMATS:
