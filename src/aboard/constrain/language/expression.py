@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from os.path import commonprefix
 
 from aboard.constrain.language import characters
 from aboard.constrain.language.characters import EVERY, Ranges
@@ -289,6 +288,13 @@ def optional(part: Expression) -> Expression:
     return choice(part, EMPTY)
 
 
+def _common_start(texts: list[str]) -> str:
+    """What all of `texts` begin with."""
+    first, last = min(texts), max(texts)
+    n = next((i for i, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), -1)
+    return first if n < 0 else first[:n]
+
+
 def literals(texts: Iterable[str]) -> Expression:
     """Any of `texts`; beginnings that several share stand there once."""
     given = list(dict.fromkeys(texts))
@@ -299,7 +305,7 @@ def literals(texts: Iterable[str]) -> Expression:
         by_first.setdefault(text[:1], []).append(text)
     options = []
     for alike in by_first.values():
-        start = commonprefix(alike)
+        start = _common_start(alike)
         rests = literals(text[len(start) :] for text in alike)
         options.append(sequence(literal(start), rests) if start else EMPTY)
     return choice(*options)

@@ -112,7 +112,9 @@ def floats(n_digits: int = FLOAT_DIGITS) -> Expression:
 
 def short_integers(n_digits: int) -> Expression:
     """Integers of at most so many digits."""
-    return choice(literal("0"), sequence(optional(_MINUS), _NONZERO, repeat(_DIGIT, 0, n_digits - 1)))
+    return choice(
+        literal("0"), sequence(optional(_MINUS), _NONZERO, repeat(_DIGIT, 0, n_digits - 1))
+    )
 
 
 def integers_from(least: int) -> Expression:

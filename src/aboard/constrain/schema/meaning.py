@@ -121,8 +121,8 @@ class Meaning:
                 for part in formula.parts:
                     shape = self.shape(part)
                     found = shape if found is FULL else found.meet(shape, self._is_possible)
-                    alternatives = (*found.objects, *found.arrays)
-                    self.questions.spend(sum(1 + each.size // 8 for each in alternatives))
+                    self.questions.spend(sum(1 + each.size // 8 for each in found.objects))
+                    self.questions.spend(sum(1 + each.size // 8 for each in found.arrays))
                 return found
         return joined([self.shape(part) for part in formula.parts])
 

@@ -164,7 +164,9 @@ class ObjectWriter:
         if not needs:
             options.append(self._members(at + 1, begun, n, open_))
         if self._shape.most is None or n < self._shape.most:
-            satisfied = self._meaning.formulas.both(self._meaning.member(self._demands, name), *needs)
+            satisfied = self._meaning.formulas.both(
+                self._meaning.member(self._demands, name), *needs
+            )
             comma = COMMA if begun else NIL
             name_key = self._key(literal(name))
             after = min(n + 1, self._cap()) if self._counts else 0

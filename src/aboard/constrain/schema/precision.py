@@ -40,8 +40,8 @@ class Precision:
         The texts that may be written, without and with a point.
     """
 
-    integers: Expression = INTEGERS
-    pointed: Expression = floats()
+    integers: Expression
+    pointed: Expression
 
     def cut(self, texts: Expression) -> Expression:
         """Those of `texts`, of numbers, that may be written."""
@@ -62,9 +62,11 @@ def precision_of(values: Iterable[Any]) -> Precision:
     """
     found = [pair for value in values for pair in _pairs(value, "")]
     steps = [step for key, step in found if key == "multipleOf" and isinstance(step, Decimal)]
-    long = dict.fromkeys(v for _, v in found if isinstance(v, Decimal) and _n_digits(v) > FLOAT_DIGITS)
+    long = dict.fromkeys(
+        v for _, v in found if isinstance(v, Decimal) and _n_digits(v) > FLOAT_DIGITS
+    )
     if not steps:
-        return Precision(pointed=choice(floats(), fractions_of(long)))
+        return Precision(INTEGERS, choice(floats(), fractions_of(long)))
     if long:
         raise GrammarError(
             f"the number {next(iter(long))} has more than {FLOAT_DIGITS} digits, which isn't "

@@ -10,7 +10,6 @@ from aboard.constrain.language.expression import Expression
 from aboard.constrain.language.lark import Terminals
 from aboard.errors import GrammarError
 
-
 MAX_RULES = 2_000
 """Of a grammar. llguidance follows them by calls: a chain of 3,000 overflows a stack of 8 MiB."""
 

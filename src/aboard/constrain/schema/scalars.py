@@ -216,5 +216,7 @@ def check_constants(place: Place, keyword: str) -> None:
         elif isinstance(value, int | Decimal) and not isinstance(value, bool):
             whole, _, part = format(Decimal(value).copy_abs(), "f").partition(".")
             if max(len(whole), len(part)) > MAX_DIGITS:
-                why = f"has {shown(value)}: of more than {MAX_DIGITS} digits before or behind a point"
+                why = (
+                    f"has {shown(value)}: of more than {MAX_DIGITS} digits before or behind a point"
+                )
                 raise unsupported(place, keyword, why)
