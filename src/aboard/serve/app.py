@@ -81,8 +81,7 @@ class App:
         self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
         reached = (*self.endpoints, *static.endpoints())
         routes = [
-            Route(each.path, Served(each, service), methods=[each.method])
-            for each in reached
+            Route(each.path, Served(each, service), methods=[each.method]) for each in reached
         ]
         routed = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
         routed.router.redirect_slashes = False

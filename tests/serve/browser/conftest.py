@@ -48,5 +48,5 @@ def window(open_window: Callable[..., Window], server: Running) -> Window:
     """A window on the server, whose answers are greedy and of 40 tokens at most."""
     window = open_window(server)
     window.set("Temperature", "0")
-    window.set("Longest answer, in tokens", "40")
+    window.set("Longest answer", "40")
     return window

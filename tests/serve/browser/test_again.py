@@ -21,7 +21,7 @@ def drawn(window: Window) -> Window:
     window.set("Top k", "50")
     window.set("Min p", "0.001")
     window.set("Stop texts", "never said\\n\nnor this")
-    window.hold_to("A regular expression", "[a-z]{20}")
+    window.hold_to("what a regular expression matches", "[a-z]{20}")
     return window
 
 

@@ -73,7 +73,7 @@ def test_regenerating_asks_the_same_again_and_can_be_taken_back(
     window.ask("Name a colour.")
     window.ask("Another.")
     before = window.contents()
-    window.set("Longest answer, in tokens", "7")
+    window.set("Longest answer", "7")
     window.messages.nth(1).get_by_role("button", name="Regenerate").click()
     window.answered(2)
 
@@ -137,13 +137,13 @@ def test_a_message_is_deleted_with_what_follows_and_brought_back(window: Window)
 
 def test_a_refusal_is_told_with_its_code_and_tried_again(window: Window, model: Model) -> None:
     window.expect_error("400")
-    window.set("Longest answer, in tokens", "100000")
+    window.set("Longest answer", "100000")
     window.say("Name a colour.")
     problem = window.messages.last.get_by_role("alert")
 
     expect(problem).to_contain_text("HTTP 400")
     expect(problem).to_contain_text("context_length_exceeded")
-    window.set("Longest answer, in tokens", "40")
+    window.set("Longest answer", "40")
     window.messages.last.get_by_role("button", name="Try again").click()
     window.answered(2)
     said = model.chat([user("Name a colour.")], max_tokens=40)

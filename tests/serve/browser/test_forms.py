@@ -66,14 +66,14 @@ def test_a_schema_is_tidied_up(window: Window) -> None:
 
 
 def test_an_answer_is_one_of_a_few_texts(window: Window) -> None:
-    window.hold_to("One of a few texts", "salty\nsweet")
+    window.hold_to("one of a few texts", "salty\nsweet")
     window.ask("How is the sea?")
 
     assert window.contents()[1] in ("salty", "sweet")
 
 
 def test_tokens_are_shown_with_those_that_were_likely(window: Window, model: Model) -> None:
-    window.hold_to("One of a few texts", "salty\nsweet")
+    window.hold_to("one of a few texts", "salty\nsweet")
     window.page.get_by_label("Show how likely each token was").check()
     answer = window.ask("How is the sea?")
     answer.get_by_role("button", name="Tokens").click()

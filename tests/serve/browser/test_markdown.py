@@ -91,8 +91,11 @@ def expected(text: str) -> list[str]:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     shape = Shape(parser.render(text).replace("<s>", "<del>").replace("</s>", "</del>")).found
     return [
-        each[0] + HEADINGS[each[1:-1]] + ">" if each[1:-1] in HEADINGS else
-        "</" + HEADINGS[each[2:-1]] + ">" if each[2:-1] in HEADINGS else each
+        each[0] + HEADINGS[each[1:-1]] + ">"
+        if each[1:-1] in HEADINGS
+        else "</" + HEADINGS[each[2:-1]] + ">"
+        if each[2:-1] in HEADINGS
+        else each
         for each in shape
     ]
 

@@ -26,7 +26,7 @@ FORBIDDEN = "img, script, svg, iframe, object, embed, link, style, form, [style]
 @pytest.mark.parametrize("text", ATTACKS)
 def test_a_models_text_stays_a_text(window: Window, text: str) -> None:
     window.hold_to_text(text)
-    window.set("Longest answer, in tokens", "200")
+    window.set("Longest answer", "200")
     answer = window.ask(text)
 
     assert window.contents() == [text, text]
@@ -67,7 +67,7 @@ def test_a_key_is_asked_for_where_one_is_wanted_and_forgotten_with_the_tab(
         expect(page.get_by_role("alert")).to_have_text("The server doesn't know that key.")
         page.get_by_label("Key", exact=True).fill(key)
         page.keyboard.press("Enter")
-        window.set("Longest answer, in tokens", "8")
+        window.set("Longest answer", "8")
         answer = window.ask("Hello")
 
         assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 1]

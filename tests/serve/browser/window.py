@@ -34,7 +34,7 @@ class Window:
         self.requests: list[Request] = []
         self.errors: list[str] = []
         self.expected: list[str] = []
-        self.page.on("request", self.requests.append)
+        self.page.on("request", lambda request: self.requests.append(request))
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto("/")
@@ -100,14 +100,14 @@ class Window:
     def hold_to(self, form: str, definition: str | None = None) -> None:
         """Have answers held to a form."""
         part = self.unfold("Form of the answer")
-        part.get_by_label("Form of the answer").select_option(label=form)
+        part.get_by_label("Answers are").select_option(label=form)
         if definition is not None:
             part.locator("textarea:visible").fill(definition)
 
     def hold_to_text(self, text: str) -> None:
         """Have the model say just this."""
         plain = re.sub(r"[\\^$.*+?()\[\]{}|/]", r"\\\g<0>", text).replace("\n", r"\n")
-        self.hold_to("A regular expression", plain)
+        self.hold_to("what a regular expression matches", plain)
 
     def copied(self) -> str:
         return self.page.evaluate("navigator.clipboard.readText()")

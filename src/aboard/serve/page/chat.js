@@ -8,7 +8,6 @@
 
 import { fill } from "./answering.js";
 import { wire } from "./conversations.js";
-import { summary } from "./facts.js";
 import { Invalid } from "./fields.js";
 
 /**
@@ -187,7 +186,7 @@ export class Chat extends EventTarget {
     log.refresh(answer);
     if (this.running === control) this.#runs(null);
     if (this.busy) return;
-    const words = facts.problem ? "No answer." : `Answered: ${summary(facts)}.`;
+    const words = facts.problem ? "No answer." : "Answered.";
     if (conversations.canUndo) this.offerUndo(words);
     else notice.say(words);
     this.dispatchEvent(new Event("answered"));

@@ -151,7 +151,7 @@ export class Conversations extends EventTarget {
 export function title({ messages }) {
   const first = messages[0]?.content.trim().replace(/\s+/g, " ") ?? "";
   if (first.length > TITLE) return `${first.slice(0, TITLE)}…`;
-  return first || "New conversation";
+  return first || "Nothing said yet";
 }
 
 /**

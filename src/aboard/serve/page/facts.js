@@ -66,7 +66,7 @@ export function factsView(facts, again) {
 }
 
 /** @param {Facts} facts */
-export function summary(facts) {
+function summary(facts) {
   const { usage, tokensPerS } = facts;
   return [
     usage && `${count(usage.completion_tokens)} tokens`,

@@ -23,13 +23,13 @@ const EXAMPLES = {
 /** The choice of a form, and the field that defines it. */
 export class Format {
   constructor() {
-    this.kind = choiceField("Form of the answer", [
-      ["text", "Any text"],
-      ["json_object", "Any JSON object"],
+    this.kind = choiceField("Answers are", [
+      ["text", "any text"],
+      ["json_object", "any JSON object"],
       ["json_schema", "JSON of a schema"],
-      ["choice", "One of a few texts"],
-      ["regex", "A regular expression"],
-      ["lark", "A grammar (Lark)"],
+      ["choice", "one of a few texts"],
+      ["regex", "what a regular expression matches"],
+      ["lark", "what a grammar allows (Lark)"],
     ]);
     /** @type {Record<Defined, Field<HTMLTextAreaElement>>} */
     this.definitions = {

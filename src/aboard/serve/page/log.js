@@ -23,6 +23,11 @@ export class Log {
     /** @type {Set<Message>} */
     this.grown = new Set();
     this.frame = 0;
+    this.follows = true;
+    node.addEventListener("scroll", () => (this.follows = this.#isAtEnd()));
+    const watch = new ResizeObserver(() => this.follows && this.toEnd());
+    watch.observe(node);
+    watch.observe(list);
   }
 
   /**
@@ -59,10 +64,8 @@ export class Log {
     this.grown.add(message);
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
-      const follows = this.isAtEnd;
       for (const each of this.grown) this.views.get(each)?.grow();
       this.grown.clear();
-      if (follows) this.toEnd();
     });
   }
 
@@ -73,17 +76,17 @@ export class Log {
    */
   refresh(message) {
     this.grown.delete(message);
-    const follows = this.isAtEnd;
     this.views.get(message)?.show();
-    if (follows) this.toEnd();
   }
 
-  get isAtEnd() {
+  #isAtEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.node;
     return scrollHeight - scrollTop - clientHeight < NEAR_PX;
   }
 
+  /** Show the end, and keep it in sight until the user scrolls away. */
   toEnd() {
+    this.follows = true;
     this.node.scrollTop = this.node.scrollHeight;
   }
 }

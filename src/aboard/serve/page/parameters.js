@@ -23,8 +23,8 @@ const NUMBERS = [
   },
   {
     name: "max_tokens",
-    label: "Longest answer, in tokens",
-    hint: "or until the context is full",
+    label: "Longest answer",
+    hint: "in tokens; or until the context is full",
     placeholder: "no limit",
     min: 1,
     max: 1e9,
@@ -69,7 +69,7 @@ const NUMBERS = [
   {
     name: "frequency_penalty",
     label: "Frequency penalty",
-    hint: "the more, the more often it has them; −2 to 2",
+    hint: "the same, for each time it has them; −2 to 2",
     placeholder: "0",
     min: -2,
     max: 2,

@@ -41,8 +41,8 @@ export class ServedChoice {
     this.bar.max = length || 1;
     this.bar.high = 0.8 * length;
     this.bar.value = used;
-    this.words.textContent = length
-      ? `${count(used)} of ${count(length)} tokens`
-      : "";
+    const told = length ? `${count(used)} of ${count(length)}` : "";
+    const unit = element("span", { class: "unit" }, length ? " tokens" : "");
+    this.words.replaceChildren(told, unit);
   }
 }

@@ -12,7 +12,9 @@ export class Side {
   constructor(id) {
     this.node = byId(id, HTMLElement);
     this.toggle = byId(`${id}-toggle`, HTMLButtonElement);
-    this.toggle.addEventListener("click", () => this.show(this.node.hidden !== false));
+    this.toggle.addEventListener("click", () =>
+      this.show(this.node.hidden !== false),
+    );
     WIDE.addEventListener("change", () => this.show(WIDE.matches));
     this.show(WIDE.matches);
   }
