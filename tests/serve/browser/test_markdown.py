@@ -1,11 +1,14 @@
 """Markdown as the page draws it, against markdown-it's reading of the same texts."""
 
+from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
 from markdown_it import MarkdownIt
+from playwright.sync_api import BrowserContext
 
 from serve.browser.window import Window
+from serve.running import Running
 
 DRAW = """async (texts) => {
   const { Markdown } = await import("/page/markdown.js");
@@ -38,7 +41,7 @@ TEXTS = [
     "a | b\n--|--\n1 | 2",
     "before\n\n---\n\nafter\n\n***",
     "[a link](https://example.org/a_(b)?c=d&e) and [not one](javascript:alert)",
-    "<b>no markup</b> &amp; <script>",
+    "<b>no markup</b> & <script>",
     "* * *\n\n- - -\n\n-not a list",
     "text * with star\nand _ underline",
     "a paragraph\n- and a list\n- at once",
@@ -72,8 +75,11 @@ class Shape(HTMLParser):
             told = "".join(f" {name}={named[name]}" for name in ("href", "start") if name in named)
             self.found.append(f"<{tag}{told}>")
         self._path.append(tag)
-        if tag in ("hr", "br"):
-            self._path.pop()
+        if tag == "hr":
+            self.handle_endtag(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
         self._path.pop()
@@ -101,8 +107,8 @@ def expected(text: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def drawing(browser, server):
-    window = Window(browser, server)
+def drawing(context: BrowserContext, server: Running) -> Iterator[Window]:
+    window = Window(context, server)
     yield window
     window.close()
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Download, Locator, Request, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Download, Locator, Request, expect
 
 from serve.running import Running
 
@@ -24,12 +24,10 @@ class Window:
     left an error.
     """
 
-    def __init__(self, browser: Browser, server: Running, **options: Any) -> None:
+    def __init__(self, context: BrowserContext, server: Running) -> None:
         self.server = server
-        self._context = browser.new_context(base_url=server.url, **options)
-        self._context.grant_permissions(["clipboard-read", "clipboard-write"])
-        self._context.add_init_script(_LISTEN)
-        self.page = self._context.new_page()
+        self.page = context.new_page()
+        self.page.add_init_script(_LISTEN)
         self.page.set_default_timeout(WAIT_MS)
         self.requests: list[Request] = []
         self.errors: list[str] = []
@@ -37,14 +35,15 @@ class Window:
         self.page.on("request", lambda request: self.requests.append(request))
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto("/")
+        self.page.goto(server.url)
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.errors.append(message.text)
 
     def close(self) -> None:
-        self._context.close()
+        self.page.evaluate("localStorage.clear()")
+        self.page.close()
         asked = {each.url for each in self.requests if not each.url.startswith("blob:")}
         assert asked, "the page was never loaded"
         assert all(each.startswith(f"{self.server.url}/") for each in asked), asked
@@ -115,9 +114,12 @@ class Window:
     def press_copy(self, message: Locator, label: str) -> str:
         """What a button of a message copies."""
         self.page.evaluate("navigator.clipboard.writeText('nothing')")
-        message.locator("summary").first.click()
+        if message.locator("details").get_attribute("open") is None:
+            message.locator("summary").click()
         message.get_by_role("button", name=label, exact=True).click()
-        expect(message.get_by_role("button", name="Copied")).to_be_visible()
+        self.page.wait_for_function(
+            "navigator.clipboard.readText().then((text) => text !== 'nothing')"
+        )
         return self.copied()
 
     def exported(self) -> list[dict[str, Any]]:

@@ -127,7 +127,8 @@ class Inline {
   emphasis() {
     const found = this.match(MARK)?.[0];
     if (!found) return false;
-    const mark = found === "***" ? "**" : found;
+    const inner = this.open.at(-1)?.mark;
+    const mark = found === "***" ? (inner === "**" ? "**" : "*") : found;
     const before = this.text[this.at - 1] ?? " ";
     const after = this.text[this.at + mark.length] ?? " ";
     const inWord = mark[0] === "_" && /\w/.test(before) && /\w/.test(after);
