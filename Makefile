@@ -60,8 +60,8 @@ lint: $(VENV)/.lint ## run the linters, the type checker and the import contract
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python tools/check_symbols.py build
 
-test-browser: $(VENV)/.browser ## test the page of `aboard serve` in Chromium (Debian's `chromium`)
-	@$(BIN)/python -m pytest tests/serve/browser $(TESTS)
+test-browser: $(VENV)/.browser ## test the page of `aboard serve` in Chromium
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile tests/serve/browser $(TESTS)
 
 lint-page: $(VENV)/.browser ## check the format and the types of the page's scripts
 	@$(BIN)/npx --yes $(PRETTIER) --check src/aboard/serve/page

@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 from aboard.engine import Model
 from serve.browser.window import Window
 from serve.gate import gated
+from serve.watch import watched
 
 
 def user(text: str) -> dict[str, str]:
@@ -65,6 +66,20 @@ def test_the_stop_button_stops(window: Window, model: Model) -> None:
 
     expect(window.messages.last).to_contain_text("stopped")
     expect(window.message).to_be_focused()
+
+
+def test_an_answer_that_is_deleted_while_it_is_made_ends(window: Window, model: Model) -> None:
+    with gated(model) as gate, watched() as watch:
+        window.say("Count.")
+        gate.wait(1)
+        window.page.get_by_role("button", name="New conversation").first.click()
+        window.page.get_by_role("button", name="Remove “Count.”").click()
+        gate.open()
+        facts = watch.next()
+
+    assert facts["code"] == "client_gone"
+    expect(window.notice).to_contain_text("1 conversation removed.")
+    expect(window.page.get_by_role("button", name="Send")).to_be_visible()
 
 
 def test_regenerating_asks_the_same_again_and_can_be_taken_back(

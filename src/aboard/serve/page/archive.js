@@ -139,6 +139,8 @@ function readFacts(given, where) {
     const problem = object(found.problem, `${where}.problem`);
     string(problem.message, `${where}.problem.message`);
   }
+  // It was written while the answer was being made: no more of it will come.
+  if (!found.finish && !found.problem) found.stopped = true;
   return /** @type {Facts} */ (/** @type {unknown} */ (found));
 }
 

@@ -185,11 +185,17 @@ export class Chat extends EventTarget {
     );
     log.refresh(answer);
     if (this.running === control) this.#runs(null);
-    if (this.busy) return;
-    const words = facts.problem ? "No answer." : "Answered.";
+    this.dispatchEvent(new Event("answered"));
+    const isThere =
+      conversations.all.includes(current) && current.messages.includes(answer);
+    if (this.busy || !isThere) return;
+    const words = facts.problem
+      ? "No answer."
+      : facts.stopped
+        ? "Stopped."
+        : "Answered.";
     if (conversations.canUndo) this.offerUndo(words);
     else notice.say(words);
-    this.dispatchEvent(new Event("answered"));
   }
 
   /** @param {AbortController | null} control */

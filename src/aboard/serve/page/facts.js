@@ -90,7 +90,7 @@ export function problemView(problem) {
     status && `HTTP ${status}`,
     code,
     param && `parameter ${param}`,
-    retryAfterS !== null && `ask again in ${retryAfterS} s`,
+    typeof retryAfterS === "number" && `ask again in ${retryAfterS} s`,
   ].filter(Boolean);
   return element(
     "div",
