@@ -8,6 +8,7 @@ import pytest
 
 from aboard.engine import Model, load
 from aboard.tool_calls import Tool, ToolChoice
+from checkpoint.jinja_oracle import render
 from tool_calls.templates import FAMILIES, tiny_caller
 
 SCHEMAS = {
@@ -164,3 +165,43 @@ def test_calls_and_results_are_told_to_the_model(caller, name: str) -> None:
     assert "get_weather" in told.partition("What is the weather?")[2]
     assert "It rains." in told
     assert "plot-2" in told
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in ("granite", "lfm2")])
+def test_the_prompt_is_what_jinja2_makes_of_the_template(caller, name: str) -> None:
+    model = caller(name)
+    form = model.tool_calling.form
+    arguments = {"city": "Oslo", "unit": "C"}
+    function = {"name": "get_weather", "arguments": arguments}
+    call = {"id": "a1B2c3D4e", "type": "function", "function": function}
+    result = {
+        "role": "tool",
+        "tool_call_id": "a1B2c3D4e",
+        "name": "get_weather",
+        "content": "Rain.",
+    }
+    called = {"role": "assistant", "content": "", "tool_calls": [call]}
+    text = json.dumps(arguments)
+    if name == "plain":
+        tools = "\n".join(json.dumps(tool.described) for tool in TOOLS)
+        told = [
+            {"role": "system", "content": form.instructions.replace("{tools}", tools)},
+            *ASKED,
+            {
+                "role": "assistant",
+                "content": f'<tool_call>\n{{"name": "get_weather", "arguments": {text}}}'
+                "\n</tool_call>",
+            },
+            {"role": "user", "content": "<tool_response>\nRain.\n</tool_response>"},
+        ]
+    elif form.arguments_as_text:
+        function_told = {"name": "get_weather", "arguments": text}
+        told = [*ASKED, {**called, "tool_calls": [{**call, "function": function_told}]}, result]
+    else:
+        told = [*ASKED, called, result]
+    described = None if name == "plain" else [tool.described for tool in TOOLS]
+    want = render(FAMILIES[name].template, told, tools=described)
+
+    tokens = model.chat_tokens([*ASKED, called, result], tools=TOOLS)
+
+    assert model.tokenizer.decode(tokens, skip_special=False) == want
