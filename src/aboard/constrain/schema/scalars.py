@@ -138,8 +138,10 @@ def _bounds(place: Place, keyword: str, exclusive: str) -> list[tuple[Decimal, b
     found = []
     inclusive = _number(place, keyword)
     strict = place.value.get(exclusive)
-    if strict is not None and place.draft != ANY_DRAFT and isinstance(strict, bool) != (
-        place.draft == 4
+    if (
+        strict is not None
+        and place.draft != ANY_DRAFT
+        and isinstance(strict, bool) != (place.draft == 4)
     ):
         raise malformed(place, exclusive, "true or false" if place.draft == 4 else "a number")
     if isinstance(strict, bool):  # draft 4: it says how the other is meant
