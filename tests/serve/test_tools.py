@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Literal
 
 import jsonschema
@@ -40,8 +41,6 @@ MARKED = "mistral-numbered"
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Running]]:
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         servers: dict[str, Running] = {}
 
