@@ -218,6 +218,14 @@ def test_text_beside_tools_may_have_a_schema(asking) -> None:
             jsonschema.validate(json.loads(choice.message.content), WEATHER)
 
 
+def test_to_call_nothing_needs_no_tools(asking) -> None:
+    form = {"type": "choice", "choices": ["yes", "no"]}
+
+    answer = asking(tools=[], tool_choice="none", response_format=form)
+
+    assert answer.choices[0].message.content in ("yes", "no")
+
+
 @pytest.mark.parametrize(
     ("given", "param", "code"),
     [
