@@ -85,10 +85,13 @@ class Form:
         Makes it; that takes time.
     param : str
         Where in the request it stands, for errors.
+    schema : mapping or bool, optional
+        The JSON Schema of the text, where it has one.
     """
 
     grammar: Callable[[], Grammar]
     param: str
+    schema: dict[str, Any] | bool | None = None
 
 
 def form_of(asked: ResponseFormat | None, param: str = "response_format") -> Form | None:
@@ -99,9 +102,10 @@ def form_of(asked: ResponseFormat | None, param: str = "response_format") -> For
         case None | TextFormat():
             return None
         case JsonObjectFormat():
-            return Form(Grammar.json_object, param)
+            return Form(Grammar.json_object, param, {"type": "object"})
         case JsonSchemaFormat(json_schema=JsonSchema(schema_=schema)):
-            return Form(lambda: Grammar.json_schema(schema), f"{param}.json_schema.schema")
+            place = f"{param}.json_schema.schema"
+            return Form(lambda: Grammar.json_schema(schema), place, schema)
         case GrammarFormat(syntax="regex"):
             return Form(lambda: Grammar.regex(asked.definition), f"{param}.definition")
         case GrammarFormat():
