@@ -11,7 +11,7 @@ import typer
 from aboard.cli import options
 
 if TYPE_CHECKING:
-    from aboard.serve.served import ServedModel
+    from aboard.serve.served import Served
 
 
 def serve(
@@ -134,7 +134,7 @@ def serve(
     note("aboard: ended")
 
 
-def _facts(url: str, served: Sequence[ServedModel]) -> dict[str, object]:
+def _facts(url: str, served: Sequence[Served]) -> dict[str, object]:
     told = [
         {"id": each.name, "aliases": each.aliases, "system_fingerprint": each.fingerprint}
         for each in served

@@ -118,6 +118,7 @@ class Answers(Closing):
             prompt_logprobs=ask.prompt_logprobs,
             constraint=ask.constraint,
             owner=f"{call.noted.owner} {call.body.owner}",
+            background=call.noted.background,
             timeout_s=self._timeout_s,
             on_change=lambda: wakeups.set(self._news),
         )
