@@ -119,7 +119,7 @@ class Answers(Closing):
             constraint=ask.constraint,
             owner=f"{call.noted.owner} {call.body.owner}",
             background=call.noted.background,
-            timeout_s=self._timeout_s,
+            timeout_s=None if call.noted.background else self._timeout_s,
             on_change=lambda: wakeups.set(self._news),
         )
 
