@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import openai
@@ -14,6 +15,20 @@ from aboard.serve.keeping.quotas import Quotas
 from serve.running import Running, running
 
 DATA = bytes(range(256)) * 5000
+
+
+@pytest.fixture(scope="module")
+def shared(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server for tests that leave nothing, or look at nothing else."""
+    with (
+        Kept(tmp_path_factory.mktemp("shared")) as kept,
+        running(model, kept=kept) as server,
+    ):
+        yield server
+
+
+def kept_names(server: Running) -> list[str]:
+    return names_below(server.app.service.kept.folder)
 
 
 def refused(call, **options) -> openai.APIStatusError:
@@ -78,9 +93,9 @@ def test_files_are_listed_by_pages_in_both_orders(keeper: openai.OpenAI) -> None
     ],
 )
 def test_a_list_that_cannot_be_given_names_why(
-    keeping: Running, query: dict[str, str], param: str
+    shared: Running, query: dict[str, str], param: str
 ) -> None:
-    with keeping.http() as http:
+    with shared.http() as http:
         answer = http.get("/v1/files", params=query)
 
     assert answer.status_code in (400, 404)
@@ -108,12 +123,14 @@ def test_a_list_that_cannot_be_given_names_why(
     ],
 )
 def test_what_is_not_taken_is_refused_by_name_and_nothing_is_left(
-    keeper: openai.OpenAI, tmp_path: Path, options: dict, code: str, param: str
+    shared: Running, options: dict, code: str, param: str
 ) -> None:
-    error = refused(keeper.files.create, **{"file": ("x", b"x")} | options)
+    before = kept_names(shared)
+    with shared.openai() as client:
+        error = refused(client.files.create, **{"file": ("x", b"x")} | options)
 
     assert (error.status_code, error.code, error.param) == (400, code, param)
-    assert names_below(tmp_path / "data") == []
+    assert kept_names(shared) == before
 
 
 def form(*parts: tuple[str, bytes], end: bytes = b"--B--\r\n") -> bytes:
@@ -148,25 +165,29 @@ PURPOSE = ('name="purpose"', b"user_data")
     ],
 )
 def test_a_form_is_whole_or_refused(
-    keeping: Running, tmp_path: Path, body: bytes, status: int, code: str | None
+    shared: Running, body: bytes, status: int, code: str | None
 ) -> None:
     headers = {"content-type": "multipart/form-data; boundary=B"}
-    with keeping.http() as http:
+    before = kept_names(shared)
+    with shared.http() as http:
         answer = http.post("/v1/files", content=body, headers=headers)
         healthy = http.get("/health")
+        after = kept_names(shared)
+        if status == 200:
+            http.delete(f"/v1/files/{answer.json()['id']}")
 
     assert answer.status_code == status
     assert answer.json().get("error", {}).get("code") == code
     assert healthy.status_code == 200
-    assert len(names_below(tmp_path / "data")) == (status == 200)
+    assert len(after) == len(before) + (status == 200)
 
 
 @pytest.mark.parametrize(
     "kind",
     ["application/json", "multipart/form-data", "multipart/form-data; boundary=" + "B" * 999],
 )
-def test_what_is_no_form_by_its_headers_is_refused(keeping: Running, kind: str) -> None:
-    with keeping.http() as http:
+def test_what_is_no_form_by_its_headers_is_refused(shared: Running, kind: str) -> None:
+    with shared.http() as http:
         answer = http.post("/v1/files", content=b"{}", headers={"content-type": kind})
 
     assert answer.status_code == (415 if "json" in kind else 400)
@@ -290,14 +311,14 @@ def test_bytes_that_were_lost_are_told_as_that(keeper: openai.OpenAI, kept: Kept
     assert (error.status_code, error.code) == (500, "file_damaged")
 
 
-def test_a_large_file_never_is_in_memory(keeping: Running, tmp_path: Path) -> None:
+def test_a_large_file_never_is_in_memory(shared: Running) -> None:
     """What Python's own allocator holds at most while 64 MiB go in and out."""
     import tracemalloc
 
     part = os.urandom(1 << 20)
     head, end = form(FILE, end=b"")[:-6], b"\r\n" + form(PURPOSE)
     headers = {"content-type": "multipart/form-data; boundary=B"}
-    with keeping.http() as http:
+    with shared.http() as http:
         http.post("/v1/files", content=iter([head, end]), headers=headers)
         tracemalloc.start()
         sent = http.post("/v1/files", content=iter([head, *[part] * 64, end]), headers=headers)

@@ -41,6 +41,7 @@ class Kept(Closing):
     ----------
     files : Files
     batches : Batches
+    folder : Path
     database : Database
     blobs : Blobs
     quotas : Quotas
@@ -60,6 +61,7 @@ class Kept(Closing):
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.folder = folder
         self.quotas = quotas or Quotas()
         self._clock = clock
         self.aside = Aside(4, "aboard-keep")
