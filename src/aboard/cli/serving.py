@@ -12,6 +12,7 @@ from aboard.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aboard.serve.keeping.kept import Kept
     from aboard.serve.served import Served
 
 _NEEDED = ("starlette", "uvicorn", "pydantic", "prometheus_client", "python_multipart")
@@ -64,6 +65,21 @@ def loaded_models(
         loaded = aboard.load(path, threads=threads, context=own, kv=kv)
         all_served.append(served(loaded, names[model], by_model[model]))
     return all_served
+
+
+def kept_in(folder: Path, size: str) -> Kept:
+    """The folder where a server keeps files and batches, of at most `size`, such as "500MB".
+
+    Raises
+    ------
+    UsageError
+        It can't be used, another server has it, or the size is none.
+    """
+    from aboard.planning import parse_size
+    from aboard.serve.keeping.kept import Kept
+    from aboard.serve.keeping.quotas import Quotas
+
+    return Kept(folder, Quotas(max_bytes=parse_size(size)))
 
 
 def _makes_text(path: Path) -> bool:
