@@ -6,6 +6,8 @@ from typing import Any
 
 import openai
 
+from serve.waiting import until
+
 ENDED = ("completed", "failed", "expired", "cancelled")
 CHAT = "/v1/chat/completions"
 Line = dict[str, Any]
@@ -40,9 +42,8 @@ def begun(
 
 def ended(client: openai.OpenAI, id: str) -> Any:
     """A batch, once it has ended."""
-    while (batch := client.batches.retrieve(id)).status not in ENDED:
-        pass
-    return batch
+    until(lambda: client.batches.retrieve(id).status in ENDED)
+    return client.batches.retrieve(id)
 
 
 def results(client: openai.OpenAI, file_id: str | None) -> list[Line]:

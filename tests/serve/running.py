@@ -14,6 +14,7 @@ from aboard.serve.app import App
 from aboard.serve.limits import Limits
 from aboard.serve.listening import Server
 from aboard.serve.served import Served, ServedModel, ServedModels, served
+from serve.waiting import SECONDS
 
 NAME = "tiny"
 
@@ -66,7 +67,7 @@ def running(
     server = Server(app, "127.0.0.1", 0, tls=tls, ready=ready)
     thread = threading.Thread(target=server.run)
     thread.start()
-    listens.wait()
+    assert listens.wait(SECONDS)
     try:
         yield Running(urls[0], app, server)
     finally:

@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from serve.batch_asking import begun, chat, ended, line, results, strict
+from serve.waiting import until
 
 PROGRAM = "from aboard.cli import main; main()"
 N = 60
@@ -22,7 +23,18 @@ N = 60
 def serving(model_file: Path, folder: Path) -> Iterator[tuple[openai.OpenAI, subprocess.Popen]]:
     command = [sys.executable, "-c", PROGRAM, "serve", str(model_file)]
     program = subprocess.Popen(
-        [*command, "--port", "0", "--data", str(folder), "--max-sequences", "2", "--json"],
+        [
+            *command,
+            "--port",
+            "0",
+            "--data",
+            str(folder),
+            "--max-sequences",
+            "2",
+            "--threads",
+            "1",
+            "--json",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -53,9 +65,7 @@ def test_lines_are_answered_once_each_through_kills(
     for n_wanted in (3, 9, 15):
         with serving(model_file, tmp_path) as (client, program):
             batch_id = batch_id or begun(client, lines).id
-            while (count := client.batches.retrieve(batch_id).request_counts.completed) < n_wanted:
-                pass
-            answered.append(count)
+            answered.append(once_answered(client, batch_id, n_wanted))
             program.send_signal(signal.SIGKILL)
     with serving(model_file, tmp_path) as (client, program):
         assert client.batches.retrieve(batch_id).request_counts.completed >= answered[-1]
@@ -73,6 +83,16 @@ def test_lines_are_answered_once_each_through_kills(
         got = strict(each["response"]["body"])
         assert got["choices"] == strict(live.model_dump(exclude_unset=True))["choices"]
     assert program.returncode == 0
+
+
+def once_answered(client: openai.OpenAI, batch_id: str, n_wanted: int) -> int:
+    """How many lines are answered, once there are so many."""
+
+    def n_answered() -> int:
+        return client.batches.retrieve(batch_id).request_counts.completed
+
+    until(lambda: n_answered() >= n_wanted)
+    return n_answered()
 
 
 def seed_of(batch: str, number: int) -> int:

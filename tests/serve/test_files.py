@@ -13,6 +13,7 @@ from aboard.engine import Model
 from aboard.serve.keeping.kept import Kept
 from aboard.serve.keeping.quotas import Quotas
 from serve.running import Running, running
+from serve.waiting import until
 
 DATA = bytes(range(256)) * 5000
 
@@ -242,12 +243,10 @@ def test_uploads_at_once_are_bounded_and_one_that_is_cut_off_leaves_nothing(
                 b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n"
                 b"Content-Type: multipart/form-data; boundary=B\r\n\r\n" + form(FILE, end=b"")
             )
-            while not names_below(tmp_path / "data"):
-                pass
+            until(lambda: names_below(tmp_path / "data"))
             error = refused(client.files.create, file=("b", b"y"), purpose="user_data")
             assert (error.status_code, error.code) == (429, "queue_full")
-        while names_below(tmp_path / "data"):
-            pass
+        until(lambda: not names_below(tmp_path / "data"))
         assert client.files.create(file=("b", b"y"), purpose="user_data").bytes == 1
 
 
