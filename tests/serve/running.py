@@ -50,13 +50,14 @@ def running(
     model: Model,
     *,
     limits: Limits | None = None,
+    name: str = NAME,
     aliases: tuple[str, ...] = (),
     more: Sequence[Served] = (),
     tls: Any = None,
     **options: Any,
 ) -> Iterator[Running]:
     """A server of a model, and of `more`, until the block ends; `options` are those of `App`."""
-    app = App(ServedModels([served(model, NAME, aliases), *more]), limits, **options)
+    app = App(ServedModels([served(model, name, aliases), *more]), limits, **options)
     listens = threading.Event()
     urls: list[str] = []
 

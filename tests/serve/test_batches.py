@@ -436,6 +436,26 @@ def test_a_disk_that_is_full_for_a_while_loses_no_line(
     assert [each["custom_id"] for each in told] == ["0", "1", "2"]
 
 
+def test_a_batch_waits_for_the_model_that_it_asks(
+    slow: Running, gate: Gate, model: Model, tmp_path: Path
+) -> None:
+    with slow.openai() as client:
+        batch = begun(client, lines(8))
+        answered(client, gate, batch.id, 1)
+        slow.server.handle_exit(15, None)
+        gate.open()
+        kept = slow.app.service.kept
+        until(lambda: not slow.app.service.batches.busy)
+    with running(model, kept=kept, name="other") as server, server.openai() as client:
+        other = ended(client, begun(client, [line("a", chat("x", model="other"))]).id)
+        waiting = client.batches.retrieve(batch.id)
+    with running(model, kept=kept) as server, server.openai() as client:
+        counts = ended(client, batch.id).request_counts
+
+    assert (other.status, waiting.status) == ("completed", "in_progress")
+    assert (counts.completed, counts.failed) == (8, 0)
+
+
 def test_without_a_folder_there_is_no_runner(model: Model) -> None:
     from aboard.serve.served import ServedModels, served
 

@@ -12,6 +12,7 @@ import pytest
 from aboard.engine import Model
 from aboard.serve.keeping.kept import Kept
 from aboard.serve.keeping.quotas import Quotas
+from aboard.serve.limits import Limits
 from serve.running import Running, running
 from serve.waiting import until
 
@@ -192,6 +193,37 @@ def test_what_is_no_form_by_its_headers_is_refused(shared: Running, kind: str) -
         answer = http.post("/v1/files", content=b"{}", headers={"content-type": kind})
 
     assert answer.status_code == (415 if "json" in kind else 400)
+
+
+@pytest.mark.parametrize("n", [1, 7, 65])
+def test_a_form_may_come_in_pieces_of_any_size(shared: Running, n: int) -> None:
+    body = form(('name="file"; filename="f"', b"\r\n--B-\r\n--\r\n" * 20), PURPOSE)
+    headers = {"content-type": "multipart/form-data; boundary=B"}
+    pieces = iter([body[i : i + n] for i in range(0, len(body), n)])
+    with shared.http() as http:
+        sent = http.post("/v1/files", content=pieces, headers=headers).json()
+        got = http.get(f"/v1/files/{sent['id']}/content").content
+        http.delete(f"/v1/files/{sent['id']}")
+
+    assert got == b"\r\n--B-\r\n--\r\n" * 20
+
+
+def test_a_file_that_does_not_come_is_not_waited_for(model: Model, tmp_path: Path) -> None:
+    with (
+        Kept(tmp_path / "data") as kept,
+        running(model, kept=kept, limits=Limits(body_timeout_s=0.05)) as server,
+        socket.create_connection(server.address) as connection,
+    ):
+        connection.sendall(
+            b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n"
+            b"Content-Type: multipart/form-data; boundary=B\r\n\r\n" + form(FILE, end=b"")
+        )
+        answer = b""
+        while part := connection.recv(1 << 16):
+            answer += part
+
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert names_below(tmp_path / "data") == []
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -70,7 +70,7 @@ async def call(endpoint: Endpoint, service: Service, body: dict[str, Any], owner
         "headers": [(b"content-type", b"application/json")],
     }
     facts = noted(scope)
-    facts.owner, facts.background = f"batches of {owner}", True
+    facts.owner, facts.holder, facts.background = f"batches of {owner}", owner, True
     left: list[Message] = [
         {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
     ]

@@ -12,6 +12,7 @@ from aboard.serve.batch_calls import Reply, batched, call, seeded
 from aboard.serve.batch_lines import LineCheck, read_lines
 from aboard.serve.batch_results import answer_of, finish
 from aboard.serve.body import understood
+from aboard.serve.refusals import Refusal
 
 if TYPE_CHECKING:
     from aboard.serve.endpoint import Endpoint
@@ -28,6 +29,10 @@ _NO_ROOM = (429, 503)
 
 class _Ending(Exception):
     """The server ends; what is not answered will be by the next."""
+
+
+class _Waiting(Exception):
+    """A batch can't go on here and now."""
 
 
 class BatchRunner:
@@ -110,7 +115,7 @@ class BatchRunner:
         try:
             await self._check(id)
             await self._answer(id)
-        except _Ending:
+        except (_Ending, _Waiting):
             pass
         except Exception as error:  # it is tried again, until it expires
             _log.error("a batch can't go on", exc_info=error, extra={"facts": {"batch": id}})
@@ -151,6 +156,7 @@ class BatchRunner:
         if batch.status == "failed":
             return
         if batch.status == "in_progress" and not stop.is_set():
+            self._require_model(batch)
             answering = asyncio.ensure_future(_Answering(self, batch).all())
             stopped = asyncio.ensure_future(stop.wait())
             try:
@@ -165,6 +171,23 @@ class BatchRunner:
         await kept.aside(kept.batches.finalize, id)
         batch = await kept.aside(kept.batches.current, id)
         await kept.aside(finish, kept, batch, self._service.limits.max_body_bytes)
+
+    def _require_model(self, batch: KeptBatch) -> None:
+        """A server that was started with other models has to leave a batch to one that has its own.
+
+        Raises
+        ------
+        _Waiting
+            The model that it asks isn't served.
+        """
+        try:
+            self._service.models.of_any_kind(batch.model or "")
+        except Refusal:
+            _log.warning(
+                "a batch waits for its model",
+                extra={"facts": {"batch": batch.id, "model": batch.model}},
+            )
+            raise _Waiting from None
 
     async def reply(self, batch: KeptBatch, line: int, asked: BatchLine) -> Reply:
         """What a line is answered; where there is no room for it, later.
@@ -186,6 +209,11 @@ class BatchRunner:
                 return reply
             if not self._service.ending:
                 await asyncio.sleep(_AGAIN_S)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is being checked or answered."""
+        return bool(self._tasks)
 
     @property
     def places(self) -> asyncio.Semaphore:

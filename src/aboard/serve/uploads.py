@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ _WRITTEN_AT_ONCE = 1 << 20
 _MAX_FIELDS = 16
 _MAX_FIELD_BYTES = 1024
 _AROUND_BYTES = 64 << 10  # what a form may have beside the file
+_SLOWEST_BYTES_PER_S = 4096
 _FILE = "file"
 
 
@@ -50,7 +52,8 @@ class Upload:
 async def received(http: Request, kept: Kept, patience_s: float) -> AsyncIterator[Upload]:
     """The form of a request; its file is removed at the end of the block, unless it was kept.
 
-    `patience_s`: for how long a part of it may not come.
+    `patience_s`: for how long nothing of it may come, and by how much all of it may be later than a
+    very slow network brings it.
 
     Raises
     ------
@@ -77,17 +80,22 @@ async def received(http: Request, kept: Kept, patience_s: float) -> AsyncIterato
 
 
 async def _receive(http: Request, form: _Form, kept: Kept, patience_s: float) -> None:
-    parts = http.stream()
+    parts, began, n_bytes = http.stream(), time.monotonic(), 0
     while True:
+        late_s = time.monotonic() - began - n_bytes / _SLOWEST_BYTES_PER_S
         try:
-            part = await asyncio.wait_for(anext(parts, None), patience_s)
+            part = await asyncio.wait_for(anext(parts, None), patience_s - max(0.0, late_s))
         except TimeoutError:
             raise Refusal(
-                408, f"nothing came for {patience_s:g} s", code="timeout", headers=CLOSE
+                408,
+                f"the file came too slowly, after {n_bytes:,} bytes",
+                code="timeout",
+                headers=CLOSE,
             ) from None
         except ClientDisconnect:
             raise ClientGone from None
         if part:
+            n_bytes += len(part)
             form.take(part)
         if part is None or len(form.unwritten) >= _WRITTEN_AT_ONCE:
             data, form.unwritten = bytes(form.unwritten), bytearray()

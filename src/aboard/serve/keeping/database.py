@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -94,13 +95,14 @@ class Database(Closing):
         self._lock = threading.Lock()
         with ExitStack() as opened:
             try:
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # nobody else's to read
                 self._connection = sqlite3.connect(
                     path, isolation_level=None, check_same_thread=False, timeout=0
                 )
                 opened.callback(self._connection.close)
                 self._connection.row_factory = sqlite3.Row
                 self._prepare(path)
-            except sqlite3.Error as error:
+            except (OSError, sqlite3.Error) as error:
                 raise UsageError(
                     f"{path}: can't be opened as a database: {error}",
                     hint="Put back a copy of the folder, or start with a new one.",
@@ -158,6 +160,7 @@ class Database(Closing):
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA foreign_keys = ON")
+        execute("PRAGMA secure_delete = ON")  # what is deleted can't be read from the file either
         if is_empty:
             self._connection.executescript(
                 f"BEGIN;{_TABLES}PRAGMA application_id = {_APPLICATION};"
