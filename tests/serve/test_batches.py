@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import openai
 import pytest
 
 from aboard.engine import Model, load
+from aboard.errors import UsageError
 from aboard.serve.app import App
+from aboard.serve.batch_results import finish
 from aboard.serve.keeping.kept import Kept
 from aboard.serve.keeping.quotas import Quotas
 from aboard.serve.limits import Limits
@@ -434,6 +437,44 @@ def test_a_disk_that_is_full_for_a_while_loses_no_line(
     assert runner.endpoints.keys() >= {CHAT, "/v1/completions", "/v1/embeddings"}
     told = results(keeper, keeper.batches.retrieve(batch.id).output_file_id)
     assert [each["custom_id"] for each in told] == ["0", "1", "2"]
+
+
+def test_a_batch_that_has_ended_stays_as_it_is(
+    keeper: openai.OpenAI, keeping: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = keeping.app.service.kept
+    batch = ended(keeper, begun(keeper, [GOOD]).id)
+    stale = replace(kept.batches.current(batch.id), status="finalizing")
+    under_way = kept.batches.under_way
+    monkeypatch.setattr(kept.batches, "under_way", lambda: [stale, *under_way()])
+
+    ended(keeper, begun(keeper, [GOOD]).id)  # the runner looks, and sees what was before
+    until(lambda: not keeping.app.service.batches.busy)
+
+    assert keeper.batches.retrieve(batch.id) == batch
+    assert len(results(keeper, batch.output_file_id)) == 1
+    with pytest.raises(UsageError, match="ended"):
+        finish(kept, stale, 1000)
+    assert keeper.batches.retrieve(batch.id) == batch
+
+
+def test_lines_that_somebody_took_away_end_their_batch(
+    slow: Running, gate: Gate, tmp_path: Path
+) -> None:
+    kept = slow.app.service.kept
+    with slow.openai() as client:
+        batch = begun(client, lines(8))
+        answered(client, gate, batch.id, 2)
+        slow.server.handle_exit(15, None)
+        gate.open()
+        until(lambda: not slow.app.service.batches.busy)
+        kept.blobs.path(kept.batches.current(batch.id).blob).unlink()
+    with running(slow.served.model, kept=kept) as server, server.openai() as client:
+        batch = ended(client, batch.id)
+        told = results(client, batch.output_file_id)
+
+    assert (batch.status, batch.error_file_id) == ("expired", None)
+    assert len(told) == batch.request_counts.completed >= 2
 
 
 def test_a_batch_waits_for_the_model_that_it_asks(

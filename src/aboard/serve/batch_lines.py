@@ -107,6 +107,8 @@ class LineCheck:
         except TooLong as error:
             message = f"the line has more than {self._max_bytes:,} bytes"
             found.errors.append(_error("line_too_long", message, error.line))
+        except FileNotFoundError:
+            found.errors.append(_error("file_damaged", "the file can't be read any more", None))
         if not found.total and not found.errors:
             found.errors.append(_error("empty_file", "there is no line", None))
         return found

@@ -91,9 +91,12 @@ def _unanswered(kept: Kept, batch: KeptBatch, max_bytes: int) -> Iterator[str]:
     """The lines of a batch that ended before its time."""
     if batch.completed + batch.failed >= batch.total or batch.blob is None:
         return
+    path = kept.blobs.path(batch.blob)
+    if not path.exists():
+        return
     code, message = _UNANSWERED[batch.status]
     answered = kept.batches.answered(batch.number)
-    for number, data in read_lines(kept.blobs.path(batch.blob), max_bytes):
+    for number, data in read_lines(path, max_bytes):
         if number not in answered:
             told = {
                 "id": _id(batch, number),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from aboard.serve.batch_bodies import BatchLine
 from aboard.serve.batch_calls import Reply, batched, call, seeded
 from aboard.serve.batch_lines import LineCheck, read_lines
 from aboard.serve.batch_results import answer_of, finish
 from aboard.serve.body import understood
+from aboard.serve.keeping.batches import UNDER_WAY
 from aboard.serve.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -153,21 +154,14 @@ class BatchRunner:
     async def _answer(self, id: str) -> None:
         kept, stop = self._kept, self._stops[id]
         batch = await kept.aside(kept.batches.current, id)
-        if batch.status == "failed":
+        if batch.status not in UNDER_WAY:
             return
         if batch.status == "in_progress" and not stop.is_set():
             self._require_model(batch)
-            answering = asyncio.ensure_future(_Answering(self, batch).all())
-            stopped = asyncio.ensure_future(stop.wait())
             try:
-                await asyncio.wait({answering, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                stopped.cancel()
-                if not answering.done():
-                    answering.cancel()
-                    await asyncio.wait({answering})
-            if not answering.cancelled():
-                answering.result()
+                await _unless(stop, _Answering(self, batch).all())
+            except* FileNotFoundError as error:  # somebody took it away: what was answered is left
+                _log.error("the lines of a batch are gone", exc_info=error)
         await kept.aside(kept.batches.finalize, id)
         batch = await kept.aside(kept.batches.current, id)
         await kept.aside(finish, kept, batch, self._service.limits.max_body_bytes)
@@ -224,6 +218,21 @@ class BatchRunner:
     def service(self) -> Service:
         """What answers."""
         return self._service
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do some work to its end, or until it is to stop."""
+    task = asyncio.ensure_future(work)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()
 
 
 class _Answering:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from aboard.errors import Overloaded
+from aboard.errors import Overloaded, UsageError
 
 if TYPE_CHECKING:
     from aboard.serve.keeping.database import Database
@@ -257,16 +257,22 @@ class Batches:
         output: KeptFile | None,
         errors: KeptFile | None,
     ) -> None:
-        """As a part of a transaction: its answers are in files now, and it has ended."""
+        """As a part of a transaction: its answers are in files now, and it has ended.
+
+        Raises
+        ------
+        UsageError
+            It had ended before.
+        """
         if batch.status == "cancelling":
             status = "cancelled"
         elif not batch.total or batch.completed + batch.failed < batch.total:
             status = "expired"
         else:
             status = "completed"
-        connection.execute(
+        cursor = connection.execute(
             f"UPDATE batches SET status = ?, {status}_at = ?, blob = NULL, output_file_id = ?, "
-            "error_file_id = ? WHERE number = ?",
+            "error_file_id = ? WHERE number = ? AND status IN ('finalizing', 'cancelling')",
             (
                 status,
                 self._now(),
@@ -275,6 +281,8 @@ class Batches:
                 batch.number,
             ),
         )
+        if not cursor.rowcount:
+            raise UsageError(f"{batch.id} has ended already")
         connection.execute("DELETE FROM answers WHERE batch = ?", (batch.number,))
 
 
