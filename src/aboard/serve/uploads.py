@@ -72,14 +72,14 @@ async def received(http: Request, kept: Kept, patience_s: float) -> AsyncIterato
     incoming = await kept.aside(kept.files.receive)
     try:
         upload = Upload(incoming)
-        form = _Form(boundary, upload, most_bytes)
+        form = Form(boundary, upload, most_bytes)
         await _receive(http, form, kept, patience_s)
         yield upload
     finally:
         await asyncio.shield(kept.aside(incoming.close))
 
 
-async def _receive(http: Request, form: _Form, kept: Kept, patience_s: float) -> None:
+async def _receive(http: Request, form: Form, kept: Kept, patience_s: float) -> None:
     parts, began, n_bytes = http.stream(), time.monotonic(), 0
     while True:
         late_s = time.monotonic() - began - n_bytes / _SLOWEST_BYTES_PER_S
@@ -106,7 +106,7 @@ async def _receive(http: Request, form: _Form, kept: Kept, patience_s: float) ->
     form.finish()
 
 
-class _Form:
+class Form:
     """Takes a form apart; what belongs to the file is `unwritten` until somebody writes it."""
 
     def __init__(self, boundary: bytes, upload: Upload, most_bytes: int) -> None:
