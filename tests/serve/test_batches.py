@@ -414,6 +414,21 @@ def test_a_server_that_ends_finishes_its_lines_and_the_next_goes_on(
     assert gate.n_passes > n_passes
 
 
+def test_a_server_that_is_told_twice_waits_for_no_line(slow: Running, gate: Gate) -> None:
+    kept, runner = slow.app.service.kept, slow.app.service.batches
+    with slow.openai() as client:
+        batch = begun(client, lines(8))
+        answered(client, gate, batch.id, 1)
+        slow.server.handle_exit(15, None)
+        until(lambda: runner._work.done())
+        assert runner.busy  # its lines wait at the gate
+
+        slow.server.handle_exit(15, None)
+        until(lambda: not runner.busy)
+
+    assert kept.batches.current(batch.id).status == "in_progress"
+
+
 def test_a_disk_that_is_full_for_a_while_loses_no_line(
     keeper: openai.OpenAI, keeping: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from aboard.errors import StorageFull
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SQLITE_FULL = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+)
 
 
 @contextmanager
@@ -28,7 +33,7 @@ def full_disk_told() -> Iterator[None]:
             raise
         raise _full() from error
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+        if error.sqlite_errorcode not in _SQLITE_FULL:
             raise
         raise _full() from error
 
