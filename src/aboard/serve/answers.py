@@ -66,7 +66,7 @@ class Answers(Closing):
         owner: str,
     ) -> None:
         limits = call.service.limits
-        self._owner = f"{call.noted.owner} {owner}"
+        self._owner = (call.noted.owner, owner)
         self._background = call.noted.background
         self._tokenizer = served.model.tokenizer
         self._timeout_s = limits.answer_timeout_s

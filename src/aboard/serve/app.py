@@ -22,6 +22,7 @@ from aboard.serve import (
     models,
     openapi,
     state,
+    static,
     tokens,
 )
 from aboard.serve.batch_running import BatchRunner
@@ -97,13 +98,13 @@ class App:
         self.service = service = Service(models, limits or Limits(), day=day, kept=kept)
         keys = tuple(keys)
         self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
+        reached = (*self.endpoints, *static.endpoints())
         routes = [
-            Route(each.path, Served(each, service), methods=[each.method])
-            for each in self.endpoints
+            Route(each.path, Served(each, service), methods=[each.method]) for each in reached
         ]
         routed = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
         routed.router.redirect_slashes = False
-        open_paths = [each.path for each in self.endpoints if each.open]
+        open_paths = [each.path for each in reached if each.open]
         inner: ASGIApp = Keys(routed, keys=keys, open_paths=open_paths)
         inner = Guard(
             inner,

@@ -79,11 +79,7 @@ async def get_file_content(call: Call[None]) -> Response:
     kept = call.service.kept
     file = await found_file(call, call.http.path_params["file_id"])
     try:
-        return FileStream(
-            kept.blobs.path(file.blob),
-            kept.aside,
-            send_timeout_s=call.service.limits.send_timeout_s,
-        )
+        return FileStream(kept.blobs.path(file.blob), kept.aside)
     except OSError as error:
         _log.error("bytes that are kept can't be read", exc_info=error)
         raise Refusal(
