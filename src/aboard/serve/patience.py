@@ -78,7 +78,8 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a request."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # writing pauses at the first byte that isn't taken
+        # Writing pauses at the first bytes that are not taken; of 0 TLS would pause where all are.
+        transport.set_write_buffer_limits(high=1, low=0)
         self._unread = Unread(transport, self.send_timeout_s, self._abort)
         self._wait()
 
