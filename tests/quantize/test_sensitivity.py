@@ -19,6 +19,7 @@ from aboard.models import DecoderModel
 from aboard.quantize.calibration import calibration_of
 from aboard.quantize.format_losses import Sensitivity
 from aboard.quantize.parts import Part, parts_of
+from aboard.quantize.rounding import whole
 from aboard.quantize.sensitivity import Measuring, anchors_of, sample_windows
 from quantize.divergences import divergence
 from tiny import Llama, tiny_llama
@@ -68,7 +69,7 @@ def written(
     """The checkpoint with other matrices."""
     tensors = {}
     for tensor in checkpoint.tensors:
-        own = tensor.format, checkpoint.weights.packed(tensor.name)[1]
+        own = tensor.format, whole(checkpoint.weights, tensor.name)[1]
         tensors[tensor.name] = own if len(tensor.shape) < 2 else encoded(tensor.name)
     new = [NewTensor(each.name, tensors[each.name][0], each.shape) for each in checkpoint.tensors]
     with GgufWriter(path, checkpoint.metadata | type_entries(new), new) as writer:
@@ -283,3 +284,18 @@ def test_what_is_multiplied_is_proportional(checkpoint: OpenCheckpoint) -> None:
     ]
 
     assert losses[0] == pytest.approx(losses[1], rel=0.5, abs=1e-9)
+
+
+def test_what_was_asked_before_is_kept_and_not_told(checkpoint: OpenCheckpoint) -> None:
+    part = parts_of(checkpoint.model)[1]
+    figures = Kept()
+    both = measuring(checkpoint, figures).measure({part: ["Q4_0", "Q5_0"]})[0]
+
+    again = measuring(checkpoint, figures)
+    one = again.measure({part: ["Q4_0"]})[0]
+    other = again.measure({part: ["Q8_0"]})[0]
+
+    assert one.measured == {"Q4_0": both.measured["Q4_0"]}
+    assert one.errors == both.errors
+    assert other.measured.keys() == {"Q8_0"}
+    assert figures.figures[part.label, 1].keys() == {"Q4_0", "Q5_0", "Q8_0"}

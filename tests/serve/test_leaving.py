@@ -5,13 +5,16 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aboard.engine import Model, load
 from aboard.serve.limits import Limits
+from aboard.serve.patience import PatientProtocol
 from serve.gate import Gate, gated
 from serve.running import Running, running
+from serve.waiting import until
 from serve.watch import Watch, watched
 
 BODY = {"model": "tiny", "messages": [{"role": "user", "content": "go on"}], "temperature": 0}
@@ -46,7 +49,9 @@ def watch() -> Iterator[Watch]:
 def asking(server: Running, path: str = "/v1/chat/completions", **more: object) -> socket.socket:
     """A connection on which a request was sent."""
     body = json.dumps(BODY | more).encode()
-    connection = socket.create_connection(server.address)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect(server.address)
     connection.sendall(
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n".encode()
@@ -114,8 +119,7 @@ def test_an_answer_whose_turn_has_not_come_is_not_computed(
     first = asking(one, max_tokens=5)
     gate.wait(1)
     second = asking(one)
-    while not one.served.scheduler.load.n_waiting:
-        pass
+    until(lambda: one.served.scheduler.load.n_waiting)
 
     second.close()
 
@@ -140,21 +144,27 @@ def test_many_that_go_leave_nothing_behind(one: Running, gate: Gate, watch: Watc
     assert list(scheduler.submit([1], max_tokens=2))
     assert scheduler.load.n_requests == 0
     assert one.app.service.bodies.held_bytes == 0
+    scheduler.close()  # what its thread still holds of the last step counts as used
     model = one.served.model
     assert model.decoder.kv_memory()["used_bytes"] == model.prefix_cache.stats.size_bytes
 
 
-def test_a_client_that_reads_nothing_loses_its_answer(own_model: Model, watch: Watch) -> None:
-    limits = Limits(send_timeout_s=0.05)
-    with running(own_model, limits=limits) as server:
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        connection.connect(server.address)
-        body = json.dumps(BODY | {"stream": True, "n": 100, "logprobs": True, "top_logprobs": 20})
-        connection.sendall(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-        )
+def test_a_client_that_reads_nothing_loses_its_answer(
+    own_model: Model, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = PatientProtocol.connection_made
 
-        assert watch.next()["code"] == "client_reads_nothing"
+    def with_little_room(protocol: PatientProtocol, transport: Any) -> None:
+        made(protocol, transport)
+        own = transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    monkeypatch.setattr(PatientProtocol, "connection_made", with_little_room)
+    with running(own_model, limits=Limits(send_timeout_s=0.05)) as server:
+        more = {"stream": True, "n": 4, "max_tokens": 40, "logprobs": True, "top_logprobs": 20}
+        connection = asking(server, **more)  # reads nothing of some 200 KB
+
+        told = watch.next()
+
         connection.close()
+    assert told["code"] == "client_reads_nothing"

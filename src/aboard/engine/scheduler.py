@@ -94,7 +94,8 @@ class Scheduler(Closing):
         logprobs: bool = False,
         top_logprobs: int = 0,
         prompt_logprobs: int | None = None,
-        owner: str = "",
+        owner: str | tuple[str, ...] = "",
+        background: bool = False,
         timeout_s: float | None = None,
         on_change: Callable[[], None] | None = None,
         constraint: Grammar | None = None,
@@ -120,8 +121,12 @@ class Scheduler(Closing):
         prompt_logprobs : int, optional
             Score the prompt's tokens from the second on, each beside so many likeliest tokens:
             `Request.prompt_scores`. All of the prompt is computed then, whatever is known of it.
-        owner : str
-            Whose request it is. Where several owners wait, their turns come fairly.
+        owner : str or tuple of str
+            Whose request it is, such as a key, or a key and a user of it. Where several owners
+            wait, their turns come fairly: between the first names, then between the second of
+            those that share a first, and so on.
+        background : bool
+            Its turn comes where nobody waits who is not in the background.
         timeout_s : float, optional
             Seconds from now, above 0, after which the answer ends where it is.
         on_change : callable, optional
@@ -177,6 +182,7 @@ class Scheduler(Closing):
             timeout_s,
             prompt_logprobs=prompt_logprobs,
             owner=owner,
+            background=background,
             on_change=on_change,
         )
         if os.getpid() != self._process:
@@ -202,6 +208,11 @@ class Scheduler(Closing):
         """How many requests are under way, and how many wait."""
         load = self._batch.load
         return Load(load.n_running, load.n_waiting + len(self._new))
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be submitted any more."""
+        return self._closed
 
     def close(self) -> None:
         """Cancel what is under way; nothing can be submitted afterwards."""

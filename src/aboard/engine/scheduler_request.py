@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from aboard.engine.answer_state import AnswerState, FinishReason, Step, Timing
+from aboard.engine.scheduler_queue import Owner
 from aboard.engine.token_scores import TokenScore, score_tokens
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ class Request:
     prompt_scores : list of TokenScore
         Of the prompt's tokens from the second on, where they were asked for; whole from the first
         step on.
-    owner : str
+    owner : str or tuple of str
         Whose request it is.
+    background : bool
+        Whether its turn comes after all that are not.
     complete : bool or None
         Whether the answer that ended is a whole one of its grammar; None where it has none.
     """
@@ -50,7 +53,8 @@ class Request:
         timeout_s: float | None,
         *,
         prompt_logprobs: int | None = None,
-        owner: str = "",
+        owner: Owner = "",
+        background: bool = False,
         on_change: Callable[[], None] | None = None,
     ) -> None:
         self.n_prompt = prompt.size
@@ -60,6 +64,7 @@ class Request:
         self.prompt = prompt
         self.state = state
         self.owner = owner
+        self.background = background
         self.prompt_scores: list[TokenScore] = []
         self._prompt_logprobs = prompt_logprobs
         self._deadline = None if timeout_s is None else time.monotonic() + min(timeout_s, _EVER_S)
@@ -71,6 +76,11 @@ class Request:
     def timing(self) -> Timing:
         """Up to the last token computed."""
         return self.state.timing
+
+    @property
+    def stop_text(self) -> str | None:
+        """The stop text that ended the answer; None where none did."""
+        return self.state.stop_text
 
     def cancel(self) -> None:
         """End the answer before the next token is computed; steps so far can still be taken."""
@@ -146,8 +156,11 @@ class Request:
         self._steps.put(step)
 
     def end(self, reason: FinishReason | None, error: Exception | None = None) -> None:
-        """There are no more steps."""
-        self.complete = self.state.complete
+        """There are no more steps, whatever becomes of the rest."""
+        try:
+            self.complete = self.state.complete
+        except Exception as failed:
+            reason, error = None, error or failed
         self.finish_reason, self.error = reason, error
         self._steps.put(None)
 

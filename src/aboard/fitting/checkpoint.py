@@ -27,7 +27,7 @@ from aboard.quantize.rounding import row_runs, sample_rows
 _FLOATS = ("F32", "F16", "BF16")
 _WIDE_FLOATS = ("F32", "BF16")
 _LARGEST = 65504.0
-"""Of float16, which scales and minimums of blocks are."""
+"""Of float16, which minimums of blocks are, and what parts may stay."""
 _WEIGHTS_AT_ONCE = 1 << 21
 _SAMPLED_ROWS = 32
 
@@ -114,8 +114,10 @@ def folder_of(checkpoint: Path) -> Path:
     return checkpoint if checkpoint.is_dir() else checkpoint.parent
 
 
-def open_checkpoint(path: Path, opened: ExitStack) -> OpenCheckpoint:
+def open_checkpoint(path: Path, opened: ExitStack, named: Path | None = None) -> OpenCheckpoint:
     """The decoder in the GGUF file `path`; `opened` is given what is to be closed at the end.
+
+    `named`: what messages call it, where it was made of something else.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def open_checkpoint(path: Path, opened: ExitStack) -> OpenCheckpoint:
     grids = {}
     for name in dict.fromkeys(weight.name for weight in model.matrices()):
         if file.tensors[name].format in _WIDE_FLOATS:
-            _require_moderate(path, plain, name)
+            _require_moderate(named or path, plain, name)
         if file.tensors[name].format in _FLOATS and (found := grid_of_tensor(plain, name)):
             grids[name] = found
     return OpenCheckpoint(
@@ -159,7 +161,7 @@ def grid_of_tensor(weights: GgufWeights, name: str) -> str | None:
 
 
 def _require_moderate(path: Path, weights: GgufWeights, name: str) -> None:
-    """Look at all of a matrix, before any work, for what would end it."""
+    """Look at all of a matrix, before anything is measured, for what would end it."""
     first = 0
     for rows in _all_rows(weights, name):
         if rows.size and max(rows.max(), -rows.min()) > _LARGEST:
@@ -167,7 +169,7 @@ def _require_moderate(path: Path, weights: GgufWeights, name: str) -> None:
             raise CorruptTensor(
                 f"{path}: tensor {shown(name)}: the weight at [{first + int(row)}, {int(column)}] "
                 f"is {rows[row, column]:.6g}, expected at most {_LARGEST:g} to either side of 0: "
-                "no block of fewer bits holds more",
+                "float16, as which parts or their minimums may be stored, holds no more",
                 hint="Look whether the checkpoint is damaged. `aboard import --type bf16` keeps it "
                 "at 16 bits.",
             )

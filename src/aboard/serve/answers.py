@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aboard.closing import Closing
+from aboard.engine.replying import new_call_id
 from aboard.errors import AboardError
 from aboard.serve.given import Finish, PromptDetails, Usage
-from aboard.serve.refusals import Refusal, ending, refusal_of, too_late
-from aboard.serve.spoken import Piece, Spoken
+from aboard.serve.news import ArgumentsDelta, CallBegun, End, News, TextDelta, Whole
+from aboard.serve.refusals import ending, refusal_of, too_late
+from aboard.serve.spoken import Spoken
+from aboard.tool_calls import Begun
 
 if TYPE_CHECKING:
+    from aboard.checkpoint.tokenizer import Tokenizer
     from aboard.constrain import Grammar
-    from aboard.engine import Request, Sampling
+    from aboard.engine import Request, Sampling, Step
     from aboard.serve.endpoint import Call
-    from aboard.serve.sampling_body import SamplingBody
     from aboard.serve.served import ServedModel
+    from aboard.tool_calls import CallReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,24 +36,7 @@ class Ask:
     top_logprobs: int | None = None
     prompt_logprobs: int | None = None
     constraint: Grammar | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A complete answer."""
-
-    index: int
-    piece: Piece
-    finish_reason: Finish
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What is new of one answer."""
-
-    index: int
-    piece: Piece
-    finish_reason: Finish | None
+    reader: Callable[[], CallReader] | None = None
 
 
 class Answers(Closing):
@@ -62,9 +49,11 @@ class Answers(Closing):
     served : ServedModel
         What answers.
     asks : sequence of Ask
-        At least one.
+        At least one, and no more than `require_few` lets through.
     per_prompt : int
         How many of them in a row share a prompt.
+    owner : str
+        Who asks, of those who share a key or an address.
 
     Raises
     ------
@@ -74,31 +63,26 @@ class Answers(Closing):
 
     def __init__(
         self,
-        call: Call[SamplingBody],
+        call: Call[Any],
         served: ServedModel,
         asks: Sequence[Ask],
         *,
         per_prompt: int,
+        owner: str,
     ) -> None:
         limits = call.service.limits
+        self._owner = (call.noted.owner, owner)
+        self._background = call.noted.background
         self._tokenizer = served.model.tokenizer
         self._timeout_s = limits.answer_timeout_s
         self._per_prompt = per_prompt
-        self._scored = any(ask.top_logprobs is not None for ask in asks)
+        self._asks = asks
         self._news = asyncio.Event()
         self._noted = call.noted
         self._noted.model = served.name
         self.requests: list[Request] = []
         if call.service.ending:
             raise ending()
-        if len(asks) > limits.max_sequences + limits.max_waiting:
-            raise Refusal(
-                400,
-                f"{len(asks)} answers are asked for, expected at most "
-                f"{limits.max_sequences + limits.max_waiting}",
-                code="invalid_value",
-                param="n",
-            )
         try:
             for ask in asks:
                 self.requests.append(self._submitted(call, served, ask))
@@ -106,7 +90,7 @@ class Answers(Closing):
             self.close()
             raise refusal_of(error) from None
 
-    def _submitted(self, call: Call[SamplingBody], served: ServedModel, ask: Ask) -> Request:
+    def _submitted(self, call: Call[Any], served: ServedModel, ask: Ask) -> Request:
         wakeups = call.service.wakeups
         return served.scheduler.submit(
             ask.prompt,
@@ -117,8 +101,9 @@ class Answers(Closing):
             top_logprobs=ask.top_logprobs or 0,
             prompt_logprobs=ask.prompt_logprobs,
             constraint=ask.constraint,
-            owner=f"{call.noted.owner} {call.body.owner}",
-            timeout_s=self._timeout_s,
+            owner=self._owner,
+            background=self._background,
+            timeout_s=None if self._background else self._timeout_s,
             on_change=lambda: wakeups.set(self._news),
         )
 
@@ -155,13 +140,13 @@ class Answers(Closing):
             One of them can't be completed.
         """
         left = {
-            index: (request, Spoken(self._tokenizer, tokens=self._scored))
-            for index, request in enumerate(self.requests)
+            index: (request, _Following(index, self._tokenizer, ask))
+            for index, (request, ask) in enumerate(zip(self.requests, self._asks, strict=True))
         }
         while left:
             await self._news.wait()
             self._news.clear()
-            for index, (request, spoken) in list(left.items()):
+            for index, (request, following) in list(left.items()):
                 try:
                     steps, ended = request.taken()
                 except Exception as error:
@@ -170,12 +155,12 @@ class Answers(Closing):
                     self._noted.note_token()
                 if ended:
                     del left[index]
-                    self._note_end(request)
                 if steps and request.error is not None:
                     self._news.set()  # the failure comes behind these steps, and may be told of
-                if steps or ended:
-                    reason = self._reason(request) if ended else None
-                    yield News(index, spoken.take(steps), reason)
+                for news in following.take(steps, ended=ended):
+                    yield news
+                if ended:
+                    yield self._end(index, request, following)
 
     async def whole(self) -> list[Whole]:
         """All that is said, of each answer, once all are complete.
@@ -185,14 +170,10 @@ class Answers(Closing):
         Refusal
             One of them can't be completed.
         """
-        pieces = [Piece() for _ in self.requests]
-        reasons: dict[int, Finish] = {}
+        answers = [Whole(index) for index in range(len(self.requests))]
         async for news in self.news():
-            pieces[news.index].text += news.piece.text
-            pieces[news.index].tokens += news.piece.tokens
-            if news.finish_reason is not None:
-                reasons[news.index] = news.finish_reason
-        return [Whole(index, piece, reasons[index]) for index, piece in enumerate(pieces)]
+            answers[news.index].take(news)
+        return answers
 
     @property
     def usage(self) -> Usage:
@@ -208,9 +189,16 @@ class Answers(Closing):
             prompt_tokens_details=PromptDetails(cached_tokens=n_cached),
         )
 
-    def _note_end(self, request: Request) -> None:
-        self._noted.finish_reasons.append(request.finish_reason or "error")
+    def _end(self, index: int, request: Request, following: _Following) -> End:
+        """The end of an answer, which is noted."""
+        calls = request.finish_reason == "stop" and following.spoken.n_calls
+        self._noted.finish_reasons.append(
+            "tool_calls" if calls else request.finish_reason or "error"
+        )
         self._noted.usage = self.usage
+        reason = self._reason(request)
+        stop = following.spoken.stopped or request.stop_text
+        return End(index, "tool_calls" if calls else reason, stop)
 
     def _reason(self, request: Request) -> Finish:
         match request.finish_reason:
@@ -220,3 +208,25 @@ class Answers(Closing):
                 raise too_late(self._timeout_s)
             case _:
                 raise ending()
+
+
+class _Following:
+    """Makes news of what one answer says."""
+
+    def __init__(self, index: int, tokenizer: Tokenizer, ask: Ask) -> None:
+        reader = None if ask.reader is None else ask.reader()
+        self.spoken = Spoken(tokenizer, tokens=ask.top_logprobs is not None, reader=reader)
+        self._index = index
+        self._call = -1
+
+    def take(self, steps: Sequence[Step], *, ended: bool) -> Iterator[News]:
+        """What some more steps say; `ended` where they are the last."""
+        piece = self.spoken.take(steps, ended=ended)
+        if piece.text or piece.tokens:
+            yield TextDelta(self._index, piece.text, piece.tokens)
+        for part in piece.calls:
+            if isinstance(part, Begun):
+                self._call += 1
+                yield CallBegun(self._index, self._call, f"call_{new_call_id()}", part.name)
+            else:
+                yield ArgumentsDelta(self._index, self._call, part.text)

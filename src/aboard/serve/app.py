@@ -13,7 +13,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from aboard.serve import chat, completions, models, openapi, state, tokens
+from aboard.serve import (
+    batches,
+    chat,
+    completions,
+    embeddings,
+    files,
+    models,
+    openapi,
+    state,
+    static,
+    tokens,
+)
+from aboard.serve.batch_running import BatchRunner
 from aboard.serve.endpoint import Served, refused
 from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
 from aboard.serve.limits import Limits
@@ -25,11 +37,15 @@ from aboard.serve.service import Service
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from aboard.serve.keeping.kept import Kept
     from aboard.serve.served import ServedModels
 
 ENDPOINTS = (
     *chat.ENDPOINTS,
     *completions.ENDPOINTS,
+    *embeddings.ENDPOINTS,
+    *files.ENDPOINTS,
+    *batches.ENDPOINTS,
     *models.ENDPOINTS,
     *tokens.ENDPOINTS,
     *state.ENDPOINTS,
@@ -52,6 +68,8 @@ class App:
         Pages that may ask beside the server's own.
     day : date, optional
         What chat templates tell the model; by default the day it is.
+    kept : Kept, optional
+        Where files and batches are kept; they aren't where there is none.
 
     Attributes
     ----------
@@ -75,17 +93,18 @@ class App:
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
         day: date | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        self.service = service = Service(models, limits or Limits(), day=day)
+        self.service = service = Service(models, limits or Limits(), day=day, kept=kept)
         keys = tuple(keys)
         self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
+        reached = (*self.endpoints, *static.endpoints())
         routes = [
-            Route(each.path, Served(each, service), methods=[each.method])
-            for each in self.endpoints
+            Route(each.path, Served(each, service), methods=[each.method]) for each in reached
         ]
         routed = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
         routed.router.redirect_slashes = False
-        open_paths = [each.path for each in self.endpoints if each.open]
+        open_paths = [each.path for each in reached if each.open]
         inner: ASGIApp = Keys(routed, keys=keys, open_paths=open_paths)
         inner = Guard(
             inner,
@@ -102,11 +121,13 @@ class App:
 
     @asynccontextmanager
     async def _living(self, app: Starlette) -> AsyncIterator[None]:
-        self.service.start()
+        service = self.service
+        service.start(BatchRunner(service, self.endpoints) if service.keeps else None)
         try:
             yield
+            await service.drain()
         finally:
-            self.service.close()
+            service.close()
 
 
 async def _no_route(http: Request, error: Exception) -> Response:

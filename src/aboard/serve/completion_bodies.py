@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from aboard.serve.body import WHOLE
-from aboard.serve.given import Finish, Given, Usage
+from aboard.serve.given import Given, TextFinish, Usage
 from aboard.serve.sampling_body import SamplingBody
 
 Text = Annotated[str, Field(min_length=1)]
@@ -33,6 +33,15 @@ Prompt = Annotated[
     | Annotated[list[Tokens], Several, Tag("lists of tokens")],
     Discriminator(_form),
 ]
+
+
+def each_of(prompt: str | list[int] | list[str] | list[list[int]]) -> Sequence[str | list[int]]:
+    """Each of the texts that a `Prompt` holds."""
+    if isinstance(prompt, str):
+        return [prompt]
+    if isinstance(prompt[0], int):
+        return [[each for each in prompt if isinstance(each, int)]]
+    return [each for each in prompt if not isinstance(each, int)]
 
 
 class CompletionRequest(SamplingBody):
@@ -63,12 +72,7 @@ class CompletionRequest(SamplingBody):
     @property
     def prompts(self) -> Sequence[str | list[int]]:
         """Each of them."""
-        prompt = self.prompt
-        if isinstance(prompt, str):
-            return [prompt]
-        if isinstance(prompt[0], int):
-            return [[each for each in prompt if isinstance(each, int)]]
-        return [each for each in prompt if not isinstance(each, int)]
+        return each_of(self.prompt)
 
 
 class TokenLogprobs(Given):
@@ -86,7 +90,7 @@ class CompletionChoice(Given):
     text: str
     index: int
     logprobs: TokenLogprobs | None
-    finish_reason: Finish
+    finish_reason: TextFinish
 
 
 class Completion(Given):
@@ -107,7 +111,7 @@ class CompletionChunkChoice(Given):
     text: str
     index: int
     logprobs: TokenLogprobs | None
-    finish_reason: Finish | None
+    finish_reason: TextFinish | None
 
 
 class CompletionChunk(Given):

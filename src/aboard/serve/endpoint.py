@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -11,8 +10,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aboard.errors import AboardError
-from aboard.serve.body import Body, understood
+from aboard.serve.body import Body, understood, understood_texts
 from aboard.serve.leaving import ClientGone, unless_gone
 from aboard.serve.noted import Noted, noted
 from aboard.serve.refusals import Refusal, refusal_of
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from aboard.serve.service import Service
 
 Understood = TypeVar("Understood", covariant=True)
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Call(Generic[Understood]):
     http : Request
         The request as Starlette has it.
     body : Body
-        What it says; None where the route takes no body.
+        What its body says, or its query where the route takes no body; None where it takes neither.
     noted : Noted
         What is told of it in logs and metrics.
     """
@@ -62,6 +59,10 @@ class Endpoint:
         What it is for.
     takes : type of Body, optional
         The body of the request.
+    asks : type of Body, optional
+        Its query, where it takes no body.
+    form : type of Body, optional
+        The fields of its form, beside the `file`; the handler reads it.
     gives : type of BaseModel or str
         The body of the answer; or its media type, where it is no JSON.
     streams : type of BaseModel, optional
@@ -74,9 +75,11 @@ class Endpoint:
 
     method: str
     path: str
-    handle: Callable[[Call[Any]], Awaitable[Response]]
+    handle: Callable[[Call[Any]], Coroutine[Any, Any, Response]]
     summary: str
     takes: type[Body] | None = None
+    asks: type[Body] | None = None
+    form: type[Body] | None = None
     gives: type[BaseModel] | str
     streams: type[BaseModel] | None = None
     statuses: tuple[int, ...] = ()
@@ -97,28 +100,22 @@ class Served:
         try:
             response = await self._response(Request(scope, receive), facts)
         except ClientGone:
-            facts.code = "client_gone"
+            facts.note_gone()
             return
         except Refusal as refusal:
             response = refused(refusal, facts)
         except Exception as error:
-            _log.exception("a handler failed")
             response = refused(refusal_of(error), facts)
         await response(scope, receive, send)
 
     async def _response(self, http: Request, facts: Noted) -> Response:
-        takes, service = self._endpoint.takes, self._service
+        takes, asks, service = self._endpoint.takes, self._endpoint.asks, self._service
         if takes is None:
-            return await self._handled(Call(service, http, None, facts))
+            query = None if asks is None else understood_texts(asks, dict(http.query_params))
+            return await self._endpoint.handle(Call(service, http, query, facts))
         async with service.bodies.read(http) as data:
             call = Call(service, http, understood(takes, data), facts)
-            return await unless_gone(http.receive, self._handled(call))
-
-    async def _handled(self, call: Call[Any]) -> Response:
-        try:
-            return await self._endpoint.handle(call)
-        except AboardError as error:
-            raise refusal_of(error) from None
+            return await unless_gone(http.receive, self._endpoint.handle(call))
 
 
 def refused(refusal: Refusal, facts: Noted) -> Response:
@@ -131,8 +128,17 @@ def json_response(
     body: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """A response of JSON: the fields that were set, and no others."""
+    return json_text_response(
+        body.model_dump_json(exclude_unset=True), status=status, headers=headers
+    )
+
+
+def json_text_response(
+    text: str, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A response of JSON that is written already."""
     return Response(
-        body.model_dump_json(exclude_unset=True),
+        text,
         status_code=status,
         headers={"cache-control": "no-store", **(headers or {})},
         media_type="application/json",

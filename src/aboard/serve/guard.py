@@ -23,6 +23,25 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# Beside what clients of the cloud API must say, what its client for browsers tells of itself.
+_HEADERS = (
+    "authorization",
+    "content-type",
+    "x-api-key",
+    *(
+        f"x-stainless-{name}"
+        for name in (
+            "arch",
+            "lang",
+            "os",
+            "package-version",
+            "retry-count",
+            "runtime",
+            "runtime-version",
+            "timeout",
+        )
+    ),
+)
 _DIVIDED = ("cross-site", "same-site")  # what browsers say of requests of other origins
 
 
@@ -48,7 +67,7 @@ class Guard:
                 app,
                 allow_origins=sorted(self._origins),
                 allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["authorization", "content-type", "x-api-key"],
+                allow_headers=_HEADERS,
                 expose_headers=["x-request-id", "retry-after"],
             )
 
@@ -108,6 +127,7 @@ class Keys:
                     await refused(_no_key(), facts)(scope, receive, send)
                     return
                 facts.owner = f"key {number}"
+                facts.holder = _holder(self._digests[number - 1])
         await self._app(scope, receive, send)
 
     def _number(self, key: str) -> int | None:
@@ -172,6 +192,11 @@ def _given(headers: Headers) -> str:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _holder(digest: bytes) -> str:
+    """What stands for a key where things are kept; the key can't be checked against it."""
+    return hashlib.sha256(b"aboard holder\0" + digest).hexdigest()
 
 
 def _forbidden(message: str, code: str) -> Refusal:

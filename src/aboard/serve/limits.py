@@ -21,14 +21,12 @@ class Limits:
         Of one request.
     max_bodies_bytes : int
         Of all requests that are being read or answered.
-    max_top_logprobs : int
-        Alternatives shown for a token.
     body_timeout_s : float
         In which a request's body must have come.
     headers_timeout_s : float
         In which a new connection must have sent its headers.
     send_timeout_s : float
-        For which a client may leave an answer unread.
+        In which a client must read what was sent of an answer, or a KiB of it a second.
     answer_timeout_s : float
         From when a request was taken on to its last token.
     step_s : float
@@ -41,7 +39,6 @@ class Limits:
     max_waiting: int = 128
     max_body_bytes: int = 8 << 20
     max_bodies_bytes: int = 64 << 20
-    max_top_logprobs: int = 20
     body_timeout_s: float = 30.0
     headers_timeout_s: float = 15.0
     send_timeout_s: float = 60.0

@@ -105,7 +105,9 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http=PatientProtocol.with_timeout(limits.headers_timeout_s),
+            http=PatientProtocol.with_timeouts(
+                headers_s=limits.headers_timeout_s, send_s=limits.send_timeout_s
+            ),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -153,7 +155,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End; at the second time at once."""
-        self.force_exit = self.should_exit
+        self.force_exit = self._service.hurried = self.should_exit
         self.should_exit = self._service.ending = True
         self.signal = sig
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from pydantic import BaseModel, ConfigDict
 
 from aboard.errors import (
     AboardError,
     ContextOverflow,
+    GrammarError,
     NotEnoughMemory,
     NumericalError,
     Overloaded,
+    StorageFull,
     TemplateError,
     TokenizerError,
+    UnsupportedSchema,
     UsageError,
 )
 
 INVALID = "invalid_request_error"
 SERVER = "server_error"
+_log = logging.getLogger(__name__)
 
 
 class ErrorFacts(BaseModel):
@@ -83,33 +89,62 @@ class Refusal(Exception):
         return ErrorBody(error=facts)
 
 
-def refusal_of(error: Exception) -> Refusal:
-    """The refusal that an error comes to; of one that isn't ours nothing is told."""
+def refusal_of(error: Exception, *, param: str | None = None) -> Refusal:
+    """The refusal that an error comes to; of one that isn't ours nothing is told but to the log.
+
+    `param` is the parameter that is to blame, where it is the client's mistake.
+    """
     if not isinstance(error, AboardError):
+        _log.error("a defect", exc_info=error)
         return Refusal(
             500, "the server failed", code="internal_error", kind=SERVER, headers=NO_RETRY
         )
     message = f"{error} ({error.hint})" if error.hint else str(error)
+    told = f"{param}: {message}" if param else message
     match error:
         case ContextOverflow():
-            return Refusal(400, message, code="context_length_exceeded")
+            return Refusal(400, told, code="context_length_exceeded", param=param)
+        case UnsupportedSchema():
+            return Refusal(400, told, code="unsupported_schema", param=param)
+        case GrammarError():
+            return Refusal(400, told, code="invalid_grammar", param=param)
         case UsageError() | TemplateError() | TokenizerError():
-            return Refusal(400, message, code="invalid_value")
+            return Refusal(400, told, code="invalid_value", param=param)
         case Overloaded():
             return overloaded(message)
         case NotEnoughMemory():
             return Refusal(503, message, code="no_memory", kind=SERVER, headers=retry_after(5))
+        case StorageFull():
+            return Refusal(507, message, code="storage_full", kind=SERVER, headers=NO_RETRY)
         case NumericalError():
             return Refusal(500, message, code="no_logits", kind=SERVER, headers=NO_RETRY)
         case _:
             return Refusal(500, message, code="internal_error", kind=SERVER, headers=NO_RETRY)
 
 
-def overloaded(message: str, *, retry_s: int = 1) -> Refusal:
+@contextmanager
+def blamed(param: str) -> Iterator[None]:
+    """Say of errors within that a parameter is to blame.
+
+    Raises
+    ------
+    Refusal
+        In place of them.
+    """
+    try:
+        yield
+    except AboardError as error:
+        raise refusal_of(error, param=param) from None
+
+
+def invalid(message: str, param: str) -> Refusal:
+    """A parameter has a value that it can't have."""
+    return Refusal(400, f"{param}: {message}", code="invalid_value", param=param)
+
+
+def overloaded(message: str) -> Refusal:
     """More is asked for than may wait."""
-    return Refusal(
-        429, message, code="queue_full", kind="rate_limit_error", headers=retry_after(retry_s)
-    )
+    return Refusal(429, message, code="queue_full", kind="rate_limit_error", headers=retry_after(1))
 
 
 def ending() -> Refusal:
