@@ -86,11 +86,9 @@ class ServedModels(Closing):
             raise UsageError("there is no model to serve")
         self._by_name: dict[str, ServedModel] = {}
         self.all = tuple(models)
+        require_different([name for model in models for name in (model.name, *model.aliases)])
         for model in models:
-            for name in (model.name, *model.aliases):
-                if name in self._by_name:
-                    raise UsageError(f"two models are called {name!r}")
-                self._by_name[name] = model
+            self._by_name |= dict.fromkeys((model.name, *model.aliases), model)
 
     @property
     def names(self) -> dict[str, ServedModel]:
@@ -129,6 +127,19 @@ class ServedModels(Closing):
         """Cancel what is under way."""
         for model in self.all:
             model.close()
+
+
+def require_different(names: Sequence[str]) -> None:
+    """Refuse names and aliases of models of which two are the same.
+
+    Raises
+    ------
+    UsageError
+        Two are.
+    """
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise UsageError(f"two models are called {name!r}")
 
 
 def fingerprint(facts: dict[str, str | int | None]) -> str:
