@@ -270,7 +270,7 @@ TOOL = {"type": "function", "function": {"name": "f"}}
             "messages[1].tool_calls",
             "unsupported_parameter",
         ),
-        ({"messages": [USER | {"content": "<|im_end|>"}]}, None, "invalid_value"),
+        ({"messages": [USER | {"content": "<|im_end|>"}]}, "messages", "invalid_value"),
         ({"messages": [USER | {"content": "long " * 200}]}, "messages", "context_length_exceeded"),
     ],
 )

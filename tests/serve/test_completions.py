@@ -1,10 +1,14 @@
 """Prompts by the openai client: continued, echoed and scored, against the model's own logits."""
 
+from pathlib import Path
+
 import numpy as np
 import openai
 import pytest
 
-from aboard.engine import Model
+from aboard.engine import Model, load
+from serve.running import running
+from tiny import tiny_llama
 
 PROMPT = "Water boils at"
 OTHER = "The sky is"
@@ -197,3 +201,36 @@ def test_what_is_not_honoured_is_refused_by_name(
     error = refused(ask, **given)
 
     assert (error.status_code, error.param, error.code) == (400, param, code)
+
+
+@pytest.mark.parametrize(
+    ("adds", "tokens", "offsets"),
+    [
+        ({"tokenizer.ggml.add_bos_token": True}, ["<|endoftext|>", "a", "b"], [0, 0, 1]),
+        ({"tokenizer.ggml.add_eos_token": True}, ["a", "b", "<|im_end|>"], [0, 1, 2]),
+        ({}, ["a", "b"], [0, 1]),
+    ],
+)
+def test_tokens_that_the_tokenizer_adds_take_no_place_in_the_text(
+    tmp_path: Path, adds: dict, tokens: list[str], offsets: list[int]
+) -> None:
+    path = tiny_llama(tmp_path / "tiny.gguf", metadata=adds)
+    options = {"model": "tiny", "echo": True, "logprobs": 0, "max_tokens": 1, "temperature": 0}
+
+    with running(load(path, threads=1, context=64)) as server, server.openai() as client:
+        told = client.completions.create(prompt="ab", **options).choices[0]
+
+    assert told.logprobs.tokens[: len(tokens)] == tokens
+    assert told.logprobs.text_offset[: len(tokens)] == offsets
+    assert told.text.startswith("ab")
+
+
+def test_too_many_answers_are_refused_before_anything_is_made_of_them(
+    ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aboard.serve.completions._prompts", None)  # a failure, were it called
+
+    error = refused(ask, prompt=["a"] * 1000, n=128)
+
+    assert (error.status_code, error.param, error.code) == (400, "n", "invalid_value")
+    assert "128000 answers" in error.message

@@ -8,10 +8,11 @@ import pytest
 from pydantic import BaseModel
 
 from aboard.closing import Closing
-from aboard.serve.event_stream import EventStream
+from aboard.serve.event_stream import EventStream, Named, StreamForm
 from aboard.serve.limits import Limits
 from aboard.serve.noted import noted
 from aboard.serve.patience import Patience, Unread
+from aboard.serve.refusals import Refusal
 
 ODD = [
     "\n",
@@ -38,7 +39,9 @@ class Held(Closing):
         self.closed = True
 
 
-async def sent(events: AsyncGenerator, limits: Limits, send=None) -> tuple[list, Held, str]:
+async def sent(
+    events: AsyncGenerator, limits: Limits, send=None, form: StreamForm | None = None
+) -> tuple[list, Held, str]:
     """What a stream sends, what it holds, and what is noted of it."""
     held, messages = Held(), []
 
@@ -52,7 +55,7 @@ async def sent(events: AsyncGenerator, limits: Limits, send=None) -> tuple[list,
             await send(message)
 
     scope: dict = {}
-    await EventStream(events, limits, holds=held)(scope, receive, keep)
+    await EventStream(events, limits, holds=held, form=form)(scope, receive, keep)
     return messages, held, noted(scope).code
 
 
@@ -84,6 +87,23 @@ def test_a_defect_within_a_stream_is_its_last_event() -> None:
     assert last["error"]["code"] == code == "internal_error"
     assert "secret" not in str(messages)
     assert held.closed
+
+
+def test_events_may_have_names_and_streams_other_ends() -> None:
+    async def events(fails: bool) -> AsyncGenerator:
+        yield Named("begun", Text(text="a\u2028"))
+        if fails:
+            raise Refusal(503, "full", code="no_room")
+
+    form = StreamForm(last=None, error=lambda refusal: Named("error", Text(text=refusal.code)))
+    whole, _, _ = asyncio.run(sent(events(False), Limits(), form=form))
+    failed, _, code = asyncio.run(sent(events(True), Limits(), form=form))
+
+    first = b'event: begun\ndata: {"text":"a\\u2028"}\n\n'
+    assert [each["body"] for each in whole[1:]] == [first, b""]
+    error = b'event: error\ndata: {"text":"no_room"}\n\n'
+    assert [each["body"] for each in failed[1:]] == [first, error, b""]
+    assert code == "no_room"
 
 
 def test_a_client_that_reads_nothing_is_given_up() -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aboard.closing import Closing
 from aboard.errors import AboardError
 from aboard.serve.given import Finish, PromptDetails, Usage
-from aboard.serve.refusals import Refusal, ending, refusal_of, too_late
-from aboard.serve.spoken import Piece, Spoken
+from aboard.serve.news import End, News, TextDelta, Whole
+from aboard.serve.refusals import ending, refusal_of, too_late
+from aboard.serve.spoken import Spoken
 
 if TYPE_CHECKING:
     from aboard.constrain import Grammar
     from aboard.engine import Request, Sampling
     from aboard.serve.endpoint import Call
-    from aboard.serve.sampling_body import SamplingBody
     from aboard.serve.served import ServedModel
 
 
@@ -34,24 +34,6 @@ class Ask:
     constraint: Grammar | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A complete answer."""
-
-    index: int
-    piece: Piece
-    finish_reason: Finish
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What is new of one answer."""
-
-    index: int
-    piece: Piece
-    finish_reason: Finish | None
-
-
 class Answers(Closing):
     """The answers that one HTTP request asks for, computed together.
 
@@ -62,9 +44,11 @@ class Answers(Closing):
     served : ServedModel
         What answers.
     asks : sequence of Ask
-        At least one.
+        At least one, and no more than `require_few` lets through.
     per_prompt : int
         How many of them in a row share a prompt.
+    owner : str
+        Who asks, of those who share a key or an address.
 
     Raises
     ------
@@ -74,13 +58,15 @@ class Answers(Closing):
 
     def __init__(
         self,
-        call: Call[SamplingBody],
+        call: Call[Any],
         served: ServedModel,
         asks: Sequence[Ask],
         *,
         per_prompt: int,
+        owner: str,
     ) -> None:
         limits = call.service.limits
+        self._owner = f"{call.noted.owner} {owner}"
         self._tokenizer = served.model.tokenizer
         self._timeout_s = limits.answer_timeout_s
         self._per_prompt = per_prompt
@@ -91,14 +77,6 @@ class Answers(Closing):
         self.requests: list[Request] = []
         if call.service.ending:
             raise ending()
-        if len(asks) > limits.max_sequences + limits.max_waiting:
-            raise Refusal(
-                400,
-                f"{len(asks)} answers are asked for, expected at most "
-                f"{limits.max_sequences + limits.max_waiting}",
-                code="invalid_value",
-                param="n",
-            )
         try:
             for ask in asks:
                 self.requests.append(self._submitted(call, served, ask))
@@ -106,7 +84,7 @@ class Answers(Closing):
             self.close()
             raise refusal_of(error) from None
 
-    def _submitted(self, call: Call[SamplingBody], served: ServedModel, ask: Ask) -> Request:
+    def _submitted(self, call: Call[Any], served: ServedModel, ask: Ask) -> Request:
         wakeups = call.service.wakeups
         return served.scheduler.submit(
             ask.prompt,
@@ -117,7 +95,7 @@ class Answers(Closing):
             top_logprobs=ask.top_logprobs or 0,
             prompt_logprobs=ask.prompt_logprobs,
             constraint=ask.constraint,
-            owner=f"{call.noted.owner} {call.body.owner}",
+            owner=self._owner,
             timeout_s=self._timeout_s,
             on_change=lambda: wakeups.set(self._news),
         )
@@ -173,9 +151,11 @@ class Answers(Closing):
                     self._note_end(request)
                 if steps and request.error is not None:
                     self._news.set()  # the failure comes behind these steps, and may be told of
-                if steps or ended:
-                    reason = self._reason(request) if ended else None
-                    yield News(index, spoken.take(steps), reason)
+                piece = spoken.take(steps)
+                if piece.text or piece.tokens:
+                    yield TextDelta(index, piece.text, piece.tokens)
+                if ended:
+                    yield End(index, self._reason(request))
 
     async def whole(self) -> list[Whole]:
         """All that is said, of each answer, once all are complete.
@@ -185,14 +165,10 @@ class Answers(Closing):
         Refusal
             One of them can't be completed.
         """
-        pieces = [Piece() for _ in self.requests]
-        reasons: dict[int, Finish] = {}
+        answers = [Whole(index) for index in range(len(self.requests))]
         async for news in self.news():
-            pieces[news.index].text += news.piece.text
-            pieces[news.index].tokens += news.piece.tokens
-            if news.finish_reason is not None:
-                reasons[news.index] = news.finish_reason
-        return [Whole(index, piece, reasons[index]) for index, piece in enumerate(pieces)]
+            answers[news.index].take(news)
+        return answers
 
     @property
     def usage(self) -> Usage:

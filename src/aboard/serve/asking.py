@@ -1,20 +1,50 @@
-"""What both kinds of completions share on the way from a request to the scheduler."""
+"""What routes that ask for answers share, on the way to the scheduler and back."""
 
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from aboard.serve.endpoint import Call, json_response
+from aboard.serve.event_stream import EventStream, Named, StreamForm
 from aboard.serve.refusals import Refusal
 
 if TYPE_CHECKING:
+    from aboard.engine import Sampling
+    from aboard.serve.answers import Answers
+    from aboard.serve.limits import Limits
     from aboard.serve.served import ServedModel
 
+_SEEDS = 1 << 64
 
-def seeds(first: int | None, n: int) -> list[int]:
-    """The seeds of `n` answers: from the one that was asked for, or from any."""
+
+def seeded(sampling: Sampling, first: int | None, n: int) -> list[Sampling]:
+    """How `n` answers are drawn: with seeds from `first` on, or from any."""
     first = secrets.randbits(63) if first is None else first
-    return [first + i for i in range(n)]
+    return [replace(sampling, seed=(first + i) % _SEEDS) for i in range(n)]
+
+
+def require_few(limits: Limits, n_answers: int) -> None:
+    """Refuse more answers than could ever be computed or wait.
+
+    Raises
+    ------
+    Refusal
+        There are more.
+    """
+    most = limits.max_sequences + limits.max_waiting
+    if n_answers > most:
+        raise Refusal(
+            400,
+            f"{n_answers} answers are asked for, expected at most {most}",
+            code="invalid_value",
+            param="n",
+        )
 
 
 def require_room(served: ServedModel, n_prompt: int, max_tokens: int | None, param: str) -> None:
@@ -35,3 +65,39 @@ def require_room(served: ServedModel, n_prompt: int, max_tokens: int | None, par
         code="context_length_exceeded",
         param=param,
     )
+
+
+async def response_to(
+    call: Call[Any],
+    answers: Answers,
+    *,
+    whole: Callable[[], Awaitable[BaseModel]],
+    events: Callable[[], AsyncGenerator[BaseModel | Named | str]],
+    stream: bool,
+    form: StreamForm | None = None,
+) -> Response:
+    """The answers, all at once or as they come.
+
+    Parameters
+    ----------
+    call : Call
+        The request.
+    answers : Answers
+        Closed at the end, whatever it is.
+    whole, events : callable
+        Write them down, in either way.
+    stream : bool
+        Which of the two is asked for.
+    form : StreamForm, optional
+        How a stream ends; by default as the cloud API ends its completions.
+
+    Raises
+    ------
+    Refusal
+        An answer failed before anything was sent.
+    """
+    if stream:
+        await answers.begun()
+        return EventStream(events(), call.service.limits, holds=answers, form=form)
+    with answers:
+        return json_response(await whole())

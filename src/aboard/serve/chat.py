@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from aboard.serve.answers import Answers, Ask
-from aboard.serve.asking import require_room, seeds
+from aboard.serve.answers import Answers
+from aboard.serve.asking import response_to
 from aboard.serve.chat_bodies import (
     AnswerMessage,
     ChatChoice,
@@ -24,11 +24,12 @@ from aboard.serve.chat_bodies import (
     TokenAlternative,
     TokenLogprob,
 )
-from aboard.serve.endpoint import Call, Endpoint, json_response
-from aboard.serve.event_stream import EventStream
+from aboard.serve.conversation import Conversation, answers_to
+from aboard.serve.endpoint import Call, Endpoint
 from aboard.serve.given import Finish, Usage
-from aboard.serve.response_format import grammar_of
-from aboard.serve.spoken import Piece, Said, written
+from aboard.serve.news import End, TextDelta
+from aboard.serve.response_format import form_of
+from aboard.serve.spoken import Said, written
 
 if TYPE_CHECKING:
     from aboard.serve.served import ServedModel
@@ -36,33 +37,31 @@ if TYPE_CHECKING:
 
 async def chat_completions(call: Call[ChatRequest]) -> Response:
     """Answer a conversation, all at once or as it comes."""
-    body, service = call.body, call.service
-    served = service.models.named(body.model)
-    messages = [
-        {"role": "system" if each.role == "developer" else each.role, "content": each.text}
-        for each in body.messages
-    ]
-    prompt = await service.aside(served.model.chat_tokens, messages, now=service.day)
-    require_room(served, len(prompt), body.most_tokens, "messages")
-    grammar = await grammar_of(call, served, body.response_format)
-    asks = [
-        Ask(
-            prompt=prompt,
-            sampling=body.sampling(seed, served.model.tokenizer.n_vocabulary),
-            max_tokens=body.most_tokens,
-            stop=body.stops,
-            constraint=grammar,
-            top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
-        )
-        for seed in seeds(body.seed, body.n)
-    ]
-    answers = Answers(call, served, asks, per_prompt=body.n)
+    body = call.body
+    served = call.service.models.named(body.model)
+    answers = await answers_to(call, served, _conversation(body, served))
     writer = _Writer(served, body, answers)
-    if body.stream:
-        await answers.begun()
-        return EventStream(writer.chunks(), service.limits, holds=answers)
-    with answers:
-        return json_response(await writer.completion())
+    return await response_to(
+        call, answers, whole=writer.completion, events=writer.chunks, stream=body.stream
+    )
+
+
+def _conversation(body: ChatRequest, served: ServedModel) -> Conversation:
+    """What a body asks."""
+    return Conversation(
+        messages=[
+            {"role": "system" if each.role == "developer" else each.role, "content": each.text}
+            for each in body.messages
+        ],
+        form=form_of(body.response_format),
+        sampling=body.sampling(served.model.tokenizer.n_vocabulary),
+        seed=body.seed,
+        n=body.n,
+        max_tokens=body.most_tokens,
+        stop=body.stops,
+        top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        owner=body.owner,
+    )
 
 
 class _Writer:
@@ -84,12 +83,12 @@ class _Writer:
         """All answers, once they are complete."""
         choices = [
             ChatChoice(
-                index=news.index,
-                message=AnswerMessage(role="assistant", content=news.piece.text, refusal=None),
-                logprobs=self._logprobs(news.piece),
-                finish_reason=news.finish_reason,
+                index=answer.index,
+                message=AnswerMessage(role="assistant", content=answer.text, refusal=None),
+                logprobs=self._logprobs(answer.tokens),
+                finish_reason=answer.finish_reason,
             )
-            for news in await self._answers.whole()
+            for answer in await self._answers.whole()
         ]
         return ChatCompletion(
             object="chat.completion", choices=choices, usage=self._answers.usage, **self._facts
@@ -101,13 +100,13 @@ class _Writer:
         for index in range(self._body.n):
             yield self._chunk(index, Delta(role="assistant", content="", refusal=None))
         async for news in self._answers.news():
-            piece = news.piece
-            if piece.tokens:
-                yield self._chunk(news.index, Delta(content=piece.text), piece)
-            elif piece.text:
-                yield json.dumps(piece.text, ensure_ascii=False).join(frames[news.index])
-            if news.finish_reason is not None:
-                yield self._chunk(news.index, Delta(), reason=news.finish_reason)
+            match news:
+                case TextDelta(index, text, []):
+                    yield json.dumps(text, ensure_ascii=False).join(frames[index])
+                case TextDelta(index, text, tokens):
+                    yield self._chunk(index, Delta(content=text), tokens)
+                case End(index, reason):
+                    yield self._chunk(index, Delta(), reason=reason)
         if self._body.wants_usage:
             yield self._event([], self._answers.usage)
 
@@ -118,9 +117,13 @@ class _Writer:
         return [before + content, behind.removeprefix('""')]
 
     def _chunk(
-        self, index: int, delta: Delta, piece: Piece | None = None, reason: Finish | None = None
+        self,
+        index: int,
+        delta: Delta,
+        tokens: Sequence[Said] | None = None,
+        reason: Finish | None = None,
     ) -> ChatChunk:
-        logprobs = None if piece is None else self._logprobs(piece)
+        logprobs = None if tokens is None else self._logprobs(tokens)
         choice = ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=reason)
         return self._event([choice], None)
 
@@ -128,10 +131,10 @@ class _Writer:
         facts = self._facts | ({"usage": usage} if self._body.wants_usage else {})
         return ChatChunk(object="chat.completion.chunk", choices=choices, **facts)
 
-    def _logprobs(self, piece: Piece) -> ChoiceLogprobs | None:
+    def _logprobs(self, tokens: Sequence[Said]) -> ChoiceLogprobs | None:
         if not self._body.logprobs:
             return None
-        return ChoiceLogprobs(content=[self._token(said) for said in piece.tokens], refusal=None)
+        return ChoiceLogprobs(content=[self._token(said) for said in tokens], refusal=None)
 
     def _token(self, said: Said) -> TokenLogprob:
         step = said.step

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from aboard.serve.answers import Answers, Ask, News, Whole
-from aboard.serve.asking import require_room, seeds
+from aboard.serve.answers import Answers, Ask
+from aboard.serve.asking import require_few, require_room, response_to, seeded
 from aboard.serve.completion_bodies import (
     Completion,
     CompletionChoice,
@@ -20,20 +20,23 @@ from aboard.serve.completion_bodies import (
     CompletionRequest,
     TokenLogprobs,
 )
-from aboard.serve.endpoint import Call, Endpoint, json_response
-from aboard.serve.event_stream import EventStream
+from aboard.serve.endpoint import Call, Endpoint
 from aboard.serve.given import Usage
-from aboard.serve.response_format import grammar_of
+from aboard.serve.news import End, TextDelta
+from aboard.serve.response_format import compiled, form_of
 from aboard.serve.spoken import Said, written
 
 if TYPE_CHECKING:
+    from aboard.checkpoint.tokenizer import Tokenizer
+    from aboard.constrain import Grammar
+    from aboard.engine import Sampling
     from aboard.engine.token_scores import Top
     from aboard.serve.served import ServedModel
 
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
-    """A prompt, as text and as tokens, and where in the text each token's begins."""
+    """A prompt, as text and as tokens, and where in the text each begins if that is asked for."""
 
     text: str
     tokens: list[int]
@@ -44,47 +47,77 @@ async def completions(call: Call[CompletionRequest]) -> Response:
     """Continue prompts, all at once or as it comes."""
     body, service = call.body, call.service
     served = service.models.named(body.model)
-    prompts = await service.aside(_prompts, served, body.prompts)
-    grammar = await grammar_of(call, served, body.response_format)
-    asks = []
+    require_few(service.limits, body.n * len(body.prompts))
+    sampling = body.sampling(served.model.tokenizer.n_vocabulary)
+    prompts = await service.aside(_prompts, served, body)
     for prompt in prompts:
         require_room(served, len(prompt.tokens), body.max_tokens, "prompt")
-        asks += [
-            Ask(
-                prompt=prompt.tokens,
-                sampling=body.sampling(seed, served.model.tokenizer.n_vocabulary),
-                max_tokens=max(body.max_tokens, 1),  # none is asked for: it is left out below
-                stop=body.stops,
-                constraint=grammar,
-                top_logprobs=body.logprobs,
-                prompt_logprobs=body.logprobs if body.echo else None,
-            )
-            for seed in seeds(body.seed, body.n)
-        ]
-    answers = Answers(call, served, asks, per_prompt=body.n)
+    grammar = await compiled(call, served, form_of(body.response_format))
+    asks = await service.aside(_asks, body, prompts, sampling, grammar)
+    answers = Answers(call, served, asks, per_prompt=body.n, owner=body.owner)
     writer = _Writer(served, body, prompts, answers)
-    if body.stream:
-        await answers.begun()
-        return EventStream(writer.chunks(), service.limits, holds=answers)
-    with answers:
-        return json_response(await writer.completion())
+    return await response_to(
+        call, answers, whole=writer.completion, events=writer.chunks, stream=body.stream
+    )
 
 
-def _prompts(served: ServedModel, given: Sequence[str | list[int]]) -> list[_Prompt]:
+def _asks(
+    body: CompletionRequest,
+    prompts: Sequence[_Prompt],
+    sampling: Sampling,
+    grammar: Grammar | None,
+) -> list[Ask]:
+    """What is asked for: `n` answers to each prompt."""
+    return [
+        Ask(
+            prompt=prompt.tokens,
+            sampling=drawn,
+            max_tokens=max(body.max_tokens, 1),  # none is asked for: it is left out below
+            stop=body.stops,
+            constraint=grammar,
+            top_logprobs=body.logprobs,
+            prompt_logprobs=body.logprobs if body.echo else None,
+        )
+        for prompt in prompts
+        for drawn in seeded(sampling, body.seed, body.n)
+    ]
+
+
+def _prompts(served: ServedModel, body: CompletionRequest) -> list[_Prompt]:
     """The prompts, tokenized."""
     model = served.model
     prompts = []
-    for each in given:
-        tokens = model.tokenizer.encode(each) if isinstance(each, str) else each
+    for each in body.prompts:
+        text = each if isinstance(each, str) else None
+        tokens = model.tokenizer.encode(each) if isinstance(each, str) else list(each)
         model.checked_tokens(tokens)
-        stream = model.tokenizer.stream(skip_special=False)
-        offsets, text = [], ""
-        for token in tokens:
-            offsets.append(len(text))
-            text += stream.push(token)
-        text += stream.finish()
-        prompts.append(_Prompt(each if isinstance(each, str) else text, list(tokens), offsets))
+        if text is None or (body.logprobs is not None and body.echo):
+            spelled, offsets = _spelled(model.tokenizer, tokens, text)
+            prompts.append(_Prompt(spelled if text is None else text, tokens, offsets))
+        else:
+            prompts.append(_Prompt(text, tokens, []))
     return prompts
+
+
+def _spelled(
+    tokenizer: Tokenizer, tokens: Sequence[int], text: str | None
+) -> tuple[str, list[int]]:
+    """The text of `tokens`, and where in it each begins.
+
+    Where they are of `text`, tokens that the tokenizer puts around it have none.
+    """
+    added: set[int] = set()
+    if text is not None:
+        own = tokenizer.encode(text, add_special=False)
+        before = int(tokens[: len(own)] != own)  # BOS, or none
+        added = {*range(before), *range(before + len(own), len(tokens))}
+    stream = tokenizer.stream(skip_special=False)
+    offsets, spelled = [], ""
+    for place, token in enumerate(tokens):
+        offsets.append(len(spelled))
+        said = stream.push(token)
+        spelled += "" if place in added else said
+    return spelled + stream.finish(), offsets
 
 
 class _Writer:
@@ -112,14 +145,14 @@ class _Writer:
     async def completion(self) -> Completion:
         """All answers, once they are complete."""
         choices = []
-        for news in await self._answers.whole():
-            text, logprobs = self._said(news, first=True)
+        for answer in await self._answers.whole():
+            text, logprobs = self._said(answer.index, answer.text, answer.tokens, first=True)
             choices.append(
                 CompletionChoice(
                     text=text,
-                    index=news.index,
+                    index=answer.index,
                     logprobs=logprobs,
-                    finish_reason=news.finish_reason,
+                    finish_reason=answer.finish_reason,
                 )
             )
         return Completion(choices=choices, usage=self._usage, **self._facts)
@@ -128,14 +161,14 @@ class _Writer:
         """The answers as they come."""
         begun: set[int] = set()
         async for news in self._answers.news():
-            text, logprobs = self._said(news, first=news.index not in begun)
-            begun.add(news.index)
-            if text or news.finish_reason or (logprobs and logprobs.tokens):
+            index, first = news.index, news.index not in begun
+            begun.add(index)
+            new, tokens = (news.text, news.tokens) if isinstance(news, TextDelta) else ("", [])
+            reason = news.finish_reason if isinstance(news, End) else None
+            text, logprobs = self._said(index, new, tokens, first=first)
+            if text or reason or (logprobs and logprobs.tokens):
                 choice = CompletionChunkChoice(
-                    text=text,
-                    index=news.index,
-                    logprobs=logprobs,
-                    finish_reason=news.finish_reason,
+                    text=text, index=index, logprobs=logprobs, finish_reason=reason
                 )
                 yield self._event([choice], None)
         if self._body.wants_usage:
@@ -154,18 +187,20 @@ class _Writer:
             update={"completion_tokens": 0, "total_tokens": usage.prompt_tokens}
         )
 
-    def _said(self, news: News | Whole, *, first: bool) -> tuple[str, TokenLogprobs | None]:
+    def _said(
+        self, index: int, text: str, said: Sequence[Said], *, first: bool
+    ) -> tuple[str, TokenLogprobs | None]:
         """What an answer says beyond what was sent of it, with the prompt where that is wanted."""
-        body, piece = self._body, news.piece
-        prompt = self._prompts[news.index // body.n]
-        text, said = (piece.text, piece.tokens) if body.max_tokens else ("", [])
+        body = self._body
+        prompt = self._prompts[index // body.n]
+        text, said = (text, said) if body.max_tokens else ("", [])
         echoed = first and body.echo
         logprobs = None
         if body.logprobs is not None:
             logprobs = TokenLogprobs(tokens=[], token_logprobs=[], top_logprobs=[], text_offset=[])
             if echoed:
-                scores = self._answers.requests[news.index].prompt_scores
-                self._add(logprobs, prompt.tokens[0], None, None, 0)
+                scores = self._answers.requests[index].prompt_scores
+                self._add(logprobs, prompt.tokens[0], None, None, prompt.offsets[0])
                 for score, offset in zip(scores, prompt.offsets[1:], strict=True):
                     self._add(logprobs, score.token, score.logprob, score.top, offset)
             self._add_answer(logprobs, said, len(prompt.text))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -21,8 +22,34 @@ if TYPE_CHECKING:
     from aboard.closing import Closing
     from aboard.serve.limits import Limits
 
-DONE = b"data: [DONE]\n\n"
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An event that has a name."""
+
+    name: str
+    data: BaseModel | str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamForm:
+    """How a stream ends.
+
+    Attributes
+    ----------
+    last : str or None
+        The data of one more event behind the last, where nothing failed.
+    error : callable
+        The event that tells a refusal.
+    """
+
+    last: str | None = "[DONE]"
+    error: Callable[[Refusal], BaseModel | Named | str] = lambda refusal: refusal.body
+
+
+_COMPLETIONS = StreamForm()
 
 
 class EventStream(Response):
@@ -33,22 +60,30 @@ class EventStream(Response):
 
     Parameters
     ----------
-    events : async generator of BaseModel or str
+    events : async generator of BaseModel, str or Named
         As JSON, where they are texts.
     limits : Limits
     holds : Closing
         What is closed at the end, whatever it is.
+    form : StreamForm, optional
+        How it ends; by default as completions of the cloud API do.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, events: AsyncGenerator[BaseModel | str], limits: Limits, *, holds: Closing
+        self,
+        events: AsyncGenerator[BaseModel | Named | str],
+        limits: Limits,
+        *,
+        holds: Closing,
+        form: StreamForm | None = None,
     ) -> None:
         super().__init__(headers={"cache-control": "no-store"})
         del self.headers["content-length"]
         self._events = events
         self._holds = holds
+        self._form = form or _COMPLETIONS
         self._send_timeout_s = limits.send_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,13 +103,14 @@ class EventStream(Response):
                 async with aclosing(self._events) as events:
                     async for event in events:
                         await patience.send(_written(event))
-                await patience.send(DONE)
+                if self._form.last is not None:
+                    await patience.send(_written(self._form.last))
             except Unread:
                 raise
             except Exception as error:
                 refusal = self._refusal(error)
                 noted(scope).code = refusal.code
-                await patience.send(_written(refusal.body))
+                await patience.send(_written(self._form.error(refusal)))
             await patience.send(b"", more=False)
 
     @staticmethod
@@ -89,7 +125,9 @@ class EventStream(Response):
 _ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
 
 
-def _written(event: BaseModel | str) -> bytes:
+def _written(event: BaseModel | Named | str) -> bytes:
+    if isinstance(event, Named):
+        return f"event: {event.name}\n".encode() + _written(event.data)
     data = event if isinstance(event, str) else event.model_dump_json(exclude_unset=True)
     if not data.isascii():
         data = data.translate(_ENDS)

@@ -13,7 +13,7 @@ class Given(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "tool_calls"]
 
 
 class PromptDetails(Given):

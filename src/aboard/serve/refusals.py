@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from aboard.errors import (
     AboardError,
     ContextOverflow,
+    GrammarError,
     NotEnoughMemory,
     NumericalError,
     Overloaded,
     TemplateError,
     TokenizerError,
+    UnsupportedSchema,
     UsageError,
 )
 
@@ -83,18 +85,26 @@ class Refusal(Exception):
         return ErrorBody(error=facts)
 
 
-def refusal_of(error: Exception) -> Refusal:
-    """The refusal that an error comes to; of one that isn't ours nothing is told."""
+def refusal_of(error: Exception, *, param: str | None = None) -> Refusal:
+    """The refusal that an error comes to; of one that isn't ours nothing is told.
+
+    `param` is the parameter that is to blame, where it is the client's mistake.
+    """
     if not isinstance(error, AboardError):
         return Refusal(
             500, "the server failed", code="internal_error", kind=SERVER, headers=NO_RETRY
         )
     message = f"{error} ({error.hint})" if error.hint else str(error)
+    told = f"{param}: {message}" if param else message
     match error:
         case ContextOverflow():
-            return Refusal(400, message, code="context_length_exceeded")
+            return Refusal(400, told, code="context_length_exceeded", param=param)
+        case UnsupportedSchema():
+            return Refusal(400, told, code="unsupported_schema", param=param)
+        case GrammarError():
+            return Refusal(400, told, code="invalid_grammar", param=param)
         case UsageError() | TemplateError() | TokenizerError():
-            return Refusal(400, message, code="invalid_value")
+            return Refusal(400, told, code="invalid_value", param=param)
         case Overloaded():
             return overloaded(message)
         case NotEnoughMemory():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, Tag
 
-from aboard.errors import GrammarError, UnsupportedSchema
+from aboard.errors import GrammarError
 from aboard.serve.body import Body, told_by
-from aboard.serve.refusals import Refusal
+from aboard.serve.refusals import refusal_of
 
 if TYPE_CHECKING:
     from aboard.constrain import Grammar
@@ -73,17 +75,42 @@ ResponseFormat = Annotated[
 ]
 
 
-_PLACES = {
-    "json_object": "",
-    "json_schema": ".json_schema.schema",
-    "grammar": ".definition",
-    "choice": ".choices",
-}
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the text of an answer is held to.
+
+    Attributes
+    ----------
+    grammar : callable
+        Makes it; that takes time.
+    param : str
+        Where in the request it stands, for errors.
+    """
+
+    grammar: Callable[[], Grammar]
+    param: str
 
 
-async def grammar_of(
-    call: Call[Any], served: ServedModel, asked: ResponseFormat | None
-) -> Grammar | None:
+def form_of(asked: ResponseFormat | None, param: str = "response_format") -> Form | None:
+    """The form that a body asks for, where it stands at `param`."""
+    from aboard.constrain import Grammar
+
+    match asked:
+        case None | TextFormat():
+            return None
+        case JsonObjectFormat():
+            return Form(Grammar.json_object, param)
+        case JsonSchemaFormat(json_schema=JsonSchema(schema_=schema)):
+            return Form(lambda: Grammar.json_schema(schema), f"{param}.json_schema.schema")
+        case GrammarFormat(syntax="regex"):
+            return Form(lambda: Grammar.regex(asked.definition), f"{param}.definition")
+        case GrammarFormat():
+            return Form(lambda: Grammar.lark(asked.definition), f"{param}.definition")
+        case ChoiceFormat():
+            return Form(lambda: Grammar.choice(asked.choices), f"{param}.choices")
+
+
+async def compiled(call: Call[Any], served: ServedModel, form: Form | None) -> Grammar | None:
     """What the answer is held to; compiled for the model, so that the scheduler needn't wait.
 
     Raises
@@ -91,34 +118,15 @@ async def grammar_of(
     Refusal
         The schema or grammar is wrong, unsupported or too costly.
     """
-    if asked is None or isinstance(asked, TextFormat):
+    if form is None:
         return None
     try:
-        return await call.service.aside(_compiled, served, asked)
+        return await call.service.aside(_compiled, served, form)
     except GrammarError as error:
-        param = f"response_format{_PLACES[asked.type]}"
-        unsupported = isinstance(error, UnsupportedSchema)
-        code = "unsupported_schema" if unsupported else "invalid_grammar"
-        hint = f" ({error.hint})" if error.hint else ""
-        raise Refusal(400, f"{param}: {error}{hint}", code=code, param=param) from None
+        raise refusal_of(error, param=form.param) from None
 
 
-def _compiled(
-    served: ServedModel,
-    asked: JsonObjectFormat | JsonSchemaFormat | GrammarFormat | ChoiceFormat,
-) -> Grammar:
-    from aboard.constrain import Grammar
-
-    match asked:
-        case JsonObjectFormat():
-            grammar = Grammar.json_object()
-        case JsonSchemaFormat():
-            grammar = Grammar.json_schema(asked.json_schema.schema_)
-        case GrammarFormat(syntax="regex"):
-            grammar = Grammar.regex(asked.definition)
-        case GrammarFormat():
-            grammar = Grammar.lark(asked.definition)
-        case ChoiceFormat():
-            grammar = Grammar.choice(asked.choices)
+def _compiled(served: ServedModel, form: Form) -> Grammar:
+    grammar = form.grammar()
     served.model.constraint(grammar)
     return grammar

@@ -13,8 +13,6 @@ from aboard.serve.response_format import ResponseFormat
 if TYPE_CHECKING:
     from aboard.engine import Sampling
 
-_SEEDS = 1 << 64
-
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
@@ -88,8 +86,8 @@ class SamplingBody(Body):
         """Whether a stream ends with the numbers of tokens."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def sampling(self, seed: int, n_vocabulary: int) -> Sampling:
-        """How tokens are drawn with a seed.
+    def sampling(self, n_vocabulary: int) -> Sampling:
+        """How tokens are drawn, but for the seed.
 
         Raises
         ------
@@ -111,6 +109,5 @@ class SamplingBody(Body):
         return Sampling(
             **fields,
             repetition_penalty=self.repetition_penalty,
-            seed=seed % _SEEDS,
             logit_bias=bias or None,
         )
