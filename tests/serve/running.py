@@ -1,7 +1,7 @@
 """A server in a thread of the test's own process."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from aboard.engine import Model
 from aboard.serve.app import App
 from aboard.serve.limits import Limits
 from aboard.serve.listening import Server
-from aboard.serve.served import ServedModel, ServedModels
+from aboard.serve.served import Served, ServedModel, ServedModels, served
 
 NAME = "tiny"
 
@@ -28,7 +28,9 @@ class Running:
 
     @property
     def served(self) -> ServedModel:
-        return self.app.service.models.first
+        first = self.app.service.models.first
+        assert isinstance(first, ServedModel)
+        return first
 
     @property
     def address(self) -> tuple[str, int]:
@@ -48,11 +50,12 @@ def running(
     *,
     limits: Limits | None = None,
     aliases: tuple[str, ...] = (),
+    more: Sequence[Served] = (),
     tls: Any = None,
     **options: Any,
 ) -> Iterator[Running]:
-    """A server of one model until the block ends; `options` are those of `App`."""
-    app = App(ServedModels([ServedModel(model, NAME, aliases)]), limits, **options)
+    """A server of a model, and of `more`, until the block ends; `options` are those of `App`."""
+    app = App(ServedModels([served(model, NAME, aliases), *more]), limits, **options)
     listens = threading.Event()
     urls: list[str] = []
 

@@ -68,12 +68,13 @@ def entries(
     more = _aliases(aliases or [], listed)
     given = sources(ctx)
     stronger = (_FLAG, _VARIABLE)
+    own = given["context"] not in stronger
     return [
         ModelEntry(
             model=each.model,
             name=each.name or _file_name(each.model),
             aliases=(*each.aliases, *more[at]),
-            context=context if given["context"] in stronger else each.context or context,
+            context=each.context if own and each.context else _for_text(each.model, context),
             kv=kv if given["kv"] in stronger else each.kv or kv,
         )
         for at, each in enumerate(listed)
@@ -93,6 +94,20 @@ def _file_name(model: str) -> str:
     from aboard.store import resolve
 
     return resolve(model).name.removesuffix(".gguf")
+
+
+def _for_text(model: str, context: int | None) -> int | None:
+    """`context`, which is for all models that make text; encoders take what their makers say."""
+    from aboard.checkpoint.gguf import open_gguf
+    from aboard.errors import naming
+    from aboard.models import EncoderModel, describe_model
+    from aboard.store import resolve
+
+    if context is None:
+        return None
+    with open_gguf(resolve(model)) as file, naming(file.path):
+        config = describe_model(file.metadata, frozenset(file.tensors))
+    return None if isinstance(config, EncoderModel) else context
 
 
 def _check_ranges(ctx: typer.Context, configuration: Configuration) -> None:

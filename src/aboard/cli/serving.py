@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from aboard.serve.configuration import ModelEntry
     from aboard.serve.limits import Limits
     from aboard.serve.listening import Tls
-    from aboard.serve.served import ServedModel
+    from aboard.serve.served import Served
 
-_NEEDED = ("starlette", "uvicorn", "pydantic", "prometheus_client")
+_NEEDED = ("starlette", "uvicorn", "pydantic", "prometheus_client", "python_multipart")
 
 
 def require_serve() -> None:
@@ -61,27 +61,24 @@ class Asked:
     origins: tuple[str, ...]
     tls: Tls | None
 
-    def load(self, *, threads: int | None) -> list[ServedModel]:
+    def load(self, *, threads: int | None) -> list[Served]:
         """The models under their names.
 
         Raises
         ------
         AboardError
-            A model can't be found or loaded, or is an encoder.
+            A model can't be found or loaded.
         """
         import aboard
-        from aboard.engine import EmbeddingModel
-        from aboard.serve.served import ServedModel
+        from aboard.serve.served import served
         from aboard.store import resolve
 
-        served = []
+        loaded = []
         for each in self.entries:
-            path, kv = resolve(each.model), each.kv or "f16"
-            loaded = aboard.load(path, threads=threads, context=each.context, kv=kv)
-            if isinstance(loaded, EmbeddingModel):
-                raise UsageError(f"{each.model}: an encoder, expected a model that answers")
-            served.append(ServedModel(loaded, each.name, each.aliases))
-        return served
+            path = resolve(each.model)
+            model = aboard.load(path, threads=threads, context=each.context, kv=each.kv or "f16")
+            loaded.append(served(model, each.name, each.aliases))
+        return loaded
 
 
 def asked_for(
@@ -132,7 +129,7 @@ def asked_for(
     )
 
 
-def told(url: str, served: Sequence[ServedModel]) -> dict[str, object]:
+def told(url: str, served: Sequence[Served]) -> dict[str, object]:
     """What `--json` says of a server that listens."""
     models = [
         {"id": each.name, "aliases": each.aliases, "system_fingerprint": each.fingerprint}

@@ -95,6 +95,7 @@ class Scheduler(Closing):
         top_logprobs: int = 0,
         prompt_logprobs: int | None = None,
         owner: str = "",
+        background: bool = False,
         timeout_s: float | None = None,
         on_change: Callable[[], None] | None = None,
         constraint: Grammar | None = None,
@@ -122,6 +123,8 @@ class Scheduler(Closing):
             `Request.prompt_scores`. All of the prompt is computed then, whatever is known of it.
         owner : str
             Whose request it is. Where several owners wait, their turns come fairly.
+        background : bool
+            Its turn comes where nobody waits who is not in the background.
         timeout_s : float, optional
             Seconds from now, above 0, after which the answer ends where it is.
         on_change : callable, optional
@@ -177,6 +180,7 @@ class Scheduler(Closing):
             timeout_s,
             prompt_logprobs=prompt_logprobs,
             owner=owner,
+            background=background,
             on_change=on_change,
         )
         if os.getpid() != self._process:

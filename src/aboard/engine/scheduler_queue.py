@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aboard.engine.scheduler_request import Request
 
+_Owner = tuple[bool, str]  # whether it is in the background, and whose
+
 
 class FairQueue:
     """Requests in the order in which they get their turn.
 
     Next is the oldest request of the owner who has the fewest under way; of several such owners, of
     the one whose last turn was longest ago. So nobody waits for all that another asked for, and
-    requests of one owner alone keep their order.
+    requests of one owner alone keep their order. Requests in the background come after all others.
     """
 
     def __init__(self) -> None:
-        self._by_owner: dict[str, deque[Request]] = {}
-        self._last_turn: dict[str, int] = {}
+        self._by_owner: dict[_Owner, deque[Request]] = {}
+        self._last_turn: dict[_Owner, int] = {}
         self._n_turns = 0
         self._n_requests = 0
 
@@ -33,19 +35,20 @@ class FairQueue:
 
     def add(self, request: Request) -> None:
         """Behind its owner's others."""
-        self._by_owner.setdefault(request.owner, deque()).append(request)
+        self._by_owner.setdefault(_owner(request), deque()).append(request)
         self._n_requests += 1
 
     def remove(self, request: Request) -> None:
         """Take out a request that is no longer wanted."""
-        self._by_owner[request.owner].remove(request)
-        self._forget(request.owner)
+        self._by_owner[_owner(request)].remove(request)
+        self._forget(_owner(request))
 
     def next(self, under_way: Iterable[Request]) -> Request:
         """Take out the request whose turn it is; there is one."""
-        n_under_way = Counter(request.owner for request in under_way)
+        n_under_way = Counter(map(_owner, under_way))
         owner = min(
-            self._by_owner, key=lambda each: (n_under_way[each], self._last_turn.get(each, 0))
+            self._by_owner,
+            key=lambda each: (each[0], n_under_way[each], self._last_turn.get(each, 0)),
         )
         request = self._by_owner[owner].popleft()
         self._n_turns += 1
@@ -53,10 +56,14 @@ class FairQueue:
         self._forget(owner)
         return request
 
-    def _forget(self, owner: str) -> None:
+    def _forget(self, owner: _Owner) -> None:
         """One request of an owner is gone; keep nothing of who waits for nothing."""
         self._n_requests -= 1
         if not self._by_owner[owner]:
             del self._by_owner[owner]
         if not self._by_owner:
             self._last_turn.clear()
+
+
+def _owner(request: Request) -> _Owner:
+    return request.background, request.owner

@@ -39,6 +39,8 @@ class Request:
         step on.
     owner : str
         Whose request it is.
+    background : bool
+        Whether its turn comes after all that are not.
     complete : bool or None
         Whether the answer that ended is a whole one of its grammar; None where it has none.
     """
@@ -51,6 +53,7 @@ class Request:
         *,
         prompt_logprobs: int | None = None,
         owner: str = "",
+        background: bool = False,
         on_change: Callable[[], None] | None = None,
     ) -> None:
         self.n_prompt = prompt.size
@@ -60,6 +63,7 @@ class Request:
         self.prompt = prompt
         self.state = state
         self.owner = owner
+        self.background = background
         self.prompt_scores: list[TokenScore] = []
         self._prompt_logprobs = prompt_logprobs
         self._deadline = None if timeout_s is None else time.monotonic() + min(timeout_s, _EVER_S)

@@ -96,6 +96,7 @@ class Answers(Closing):
             prompt_logprobs=ask.prompt_logprobs,
             constraint=ask.constraint,
             owner=self._owner,
+            background=call.noted.background,
             timeout_s=self._timeout_s,
             on_change=lambda: wakeups.set(self._news),
         )

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from aboard.serve import chat, completions, models, openapi, state, tokens
+from aboard.serve import chat, completions, embeddings, models, openapi, state, tokens
 from aboard.serve.endpoint import Served, refused
 from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
 from aboard.serve.limits import Limits
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ENDPOINTS = (
     *chat.ENDPOINTS,
     *completions.ENDPOINTS,
+    *embeddings.ENDPOINTS,
     *models.ENDPOINTS,
     *tokens.ENDPOINTS,
     *state.ENDPOINTS,

@@ -131,8 +131,17 @@ def json_response(
     body: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """A response of JSON: the fields that were set, and no others."""
+    return json_text_response(
+        body.model_dump_json(exclude_unset=True), status=status, headers=headers
+    )
+
+
+def json_text_response(
+    text: str, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A response of JSON that is written already."""
     return Response(
-        body.model_dump_json(exclude_unset=True),
+        text,
         status_code=status,
         headers={"cache-control": "no-store", **(headers or {})},
         media_type="application/json",

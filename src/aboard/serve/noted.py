@@ -27,6 +27,10 @@ class Noted:
         By `time.perf_counter`.
     owner : str
         Whose it is: a number that stands for a key, or an address.
+    holder : str
+        To whom what is kept belongs: a hash of the key, the same whenever it is sent, or "".
+    background : bool
+        Whether it is a line of a batch: all others come before it.
     route : str
         The path as it is declared, or "" where there is none.
     model : str
@@ -48,6 +52,8 @@ class Noted:
     id: str = field(default_factory=lambda: f"req_{secrets.token_hex(16)}")
     began: float = field(default_factory=time.perf_counter)
     owner: str = ""
+    holder: str = ""
+    background: bool = False
     route: str = ""
     model: str = ""
     status: int = 0

@@ -28,6 +28,7 @@ _ERRORS = {
     429: "Too many answers wait for their turn; `Retry-After` says when to ask again.",
     500: "The server failed.",
     503: "The server is ending, or has no room now; `Retry-After` says when to ask again.",
+    507: "There is no room for what is to be kept.",
     504: "The answer took longer than it may.",
 }
 _EVERY = (401, 403, 500)

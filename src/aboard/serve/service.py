@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
+from aboard.serve.aside import Aside
 from aboard.serve.bodies import Bodies
 from aboard.serve.metrics import Metrics
 from aboard.serve.wakeups import Wakeups
@@ -15,9 +13,6 @@ from aboard.serve.wakeups import Wakeups
 if TYPE_CHECKING:
     from aboard.serve.limits import Limits
     from aboard.serve.served import ServedModels
-
-P = ParamSpec("P")
-Result = TypeVar("Result")
 
 
 class Service:
@@ -36,6 +31,8 @@ class Service:
         Where bodies of requests are read.
     metrics : Metrics
         What is counted and timed.
+    aside : Aside
+        Where functions are called that take time, while the event loop serves others.
     ending : bool
         Whether the server was told to end: it takes on nothing any more.
     """
@@ -48,7 +45,7 @@ class Service:
         self.ending = False
         self._day = day
         self._wakeups: Wakeups | None = None
-        self._aside = ThreadPoolExecutor(2, "aboard-serve")
+        self.aside = Aside(2, "aboard-serve")
 
     @property
     def day(self) -> date:
@@ -62,13 +59,6 @@ class Service:
             self._wakeups = Wakeups()
         return self._wakeups
 
-    async def aside(
-        self, function: Callable[P, Result], *arguments: P.args, **options: P.kwargs
-    ) -> Result:
-        """Call a function that takes time, while the event loop serves others."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._aside, lambda: function(*arguments, **options))
-
     def start(self) -> None:
         """Begin to serve."""
         self.models.start(self.limits)
@@ -77,4 +67,4 @@ class Service:
         """Cancel what is under way."""
         self.ending = True
         self.models.close()
-        self._aside.shutdown(wait=False, cancel_futures=True)
+        self.aside.close()
