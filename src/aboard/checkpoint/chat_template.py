@@ -96,6 +96,11 @@ class ChatTemplate:
         return self._sources.get("default")
 
     @property
+    def tools_source(self) -> str | None:
+        """The one that is taken where tools are given, as it stands in the file."""
+        return self._sources.get("tool_use", self.source)
+
+    @property
     def may_tell_date(self) -> bool:
         """Whether what `render` writes may depend on `now`: a template speaks of `strftime_now`."""
         return any("strftime_now" in source for source in self._sources.values())

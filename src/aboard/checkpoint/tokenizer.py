@@ -186,6 +186,11 @@ class Tokenizer:
         found = (i for i in self._encoder.special_in(text) if i in self._control)
         return next((self._tokens[token_id] for token_id in found), None)
 
+    @cached_property
+    def control_texts(self) -> dict[str, int]:
+        """The texts of all control tokens, and their ids."""
+        return {self._tokens[token_id]: token_id for token_id in sorted(self._control)}
+
     def is_control(self, token_id: int) -> bool:
         """Whether `decode` leaves this token out."""
         return token_id in self._control

@@ -134,6 +134,15 @@ class Grammar:
         with _bounded_nesting("the grammar"):
             return cls("lark", _HEAD + with_schemas(text))
 
+    @classmethod
+    def rules(cls, text: str) -> Grammar:
+        """Texts of a grammar that this program has written, in the words of llguidance.
+
+        Its schemas are rules already, of `schema_rules`. Nothing is checked: for what users write
+        there is `lark`.
+        """
+        return cls("lark", _HEAD + text)
+
     def constraint(self, tokenizer: Tokenizer, n_tokens: int) -> Constraint:
         """The state of an answer that hasn't begun.
 
@@ -150,6 +159,17 @@ class Grammar:
             It can't be compiled within the limits.
         """
         return Constraint(vocabulary(tokenizer, n_tokens), self.text)
+
+
+def schema_rules(schema: Schema, name: str) -> str:
+    """Rules of which `name` is the JSON texts that a JSON Schema accepts, for `Grammar.rules`.
+
+    All other names begin with it. Errors are those of `Grammar.json_schema`.
+    """
+    from aboard.constrain.schema.compiling import compile_schema
+
+    with _bounded_nesting("the schema"):
+        return compile_schema(schema, name=name)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -171,7 +170,7 @@ class EmbeddingModel(Model):
             )
         return vectors
 
-    def chat_tokens(self, messages: Sequence[Message], *, now: date | None = None) -> NoReturn:
+    def chat_tokens(self, messages: Sequence[Message], **options: Any) -> NoReturn:
         """It has no conversations: a UsageError."""
         raise self._makes_no_text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -17,6 +18,13 @@ from aboard.engine.device import checked_threads
 from aboard.engine.forward_pass import no_memory_for_context
 from aboard.engine.options import checked_options
 from aboard.engine.prefix import PrefixCache
+from aboard.engine.replying import (
+    Asked,
+    calls_or_result,
+    known_tools,
+    reply_of,
+    require_no_control,
+)
 from aboard.engine.rope import is_long
 from aboard.engine.scheduler import Scheduler
 from aboard.engine.scheduler_batch import MAX_SEQUENCES, PROMPT_SLICE
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from aboard.checkpoint.chat_template import ChatTemplate
     from aboard.checkpoint.tokenizer import Tokenizer
     from aboard.constrain import Constraint, Grammar
+    from aboard.tool_calls import Tool, ToolCalling, ToolChoice
 
 Message = Mapping[str, object]
 
@@ -287,13 +296,22 @@ class Model:
         """
         return self._answer(self.chat_tokens(messages, now=now), stream, options)
 
-    def chat_tokens(self, messages: Sequence[Message], *, now: date | None = None) -> list[int]:
+    def chat_tokens(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Tool | Message] = (),
+        now: date | None = None,
+    ) -> list[int]:
         """The token ids of a conversation, up to where the assistant's answer begins.
 
         Parameters
         ----------
         messages : sequence of mappings
-            As for `chat`.
+            As for `chat`; of an assistant `tool_calls`, too, and of a tool (`role` "tool") the
+            `tool_call_id`, as the cloud API has them.
+        tools : sequence of Tool, or of mappings of the cloud API
+            What the model is told that it may call.
         now : date or datetime, optional
             The day that the chat template may tell the model (`strftime_now`); the same day, the
             same tokens, whenever that is asked for. Without it a template has no date to tell.
@@ -303,25 +321,92 @@ class Model:
         TemplateError
             The model has no chat template, or it refuses the conversation.
         UsageError
-            A message spells out a control token: it could pass for another speaker's turn. Or
-            `now` is no date.
+            A message or a tool spells out a control token: it could pass for another speaker's
+            turn. Or `now` is no date, or a call or a tool is none.
         """
-        tokenizer = self.tokenizer
+        tokenizer, template = self.tokenizer, self.template
+        given: Sequence[Message] | None = None
+        told = messages
+        if tools or any(calls_or_result(message) for message in messages):
+            told, given = self.tool_calling.written(messages, known_tools(tools))
+        text = template.render(told, tools=given, now=now)
+        require_no_control(tokenizer, messages, known_tools(tools))
+        # The template has written BOS itself; an EOS after it would end the answer at once.
+        return tokenizer.encode(text, add_special=False)
+
+    @property
+    def template(self) -> ChatTemplate:
+        """How a conversation is written down for it.
+
+        Raises
+        ------
+        TemplateError
+            The model has no chat template.
+        """
         if self.chat_template is None:
             raise TemplateError(
                 f"{self.path}: has no chat template", hint="Write the prompt out: `generate`."
             )
-        text = self.chat_template.render(messages, now=now)
-        for number, message in enumerate(messages, start=1):
-            content = message.get("content")
-            forged = tokenizer.control_in(content) if isinstance(content, str) else None
-            if forged is not None:
-                raise UsageError(
-                    f"message {number} holds {forged!r}, a control token of the model",
-                    hint="It could pass for another speaker's turn: take it out of the text.",
-                )
-        # The template has written BOS itself; an EOS after it would end the answer at once.
-        return tokenizer.encode(text, add_special=False)
+        return self.chat_template
+
+    @cached_property
+    def tool_calling(self) -> ToolCalling:
+        """How it calls tools.
+
+        Raises
+        ------
+        TemplateError
+            The model has no chat template.
+        """
+        from aboard.tool_calls import ToolCalling
+
+        return ToolCalling(self.template, self.tokenizer)
+
+    def reply(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Tool | Message],
+        tool_choice: Literal["auto", "none", "required"] | ToolChoice = "auto",
+        parallel_tool_calls: bool = True,
+        now: date | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Answer a conversation, or call tools.
+
+        Parameters
+        ----------
+        messages : sequence of mappings
+            As for `chat_tokens`.
+        tools : sequence of Tool, or of mappings of the cloud API
+            What may be called.
+        tool_choice : str or ToolChoice
+            Whether the model may, may not or must call.
+        parallel_tool_calls : bool
+            Whether there may be several calls, where the model's template knows that.
+        now : date or datetime, optional
+            As for `chat_tokens`.
+        **options
+            As for `generate`, but for `constraint`. Calls are left whole by `stop`.
+
+        Returns
+        -------
+        dict
+            The message, fit to be put behind `messages`: `role`, `content` (str or None) and, where
+            there are calls, `tool_calls`, each with `id`, `type` and `function`: `name` and
+            `arguments`, a JSON text of what the tool's schema accepts. A call that `max_tokens`
+            cut is left out.
+
+        Raises
+        ------
+        GrammarError
+            A schema is none, or is unsupported.
+        TemplateError, ContextOverflow, SessionMismatch, UsageError
+            As for `chat`.
+        """
+        prompt = self.chat_tokens(messages, tools=tools, now=now)
+        asked = Asked(known_tools(tools), tool_choice, parallel_tool_calls)
+        return reply_of(self, prompt, asked, options)
 
     def logits(self, tokens: Iterable[int]) -> npt.NDArray[np.float32]:
         """The logits after each of `tokens`.
@@ -441,21 +526,35 @@ class Model:
         """
         return checked_tokens(tokens, self.config.n_vocabulary)
 
-    def _answer(
-        self, tokens: list[int], stream: bool, options: dict[str, Any]
-    ) -> str | Iterator[str]:
+    def steps(self, tokens: list[int], options: Mapping[str, Any]) -> Iterator[Step]:
+        """The steps of an answer to a prompt of `tokens`; `options` are those of `generate`.
+
+        Raises
+        ------
+        ContextOverflow, SessionMismatch, UsageError
+            As for `generate`.
+        """
         chosen = checked_options(options)
         state = chosen.pop("state")
         session = self.session(prefix_cache=True)
         rest = tokens if state is None else session.resume(state, tokens)
-        steps = session.generate(rest, **chosen)
-        texts = _texts(session, steps)
+        return _closing(session, session.generate(rest, **chosen))
+
+    def _answer(
+        self, tokens: list[int], stream: bool, options: dict[str, Any]
+    ) -> str | Iterator[str]:
+        texts = _texts(self.steps(tokens, options))
         return texts if stream else "".join(texts)
 
 
-def _texts(session: Session, steps: Iterator[Step]) -> Iterator[str]:
-    """The texts of the steps that have one; the session is closed afterwards."""
+def _closing(session: Session, steps: Iterator[Step]) -> Iterator[Step]:
+    """The steps; the session is closed afterwards."""
     with session:
-        for step in steps:
-            if step.text:
-                yield step.text
+        yield from steps
+
+
+def _texts(steps: Iterator[Step]) -> Iterator[str]:
+    """The texts of the steps that have one."""
+    for step in steps:
+        if step.text:
+            yield step.text

@@ -1,0 +1,127 @@
+"""Answers that may call tools: `Model.reply`."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aboard.errors import UsageError
+
+if TYPE_CHECKING:
+    from aboard.checkpoint.tokenizer import Tokenizer
+    from aboard.engine.model import Model
+    from aboard.tool_calls import Tool, ToolChoice
+
+_LETTERS = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller asks about tools."""
+
+    tools: Sequence[Tool]
+    choice: str | ToolChoice
+    parallel: bool
+
+
+def new_call_id() -> str:
+    """9 letters and digits: every model's template takes such an id."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(9))
+
+
+def calls_or_result(message: Mapping[str, Any]) -> bool:
+    """Whether a message calls a tool or tells what one returned."""
+    return message.get("role") == "tool" or bool(message.get("tool_calls"))
+
+
+def known_tools(tools: Sequence[Tool | Mapping[str, Any]]) -> list[Tool]:
+    """Tools as they are checked and described.
+
+    Raises
+    ------
+    UsageError
+        One is none.
+    """
+    from aboard.tool_calls import Tool
+
+    if isinstance(tools, str | Mapping) or not isinstance(tools, Sequence):
+        raise UsageError(f"tools are {tools!r:.80}, expected a sequence")
+    return [
+        each if isinstance(each, Tool) else Tool.of(each, f"tools[{place}].function.parameters")
+        for place, each in enumerate(tools)
+    ]
+
+
+def require_no_control(
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], tools: Sequence[Tool]
+) -> None:
+    """Refuse texts of users that spell out a control token.
+
+    Raises
+    ------
+    UsageError
+        A message or a tool does.
+    """
+    places = [(f"message {number}", each) for number, each in enumerate(messages, start=1)]
+    places += [(f"the tool {tool.name}", tool.described) for tool in tools]
+    for place, value in places:
+        for text in _texts(value):
+            forged = tokenizer.control_in(text)
+            if forged is not None:
+                raise UsageError(
+                    f"{place} holds {forged!r}, a control token of the model",
+                    hint="It could pass for another speaker's turn: take it out of the text.",
+                )
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a value of JSON."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for name, each in value.items():
+                yield from _texts(name)
+                yield from _texts(each)
+        case Sequence() if not isinstance(value, bytes | bytearray):
+            for each in value:
+                yield from _texts(each)
+
+
+def reply_of(
+    model: Model, prompt: list[int], asked: Asked, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The message that answers `prompt`; errors are those of `Model.reply`."""
+    from aboard.tool_calls import Arguments, Begun, Text, ToolChoice, Wanted
+
+    if options.get("constraint") is not None:
+        raise UsageError(
+            "constraint and tools exclude each other", hint="The answer is held to the tools."
+        )
+    choice = asked.choice if isinstance(asked.choice, ToolChoice) else ToolChoice(asked.choice)  # type: ignore[arg-type]
+    stop = options.get("stop", ())
+    stop = (stop,) if isinstance(stop, str) else tuple(stop)
+    wanted = Wanted(tools=asked.tools, choice=choice, parallel=asked.parallel, stop=stop)
+    calling = model.tool_calling
+    reader, decoder = calling.reader(stop), calling.decoder()
+    rest = {name: value for name, value in options.items() if name != "stop"}
+    parts = []
+    for step in model.steps(prompt, {**rest, "constraint": calling.grammar(wanted)}):
+        if step.token not in model.tokenizer.stop_ids:
+            parts += reader.push(decoder.push(step.token))
+    parts += [*reader.push(decoder.finish()), *reader.finish()]
+    content = "".join(part.text for part in parts if isinstance(part, Text))
+    calls: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, Begun):
+            function = {"name": part.name, "arguments": ""}
+            calls.append({"id": new_call_id(), "type": "function", "function": function})
+        elif isinstance(part, Arguments):
+            calls[-1]["function"]["arguments"] += part.text
+    message: dict[str, Any] = {"role": "assistant", "content": content or None}
+    if reader.n_calls:
+        message["tool_calls"] = calls[: reader.n_calls]
+    return message

@@ -1,0 +1,1 @@
+"""How families of models write calls down, one file for each, and the table that finds them."""

@@ -1,0 +1,130 @@
+"""What a model may call, and whether it must."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+from aboard.constrain.grammar import schema_rules
+from aboard.errors import UsageError
+
+MAX_TOOLS = 128
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that the model may call.
+
+    Parameters
+    ----------
+    name : str
+        1 to 64 letters, digits, `_` and `-`.
+    description : str, optional
+        What the model is told of it.
+    parameters : mapping
+        The JSON Schema of its arguments, which are an object; by default it has none.
+    param : str
+        What errors call the schema, such as "tools[0].function.parameters".
+
+    Raises
+    ------
+    UsageError
+        The name is none, or `parameters` is no schema of an object.
+    """
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=lambda: _NO_ARGUMENTS)
+    param: str = "parameters"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise UsageError(
+                f"a tool is called {self.name!r:.80}, expected 1 to 64 letters, digits, _ and -"
+            )
+        if not isinstance(self.parameters, Mapping):
+            kind = type(self.parameters).__name__
+            raise UsageError(f"{self.param} of {self.name} is a {kind}, expected a mapping")
+        kind = self.parameters.get("type", "object")
+        if kind != "object":
+            raise UsageError(f"{self.param} of {self.name} has the type {kind!r:.80}, not object")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], param: str = "parameters") -> Tool:
+        """The tool that the cloud API describes by `{"type": "function", "function": {...}}`.
+
+        Raises
+        ------
+        UsageError
+            It is none.
+        """
+        function = given.get("function") if isinstance(given, Mapping) else None
+        if not isinstance(function, Mapping) or given.get("type") != "function":
+            raise UsageError(
+                f"a tool is {given!r:.80}, expected an object",
+                hint='Write {"type": "function", "function": {"name": ..., "parameters": ...}}.',
+            )
+        parameters = function.get("parameters")
+        return cls(
+            name=function.get("name", ""),
+            description=function.get("description"),
+            parameters=_NO_ARGUMENTS if parameters is None else parameters,
+            param=param,
+        )
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What chat templates take."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description or "",
+                "parameters": dict(self.parameters),
+            },
+        }
+
+    def rules(self, name: str) -> str:
+        """Lark rules, of which `name` is its arguments as JSON.
+
+        Raises
+        ------
+        UnsupportedSchema
+            A keyword can't be enforced exactly.
+        GrammarError
+            The schema is none, is too large, takes too much work, or accepts no object.
+        """
+        return _rules(json.dumps({**self.parameters, "type": "object"}), name)
+
+
+@lru_cache(maxsize=256)  # a conversation sends its tools again with each turn
+def _rules(schema: str, name: str) -> str:
+    return schema_rules(schema, name)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether the model calls tools.
+
+    Attributes
+    ----------
+    mode : str
+        "auto": it may; "none": it may not; "required": it must.
+    names : tuple of str, optional
+        The only ones that it may call; by default any.
+    param : str
+        Where in a request this stands, for errors.
+    """
+
+    mode: Literal["auto", "none", "required"] = "auto"
+    names: tuple[str, ...] | None = None
+    param: str = "tool_choice"
+
+
+AUTO = ToolChoice()
