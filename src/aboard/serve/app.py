@@ -13,7 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from aboard.serve import chat, completions, embeddings, models, openapi, state, tokens
+from aboard.serve import (
+    chat,
+    completions,
+    embeddings,
+    models,
+    native,
+    openapi,
+    state,
+    templates,
+    tokens,
+)
 from aboard.serve.endpoint import Served, refused
 from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
 from aboard.serve.limits import Limits
@@ -32,6 +42,8 @@ ENDPOINTS = (
     *completions.ENDPOINTS,
     *embeddings.ENDPOINTS,
     *models.ENDPOINTS,
+    *native.ENDPOINTS,
+    *templates.ENDPOINTS,
     *tokens.ENDPOINTS,
     *state.ENDPOINTS,
 )
@@ -81,12 +93,15 @@ class App:
         keys = tuple(keys)
         self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
         routes = [
-            Route(each.path, Served(each, service), methods=[each.method])
+            Route(path, Served(each, service), methods=[each.method])
             for each in self.endpoints
+            for path in (each.path, *each.also)
         ]
         routed = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
         routed.router.redirect_slashes = False
-        open_paths = [each.path for each in self.endpoints if each.open]
+        open_paths = [
+            path for each in self.endpoints if each.open for path in (each.path, *each.also)
+        ]
         inner: ASGIApp = Keys(routed, keys=keys, open_paths=open_paths)
         inner = Guard(
             inner,

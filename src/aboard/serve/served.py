@@ -181,8 +181,8 @@ class ServedModels(Closing):
             raise self._unknown(name)
         return found
 
-    def named(self, name: str) -> ServedModel:
-        """The model of a name that makes text.
+    def named(self, name: str | None) -> ServedModel:
+        """The model of a name that makes text; the first that does where none is given.
 
         Raises
         ------
@@ -195,8 +195,8 @@ class ServedModels(Closing):
             "is an encoder, which makes no text: ask /v1/embeddings for its vectors",
         )
 
-    def encoder(self, name: str) -> ServedEncoder:
-        """The encoder of a name.
+    def encoder(self, name: str | None) -> ServedEncoder:
+        """The encoder of a name; the first where none is given.
 
         Raises
         ------
@@ -207,7 +207,9 @@ class ServedModels(Closing):
             ServedEncoder, name, "makes text and no vectors: an encoder has to be served beside it"
         )
 
-    def _of_kind(self, kind: type[Kind], name: str, otherwise: str) -> Kind:
+    def _of_kind(self, kind: type[Kind], name: str | None, otherwise: str) -> Kind:
+        if name is None:
+            name = next((each.name for each in self.all if isinstance(each, kind)), self.first.name)
         found = self._by_name.get(name) or self._any.get(kind)
         if found is None:
             raise self._unknown(name)
