@@ -14,6 +14,7 @@ from aboard.serve.app import App
 from aboard.serve.limits import Limits
 from aboard.serve.listening import Server
 from aboard.serve.served import Served, ServedModel, ServedModels, served
+from serve.waiting import SECONDS
 
 NAME = "tiny"
 
@@ -49,13 +50,14 @@ def running(
     model: Model,
     *,
     limits: Limits | None = None,
+    name: str = NAME,
     aliases: tuple[str, ...] = (),
     more: Sequence[Served] = (),
     tls: Any = None,
     **options: Any,
 ) -> Iterator[Running]:
     """A server of a model, and of `more`, until the block ends; `options` are those of `App`."""
-    app = App(ServedModels([served(model, NAME, aliases), *more]), limits, **options)
+    app = App(ServedModels([served(model, name, aliases), *more]), limits, **options)
     listens = threading.Event()
     urls: list[str] = []
 
@@ -66,7 +68,7 @@ def running(
     server = Server(app, "127.0.0.1", 0, tls=tls, ready=ready)
     thread = threading.Thread(target=server.run)
     thread.start()
-    listens.wait()
+    assert listens.wait(SECONDS)
     try:
         yield Running(urls[0], app, server)
     finally:

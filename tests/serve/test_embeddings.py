@@ -5,6 +5,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -12,11 +13,12 @@ import openai
 import pytest
 
 from aboard.artifact.importing import import_checkpoint
+from aboard.cli.serving import loaded_models
 from aboard.engine import EmbeddingModel, Model, load
 from aboard.errors import NumericalError, UsageError
 from aboard.serve.encoding import Encoding
 from aboard.serve.limits import Limits
-from aboard.serve.served import ServedModels, served
+from aboard.serve.served import ServedEncoder, ServedModel, ServedModels, served
 from serve.running import Running, running
 from serve.watch import watched
 from tiny_encoders import PIECES, TinyBert, bert_folder
@@ -164,6 +166,17 @@ def test_any_name_may_mean_one_model_of_each_kind(model: Model, encoder: Embeddi
     assert all_models.encoder("text-embedding").name == "b"
     with pytest.raises(UsageError, match="two models are called"):
         ServedModels([served(encoder, "a", ["*"]), served(encoder, "b", ["*"])])
+
+
+def test_the_context_of_models_that_make_text_is_not_the_encoders(
+    model_file: Path, encoder: EmbeddingModel
+) -> None:
+    files = [str(model_file), str(encoder.path)]
+
+    loaded = loaded_models(files, ["*", f"*={files[1]}"], threads=1, context=300, kv="f16")
+
+    assert [each.model.context_length for each in loaded] == [300, encoder.context_length]
+    assert [type(each) for each in loaded] == [ServedModel, ServedEncoder]
 
 
 class Held:

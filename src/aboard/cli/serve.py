@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -81,6 +82,18 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="Speak HTTPS: the certificate, PEM.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, PEM.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            envvar="ABOARD_DATA",
+            help="Keep files and batches there; no other server may. Without it none are kept.",
+        ),
+    ] = None,
+    data_size: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="How much all files may take there, such as 500MB."),
+    ] = "16GB",
     max_sequences: Annotated[
         int, typer.Option(metavar="N", min=1, help="Answers that are computed together.")
     ] = 32,
@@ -106,7 +119,7 @@ def serve(
     """
     from aboard.cli.configured import entries, sources
     from aboard.cli.output import json_result, note
-    from aboard.cli.serving import asked_for, checked, require_serve, told
+    from aboard.cli.serving import asked_for, checked, kept_in, require_serve, told
 
     require_serve()
     from aboard.serve.app import App
@@ -132,10 +145,12 @@ def serve(
         certificate_key=tls_key,
     )
     if check_config:
-        checked(asked, limits, sources(ctx), config, as_json=as_json)
+        checked(asked, limits, sources(ctx), config, data, data_size, as_json=as_json)
         return
-    served = asked.load(threads=threads)
-    with ServedModels(served) as all_models:
+    with ExitStack() as held:
+        kept = None if data is None else held.enter_context(kept_in(data, data_size))
+        served = asked.load(threads=threads)
+        all_models = held.enter_context(ServedModels(served))
         app = App(
             all_models,
             limits,
@@ -143,6 +158,7 @@ def serve(
             hosts=asked.hosts,
             origins=asked.origins,
             day=None if date is None else date.date(),
+            kept=kept,
         )
         log_to_stderr()
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aboard.serve.configuration import ModelEntry
     from aboard.serve.limits import Limits
     from aboard.serve.listening import Tls
+    from aboard.serve.keeping.kept import Kept
     from aboard.serve.served import Served
 
 _NEEDED = ("starlette", "uvicorn", "pydantic", "prometheus_client", "python_multipart")
@@ -143,6 +144,8 @@ def checked(
     limits: Limits,
     sources: Mapping[str, str],
     file: Path | None,
+    data: Path | None,
+    data_size: str,
     *,
     as_json: bool,
 ) -> None:
@@ -151,9 +154,10 @@ def checked(
     Raises
     ------
     AboardError
-        A model can't be found, or its file's header isn't sound.
+        A model can't be found, its file's header isn't sound, or `data_size` is no size.
     """
     from aboard.cli.output import facts, json_result
+    from aboard.planning import parse_size
 
     models = [_model(each) for each in asked.entries]
     told = {
@@ -168,6 +172,8 @@ def checked(
         "max_waiting": limits.max_waiting,
         "timeout_s": limits.answer_timeout_s,
         "drain_s": limits.drain_s,
+        "data": None if data is None else str(data),
+        "data_bytes": parse_size(data_size),
         "models": models,
         "sources": {name: source for name, source in sources.items() if source != "default"},
     }
@@ -210,3 +216,18 @@ def _line(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
+
+
+def kept_in(folder: Path, size: str) -> Kept:
+    """The folder where a server keeps files and batches, of at most `size`, such as "500MB".
+
+    Raises
+    ------
+    UsageError
+        It can't be used, another server has it, or the size is none.
+    """
+    from aboard.planning import parse_size
+    from aboard.serve.keeping.kept import Kept
+    from aboard.serve.keeping.quotas import Quotas
+
+    return Kept(folder, Quotas(max_bytes=parse_size(size)))

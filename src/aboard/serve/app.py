@@ -14,9 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from aboard.serve import (
+    batches,
     chat,
     completions,
     embeddings,
+    files,
     models,
     native,
     openapi,
@@ -24,6 +26,7 @@ from aboard.serve import (
     templates,
     tokens,
 )
+from aboard.serve.batch_running import BatchRunner
 from aboard.serve.endpoint import Served, refused
 from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
 from aboard.serve.limits import Limits
@@ -35,12 +38,15 @@ from aboard.serve.service import Service
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from aboard.serve.keeping.kept import Kept
     from aboard.serve.served import ServedModels
 
 ENDPOINTS = (
     *chat.ENDPOINTS,
     *completions.ENDPOINTS,
     *embeddings.ENDPOINTS,
+    *files.ENDPOINTS,
+    *batches.ENDPOINTS,
     *models.ENDPOINTS,
     *native.ENDPOINTS,
     *templates.ENDPOINTS,
@@ -65,6 +71,8 @@ class App:
         Pages that may ask beside the server's own.
     day : date, optional
         What chat templates tell the model; by default the day it is.
+    kept : Kept, optional
+        Where files and batches are kept; they aren't where there is none.
 
     Attributes
     ----------
@@ -88,8 +96,9 @@ class App:
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
         day: date | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        self.service = service = Service(models, limits or Limits(), day=day)
+        self.service = service = Service(models, limits or Limits(), day=day, kept=kept)
         keys = tuple(keys)
         self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
         routes = [
@@ -118,11 +127,13 @@ class App:
 
     @asynccontextmanager
     async def _living(self, app: Starlette) -> AsyncIterator[None]:
-        self.service.start()
+        service = self.service
+        service.start(BatchRunner(service, self.endpoints) if service.keeps else None)
         try:
             yield
+            await service.drain()
         finally:
-            self.service.close()
+            service.close()
 
 
 async def _no_route(http: Request, error: Exception) -> Response:

@@ -53,6 +53,8 @@ KEYS = {
     "allow_origin": Kind.TEXTS,
     "tls_cert": Kind.FILE,
     "tls_key": Kind.FILE,
+    "data": Kind.FILE,
+    "data_size": Kind.TEXT,
     "max_sequences": Kind.WHOLE,
     "max_waiting": Kind.WHOLE,
     "timeout": Kind.NUMBER,

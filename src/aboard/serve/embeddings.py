@@ -32,14 +32,15 @@ async def embeddings(call: Call[EmbeddingRequest]) -> Response:
     body, service = call.body, call.service
     served = service.models.encoder(body.model)
     call.noted.model = served.name
-    if service.ending:
-        raise ending()
     _require_dimensions(served, body.dimensions)
     texts = await service.aside(_tokens, served, body.inputs)
+    if service.ending:
+        raise ending()
+    background = call.noted.background
     limit_s = service.limits.answer_timeout_s
     try:
-        async with asyncio.timeout(limit_s):
-            vectors = await served.encoding.vectors(texts, background=call.noted.background)
+        async with asyncio.timeout(None if background else limit_s):
+            vectors = await served.encoding.vectors(texts, background=background)
     except TimeoutError:
         raise too_late(limit_s) from None
     n_tokens = sum(text.size for text in texts)

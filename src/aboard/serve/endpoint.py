@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from aboard.errors import AboardError
-from aboard.serve.body import Body, understood
+from aboard.serve.body import Body, understood, understood_texts
 from aboard.serve.leaving import ClientGone, unless_gone
 from aboard.serve.noted import Noted, noted
 from aboard.serve.refusals import Refusal, refusal_of
@@ -37,7 +37,7 @@ class Call(Generic[Understood]):
     http : Request
         The request as Starlette has it.
     body : Body
-        What it says; None where the route takes no body.
+        What its body says, or its query where the route takes no body; None where it takes neither.
     noted : Noted
         What is told of it in logs and metrics.
     """
@@ -62,6 +62,10 @@ class Endpoint:
         What it is for.
     takes : type of Body, optional
         The body of the request.
+    asks : type of Body, optional
+        Its query, where it takes no body.
+    form : type of Body, optional
+        The fields of its form, beside the `file`; the handler reads it.
     gives : type of BaseModel or str
         The body of the answer; or its media type, where it is no JSON.
     streams : type of BaseModel, optional
@@ -79,6 +83,8 @@ class Endpoint:
     handle: Callable[[Call[Any]], Awaitable[Response]]
     summary: str
     takes: type[Body] | None = None
+    asks: type[Body] | None = None
+    form: type[Body] | None = None
     gives: type[BaseModel] | str
     streams: type[BaseModel] | None = None
     statuses: tuple[int, ...] = ()
@@ -110,9 +116,10 @@ class Served:
         await response(scope, receive, send)
 
     async def _response(self, http: Request, facts: Noted) -> Response:
-        takes, service = self._endpoint.takes, self._service
+        takes, asks, service = self._endpoint.takes, self._endpoint.asks, self._service
         if takes is None:
-            return await self._handled(Call(service, http, None, facts))
+            query = None if asks is None else understood_texts(asks, dict(http.query_params))
+            return await self._handled(Call(service, http, query, facts))
         async with service.bodies.read(http) as data:
             call = Call(service, http, understood(takes, data), facts)
             return await unless_gone(http.receive, self._handled(call))

@@ -91,11 +91,25 @@ class Metrics:
             ("http_route", "http_response_status_code", "error_code"),
             registry=registry,
         )
+        self._lines = Counter(
+            "aboard_batch_lines",
+            "Lines of batches that were answered.",
+            ("http_route", "http_response_status_code", "error_code"),
+            registry=registry,
+        )
         registry.register(_Now(models))
 
     def count(self, noted: Noted) -> None:
         """Take in a request that is over."""
         self._responses.labels(noted.route, str(noted.status), noted.code).inc()
+        self._count_answer(noted)
+
+    def count_line(self, noted: Noted) -> None:
+        """Take in a line of a batch that was answered."""
+        self._lines.labels(noted.route, str(noted.status), noted.code).inc()
+        self._count_answer(noted)
+
+    def _count_answer(self, noted: Noted) -> None:
         operation = _OPERATIONS.get(noted.route)
         if operation is None or not noted.model:
             return

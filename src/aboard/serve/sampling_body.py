@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from aboard.serve.body import WHOLE, Body, OnlyFalse
 from aboard.serve.refusals import Refusal
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
+_MOST_BIASES = 1024
+
+
+def _few(given: object) -> object:
+    """Before any is looked at: pydantic counts them at last."""
+    if isinstance(given, dict) and len(given) > _MOST_BIASES:
+        raise ValueError(f"{len(given)} tokens, expected at most {_MOST_BIASES}")
+    return given
+
+
+Biases = Annotated[dict[TokenId, Bias], Field(max_length=_MOST_BIASES), BeforeValidator(_few)]
 
 
 class StreamOptions(Body):
@@ -35,7 +46,7 @@ class SamplingBody(Body):
     top_p: float = Field(default=1.0, ge=0, le=1)
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
-    logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=1024)] = Field(
+    logit_bias: Biases = Field(
         default_factory=dict, description="Token ids, and what is added to their logits."
     )
     seed: Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1), WHOLE] | None = Field(
