@@ -44,8 +44,8 @@ CHATML = (
 def main() -> None:
     """Wait at the socket ABOARD_SHIM_SOCKET; each connection is one start of `llama-server`.
 
-    It sends the flags, as a line of JSON, and gets the exit code; where it ends, the server is told
-    to. What all servers need is imported once, for a test may start several.
+    It sends its folder and the flags, as a line of JSON, and gets the exit code; where it ends, the
+    server is told to. What all servers need is imported once, for a test may start several.
     """
     import aboard.cli.app
     import aboard.engine
@@ -73,7 +73,9 @@ def _serve(connection: socket.socket) -> int:
     code: object = 1
     try:
         with connection.makefile("r") as lines:
-            file = _configured(json.loads(lines.readline()))
+            folder, *arguments = json.loads(lines.readline())
+            os.chdir(folder)
+            file = _configured(arguments)
             threading.Thread(target=_end_with, args=(lines,), daemon=True).start()
             sys.argv = ["aboard", "serve", "--config", str(file)]
             aboard()

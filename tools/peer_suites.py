@@ -61,7 +61,7 @@ import json, os, signal, socket, sys
 
 shim = socket.socket(socket.AF_UNIX)
 shim.connect(os.environ["ABOARD_SHIM_SOCKET"])
-shim.sendall(json.dumps(sys.argv[1:]).encode() + b"\\n")
+shim.sendall(json.dumps([os.getcwd(), *sys.argv[1:]]).encode() + b"\\n")
 signal.signal(signal.SIGTERM, lambda *_: shim.shutdown(socket.SHUT_WR))
 sys.exit(int(shim.recv(9) or 1))
 """

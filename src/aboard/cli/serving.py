@@ -12,9 +12,9 @@ from aboard.errors import UsageError
 
 if TYPE_CHECKING:
     from aboard.serve.configuration import ModelEntry
+    from aboard.serve.keeping.kept import Kept
     from aboard.serve.limits import Limits
     from aboard.serve.listening import Tls
-    from aboard.serve.keeping.kept import Kept
     from aboard.serve.served import Served
 
 _NEEDED = ("starlette", "uvicorn", "pydantic", "prometheus_client", "python_multipart")
