@@ -130,6 +130,10 @@ bench: $(VENV)/.bench $(LLAMA)/.built $(OPENVINO)/.built ## measure speed beside
 plots: $(VENV)/.bench ## write tables and plots of docs/performance.md anew, without measuring
 	@$(BIN)/python bench/report.py
 
+check-clients: $(VENV)/.test ## run the guide's programs for other clients against a server (Python, Node)
+	@$(BIN)/aboard pull smollm2-135m >/dev/null
+	@$(BIN)/python tools/check_clients.py
+
 docs: $(VENV)/.test ## write the generated pages of docs/reference anew
 	@$(BIN)/python -m aboard.cli.reference > docs/reference/cli.md
 	@$(BIN)/python tools/architectures.py
@@ -145,4 +149,4 @@ clean: ## remove what was built
 	@rm -rf build dist $(VENV) $(ORACLE) $(LLAMA) $(OPENVINO)
 
 .PHONY: help setup demo test test-browser lint lint-page fix-page golden check-golden platforms \
-  test-emulated budgets check-budgets bench plots docs fix clean
+  test-emulated budgets check-budgets bench plots check-clients docs fix clean

@@ -11,14 +11,15 @@ import httpx2
 import numpy as np
 import openai
 import pytest
+from typer.testing import CliRunner
 
 from aboard.artifact.importing import import_checkpoint
-from aboard.cli.serving import loaded_models
+from aboard.cli.app import app
 from aboard.engine import EmbeddingModel, Model, load
 from aboard.errors import NumericalError, UsageError
 from aboard.serve.encoding import Encoding
 from aboard.serve.limits import Limits
-from aboard.serve.served import ServedEncoder, ServedModel, ServedModels, served
+from aboard.serve.served import ServedModels, served
 from serve.running import Running, running
 from serve.watch import watched
 from tiny_encoders import PIECES, TinyBert, bert_folder
@@ -173,10 +174,12 @@ def test_the_context_of_models_that_make_text_is_not_the_encoders(
 ) -> None:
     files = [str(model_file), str(encoder.path)]
 
-    loaded = loaded_models(files, ["*", f"*={files[1]}"], threads=1, context=300, kv="f16")
+    options = ["--alias", "*", "--alias", f"*={files[1]}", "--context", "300"]
+    done = CliRunner().invoke(app, ["serve", *files, *options, "--check-config", "--json"])
 
-    assert [each.model.context_length for each in loaded] == [300, encoder.context_length]
-    assert [type(each) for each in loaded] == [ServedModel, ServedEncoder]
+    told = json.loads(done.stdout)["models"]
+    assert [each["context"] for each in told] == [300, encoder.context_length]
+    assert [each["aliases"] for each in told] == [["*"], ["*"]]
 
 
 class Held:

@@ -88,4 +88,8 @@ for _module in _ORDER:
     _name = _module.__name__.rpartition(".")[2]
     _command = getattr(_module, _name)
     # the whole first line in the list of commands: by itself Typer cuts it where the screen ends
-    app.command(_name.rstrip("_"), short_help=(_command.__doc__ or "").partition("\n")[0])(_command)
+    app.command(
+        _name.rstrip("_"),
+        short_help=(_command.__doc__ or "").partition("\n")[0],
+        context_settings=getattr(_module, "CONTEXT", None),
+    )(_command)

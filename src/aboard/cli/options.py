@@ -23,7 +23,7 @@ Model = Annotated[
         metavar="MODEL", help="A GGUF file, or a name of the catalogue that was pulled."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", allow_from_autoenv=False, help="Print JSON.")]
 Threads = Annotated[
     int | None,
     typer.Option(

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from aboard.cli import options
 
-if TYPE_CHECKING:
-    from aboard.serve.served import Served
+CONTEXT = {"auto_envvar_prefix": "ABOARD"}
+"""Every option is a variable of the environment, too, and a key of aboard.toml."""
+
+
+def _read(ctx: typer.Context, file: Path | None) -> Path | None:
+    from aboard.cli.configured import read_into
+
+    return read_into(ctx, file)
 
 
 def serve(
+    ctx: typer.Context,
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="MODEL...", help="GGUF files, or names of the catalogue that were pulled."
+            metavar="[MODEL...]",
+            envvar="ABOARD_MODELS",
+            help="GGUF files, or names of the catalogue that were pulled.",
+            show_default="those of aboard.toml",
         ),
-    ],
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            is_eager=True,  # before the options whose values it holds
+            callback=_read,
+            help="Read options and models from this file.",
+            show_default="./aboard.toml, if there is one",
+        ),
+    ] = None,
+    check_config: Annotated[
+        bool,
+        typer.Option(
+            "--check-config",
+            allow_from_autoenv=False,
+            help="Tell what would be served and where each option comes from, and serve nothing.",
+        ),
+    ] = False,
     host: Annotated[
         str,
-        typer.Option(
-            metavar="HOST",
-            envvar="ABOARD_HOST",
-            help="Where to listen. Beyond this machine it takes a key.",
-        ),
+        typer.Option(metavar="HOST", help="Where to listen. Beyond this machine it takes a key."),
     ] = "127.0.0.1",
     port: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=0, max=65535, envvar="ABOARD_PORT", help="0 takes any that is free."
-        ),
+        int, typer.Option(metavar="N", min=0, max=65535, help="0 takes any that is free.")
     ] = 8080,
     alias: Annotated[
         list[str] | None,
@@ -47,7 +67,6 @@ def serve(
         Path | None,
         typer.Option(
             metavar="FILE",
-            envvar="ABOARD_API_KEY_FILE",
             help="Keys, one a line; ABOARD_API_KEY holds others. Without any, everybody may ask.",
         ),
     ] = None,
@@ -94,43 +113,50 @@ def serve(
     kv: options.Kv = "f16",
     as_json: options.Json = False,
 ) -> None:
-    """Answer over HTTP as the cloud API does, for programs on this machine."""
+    """Answer over HTTP as the cloud API does, for programs on this machine.
+
+    An option that isn't given is taken from the environment, then from aboard.toml.
+    """
+    from aboard.cli.configured import entries, sources
     from aboard.cli.output import json_result, note
-    from aboard.cli.serving import kept_in, loaded_models, require_serve
-    from aboard.errors import UsageError
+    from aboard.cli.serving import asked_for, checked, kept_in, require_serve, told
 
     require_serve()
     from aboard.serve.app import App
-    from aboard.serve.keys import read_keys
     from aboard.serve.limits import Limits
-    from aboard.serve.listening import Tls, is_loopback, own_names, run
+    from aboard.serve.listening import run
     from aboard.serve.logs import log_to_stderr
     from aboard.serve.served import ServedModels
 
-    keys = read_keys(api_key_file)
-    if not keys and not is_loopback(host):
-        raise UsageError(
-            f"on {host} other machines could ask, and there is no key",
-            hint="Give keys with --api-key-file, or listen on 127.0.0.1.",
-        )
-    if (tls_cert is None) != (tls_key is None):
-        raise UsageError("--tls-cert and --tls-key need each other")
     limits = Limits(
         max_sequences=max_sequences,
         max_waiting=max_waiting,
         answer_timeout_s=timeout,
         drain_s=drain,
     )
+    asked = asked_for(
+        entries(ctx, models, alias, context=context, kv=kv),
+        host=host,
+        port=port,
+        key_file=api_key_file,
+        allowed_hosts=allow_host or [],
+        origins=allow_origin or [],
+        certificate=tls_cert,
+        certificate_key=tls_key,
+    )
+    if check_config:
+        checked(asked, limits, sources(ctx), config, data, data_size, as_json=as_json)
+        return
     with ExitStack() as held:
         kept = None if data is None else held.enter_context(kept_in(data, data_size))
-        served = loaded_models(models, alias or [], threads=threads, context=context, kv=kv)
+        served = asked.load(threads=threads)
         all_models = held.enter_context(ServedModels(served))
         app = App(
             all_models,
             limits,
-            keys=keys,
-            hosts=[*(allow_host or []), *own_names(host)],
-            origins=allow_origin or [],
+            keys=asked.keys,
+            hosts=asked.hosts,
+            origins=asked.origins,
             day=None if date is None else date.date(),
             kept=kept,
         )
@@ -138,21 +164,10 @@ def serve(
 
         def ready(url: str) -> None:
             if as_json:
-                json_result(_facts(url, served), indent=None)
+                json_result(told(url, served), indent=None)
             else:
                 names = ", ".join(each.name for each in served)
                 note(f"aboard: serving {names} at {url}/v1")
 
-        tls = (
-            None if tls_cert is None or tls_key is None else Tls(certificate=tls_cert, key=tls_key)
-        )
-        run(app, host, port, tls=tls, ready=ready)
+        run(app, host, port, tls=asked.tls, ready=ready)
     note("aboard: ended")
-
-
-def _facts(url: str, served: Sequence[Served]) -> dict[str, object]:
-    told = [
-        {"id": each.name, "aliases": each.aliases, "system_fingerprint": each.fingerprint}
-        for each in served
-    ]
-    return {"url": url, "models": told}

@@ -1,18 +1,20 @@
-"""What `aboard serve` needs before it can listen: its libraries, and its models."""
+"""What `aboard serve` needs before it can listen: its libraries, its keys, and its models."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from aboard.serve.configuration import ModelEntry
     from aboard.serve.keeping.kept import Kept
+    from aboard.serve.limits import Limits
+    from aboard.serve.listening import Tls
     from aboard.serve.served import Served
 
 _NEEDED = ("starlette", "uvicorn", "pydantic", "prometheus_client", "python_multipart")
@@ -34,37 +36,186 @@ def require_serve() -> None:
         )
 
 
-def loaded_models(
-    models: Sequence[str],
-    aliases: Sequence[str],
-    *,
-    threads: int | None,
-    context: int | None,
-    kv: str,
-) -> list[Served]:
-    """The models under their names: those of the catalogue, or of the files without `.gguf`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A server that is asked for, of which all but the models' weights was looked at.
 
-    `context` and `kv` are for models that make text; an encoder takes texts as long as its makers
-    say.
+    Attributes
+    ----------
+    entries : tuple of ModelEntry
+        With names, contexts and formats of keys and values.
+    host, port
+        Where it listens.
+    keys : tuple of str
+        Who may ask; empty: everybody.
+    hosts, origins : tuple of str
+        Names that it is reached by, and sites whose pages may ask.
+    tls : Tls, optional
+        What it proves itself with.
+    """
+
+    entries: tuple[ModelEntry, ...]
+    host: str
+    port: int
+    keys: tuple[str, ...]
+    hosts: tuple[str, ...]
+    origins: tuple[str, ...]
+    tls: Tls | None
+
+    def load(self, *, threads: int | None) -> list[Served]:
+        """The models under their names.
+
+        Raises
+        ------
+        AboardError
+            A model can't be found or loaded.
+        """
+        import aboard
+        from aboard.serve.served import served
+        from aboard.store import resolve
+
+        loaded = []
+        for each in self.entries:
+            path = resolve(each.model)
+            model = aboard.load(path, threads=threads, context=each.context, kv=each.kv or "f16")
+            loaded.append(served(model, each.name, each.aliases))
+        return loaded
+
+
+def asked_for(
+    entries: Sequence[ModelEntry],
+    *,
+    host: str,
+    port: int,
+    key_file: Path | None,
+    allowed_hosts: Sequence[str],
+    origins: Sequence[str],
+    certificate: Path | None,
+    certificate_key: Path | None,
+) -> Asked:
+    """What the options ask for.
+
+    Raises
+    ------
+    UsageError
+        Other machines could ask without a key, a file isn't what it should be, two models have one
+        name, or a host or an origin is none.
+    """
+    from aboard.serve.guard import checked_hosts, checked_origins
+    from aboard.serve.keys import read_keys
+    from aboard.serve.listening import Tls, is_loopback, own_names
+    from aboard.serve.served import require_different
+
+    keys = read_keys(key_file)
+    if not keys and not is_loopback(host):
+        raise UsageError(
+            f"on {host} other machines could ask, and there is no key",
+            hint="Give keys with --api-key-file, or listen on 127.0.0.1.",
+        )
+    if (certificate is None) != (certificate_key is None):
+        raise UsageError("--tls-cert and --tls-key need each other")
+    require_different([name for each in entries for name in (each.name or "", *each.aliases)])
+    tls = None
+    if certificate is not None and certificate_key is not None:
+        tls = Tls(certificate=certificate, key=certificate_key)
+        tls.check()
+    return Asked(
+        entries=tuple(entries),
+        host=host,
+        port=port,
+        keys=tuple(keys),
+        hosts=tuple(checked_hosts([*allowed_hosts, *own_names(host)])),
+        origins=tuple(checked_origins(origins)),
+        tls=tls,
+    )
+
+
+def told(url: str, served: Sequence[Served]) -> dict[str, object]:
+    """What `--json` says of a server that listens."""
+    models = [
+        {"id": each.name, "aliases": each.aliases, "system_fingerprint": each.fingerprint}
+        for each in served
+    ]
+    return {"url": url, "models": models}
+
+
+def checked(
+    asked: Asked,
+    limits: Limits,
+    sources: Mapping[str, str],
+    file: Path | None,
+    data: Path | None,
+    data_size: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what would be served; of keys, how many there are.
 
     Raises
     ------
     AboardError
-        A model can't be found or loaded, or an alias is of none of them.
+        A model can't be found, its file's header isn't sound, or `data_size` is no size.
     """
-    import aboard
-    from aboard.serve.served import served
+    from aboard.cli.output import facts, json_result
+    from aboard.planning import parse_size
+
+    models = [_model(each) for each in asked.entries]
+    told = {
+        "file": None if file is None else str(file),
+        "host": asked.host,
+        "port": asked.port,
+        "https": asked.tls is not None,
+        "n_keys": len(asked.keys),
+        "hosts": asked.hosts,
+        "origins": asked.origins,
+        "max_sequences": limits.max_sequences,
+        "max_waiting": limits.max_waiting,
+        "timeout_s": limits.answer_timeout_s,
+        "drain_s": limits.drain_s,
+        "data": None if data is None else str(data),
+        "data_bytes": parse_size(data_size),
+        "models": models,
+        "sources": {name: source for name, source in sources.items() if source != "default"},
+    }
+    if as_json:
+        json_result(told)
+        return
+    lines = {
+        name: _line(value) for name, value in told.items() if name not in ("models", "sources")
+    }
+    for each in models:
+        lines[f"model {each['id']}"] = "; ".join(
+            f"{name} {_line(value)}" for name, value in each.items() if name != "id"
+        )
+    for name, source in sources.items():
+        if source != "default":
+            lines[f"from {name}"] = source
+    facts(lines)
+
+
+def _model(entry: ModelEntry) -> dict[str, object]:
+    from aboard.engine.info import describe
     from aboard.store import resolve
 
-    paths = {model: resolve(model) for model in models}
-    names = {model: path.name.removesuffix(".gguf") for model, path in paths.items()}
-    by_model = _aliases(aliases, names)
-    all_served = []
-    for model, path in paths.items():
-        own = context if context is None or _makes_text(path) else None
-        loaded = aboard.load(path, threads=threads, context=own, kv=kv)
-        all_served.append(served(loaded, names[model], by_model[model]))
-    return all_served
+    path, kv = resolve(entry.model), entry.kv or "f16"
+    described = describe(path, kv=kv)
+    return {
+        "id": entry.name,
+        "aliases": entry.aliases,
+        "file": str(path),
+        "architecture": described.architecture,
+        "context": entry.context or described.context_length,
+        "kv": kv,
+        "weights_bytes": described.weights_bytes,
+    }
+
+
+def _line(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def kept_in(folder: Path, size: str) -> Kept:
@@ -80,29 +231,3 @@ def kept_in(folder: Path, size: str) -> Kept:
     from aboard.serve.keeping.quotas import Quotas
 
     return Kept(folder, Quotas(max_bytes=parse_size(size)))
-
-
-def _makes_text(path: Path) -> bool:
-    from aboard.checkpoint.gguf import open_gguf
-    from aboard.errors import naming
-    from aboard.models import EncoderModel, describe_model
-
-    with open_gguf(path) as file, naming(file.path):
-        config = describe_model(file.metadata, frozenset(file.tensors))
-    return not isinstance(config, EncoderModel)
-
-
-def _aliases(given: Sequence[str], names: dict[str, str]) -> dict[str, list[str]]:
-    """Of each model, its other names."""
-    by_model: dict[str, list[str]] = defaultdict(list)
-    for each in given:
-        alias, _, model = each.partition("=")
-        of = (
-            [known for known, name in names.items() if model in (known, name)]
-            if model
-            else list(names)
-        )
-        if not alias or not of:
-            raise UsageError(f"--alias {each}: expected NAME or NAME=MODEL, of {', '.join(names)}")
-        by_model[of[0]].append(alias)
-    return by_model

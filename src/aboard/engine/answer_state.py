@@ -145,14 +145,14 @@ class AnswerState:
         return self.sampling.looks_back
 
     @property
+    def stop_text(self) -> str | None:
+        """The stop text that ended it, where one did."""
+        return self._stops.found
+
+    @property
     def complete(self) -> bool | None:
         """Whether the answer so far is a whole one of its grammar; None where it has none."""
         return None if self.constraint is None else self.constraint.may_end
-
-    @property
-    def stop_text(self) -> str | None:
-        """The stop text that ended the answer; None where none did."""
-        return self._stops.found
 
     @property
     def n_left(self) -> int | None:

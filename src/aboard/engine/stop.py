@@ -32,17 +32,17 @@ class StopTexts:
                 raise UsageError(f"a stop text is {text!r}, expected at least one character")
         self._held = ""
         self.found: str | None = None
-        """The stop text that has appeared."""
+        """The stop text that has appeared; of several at one place, the one given first."""
 
     def push(self, text: str) -> str:
         """What of the text so far may be shown now."""
         if self.found is not None:
             return ""
         text = self._held + text
-        ends = [(at, each) for each in self._texts if (at := text.find(each)) >= 0]
-        if ends:
-            end, self.found = min(ends)
-            self._held = ""
+        places = [at for each in self._texts if (at := text.find(each)) >= 0]
+        if places:
+            end, self._held = min(places), ""
+            self.found = next(each for each in self._texts if text.startswith(each, end))
             return text[:end]
         shown = len(text) - self._possible_start(text)
         self._held = text[shown:]

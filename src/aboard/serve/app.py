@@ -20,9 +20,11 @@ from aboard.serve import (
     embeddings,
     files,
     models,
+    native,
     openapi,
     state,
     static,
+    templates,
     tokens,
 )
 from aboard.serve.batch_running import BatchRunner
@@ -47,6 +49,8 @@ ENDPOINTS = (
     *files.ENDPOINTS,
     *batches.ENDPOINTS,
     *models.ENDPOINTS,
+    *native.ENDPOINTS,
+    *templates.ENDPOINTS,
     *tokens.ENDPOINTS,
     *state.ENDPOINTS,
 )
@@ -100,11 +104,13 @@ class App:
         self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
         reached = (*self.endpoints, *static.endpoints())
         routes = [
-            Route(each.path, Served(each, service), methods=[each.method]) for each in reached
+            Route(path, Served(each, service), methods=[each.method])
+            for each in reached
+            for path in (each.path, *each.also)
         ]
         routed = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
         routed.router.redirect_slashes = False
-        open_paths = [each.path for each in reached if each.open]
+        open_paths = [path for each in reached if each.open for path in (each.path, *each.also)]
         inner: ASGIApp = Keys(routed, keys=keys, open_paths=open_paths)
         inner = Guard(
             inner,

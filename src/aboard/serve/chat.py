@@ -240,6 +240,7 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/v1/chat/completions",
+        also=("/chat/completions",),
         handle=chat_completions,
         summary="Answer a conversation.",
         takes=ChatRequest,

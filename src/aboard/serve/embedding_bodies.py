@@ -15,7 +15,9 @@ from aboard.serve.given import Given
 class EmbeddingRequest(Body):
     """Texts to be turned into vectors."""
 
-    model: str = Field(description="A name of `/v1/models`, of an encoder.")
+    model: str | None = Field(
+        default=None, description="A name of `/v1/models`; by default the first encoder."
+    )
     input: Prompt = Field(
         description="One or several texts, or token ids with what belongs around a text."
     )

@@ -104,6 +104,7 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/v1/embeddings",
+        also=("/embeddings",),
         handle=embeddings,
         summary="Turn texts into vectors.",
         takes=EmbeddingRequest,

@@ -71,6 +71,8 @@ class Endpoint:
         Errors beyond those that every route may give.
     open : bool
         Whether it is answered without a key.
+    also : tuple of str
+        Further paths of the same, by which other servers' clients know it.
     """
 
     method: str
@@ -84,6 +86,7 @@ class Endpoint:
     streams: type[BaseModel] | None = None
     statuses: tuple[int, ...] = ()
     open: bool = False
+    also: tuple[str, ...] = ()
 
 
 class Served:

@@ -31,6 +31,24 @@ class Tls:
     certificate: Path
     key: Path
 
+    def check(self) -> None:
+        """Refuse files that aren't a certificate and its key.
+
+        Raises
+        ------
+        UsageError
+            They aren't.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except OSError as error:  # of ssl, too
+            raise UsageError(
+                f"{self.certificate}, {self.key}: no certificate and its key: "
+                f"{error.strerror or type(error).__name__}",
+                hint="Both are PEM files; the key has no password.",
+            ) from None
+
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine's own programs reach a server that listens there."""
@@ -163,13 +181,5 @@ class Server(uvicorn.Server):
 def _tls_options(tls: Tls | None) -> dict[str, Any]:
     if tls is None:
         return {}
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except OSError as error:  # of ssl, too
-        raise UsageError(
-            f"{tls.certificate}, {tls.key}: no certificate and its key: "
-            f"{error.strerror or type(error).__name__}",
-            hint="Both are PEM files; the key has no password.",
-        ) from None
+    tls.check()
     return {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}

@@ -55,6 +55,7 @@ ENDPOINTS = (
     Endpoint(
         method="GET",
         path="/v1/models",
+        also=("/models",),
         handle=list_models,
         summary="Names that can be asked.",
         gives=ModelList,

@@ -39,7 +39,9 @@ class StreamOptions(Body):
 class SamplingBody(Body):
     """What both kinds of completions take."""
 
-    model: str = Field(description="A name of `/v1/models`.")
+    model: str | None = Field(
+        default=None, description="A name of `/v1/models`; by default the first that makes text."
+    )
     temperature: float = Field(default=1.0, ge=0, le=2)
     top_p: float = Field(default=1.0, ge=0, le=1)
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)

@@ -148,14 +148,15 @@ class ServedModels(Closing):
         self._by_name: dict[str, Served] = {}
         self._any: dict[type[Served], Served] = {}
         self.all = tuple(models)
+        require_different([name for model in models for name in (model.name, *model.aliases)])
         for model in models:
             for name in (model.name, *model.aliases):
-                if name == ANY and type(model) not in self._any:
-                    self._any[type(model)] = model
-                elif name == ANY or name in self._by_name:
+                if name != ANY:
+                    self._by_name[name] = model
+                elif type(model) in self._any:
                     raise UsageError(f"two models are called {name!r}")
                 else:
-                    self._by_name[name] = model
+                    self._any[type(model)] = model
 
     @property
     def names(self) -> dict[str, Served]:
@@ -180,8 +181,8 @@ class ServedModels(Closing):
             raise self._unknown(name)
         return found
 
-    def named(self, name: str) -> ServedModel:
-        """The model of a name that makes text.
+    def named(self, name: str | None) -> ServedModel:
+        """The model of a name that makes text; the first that does where none is given.
 
         Raises
         ------
@@ -194,8 +195,8 @@ class ServedModels(Closing):
             "is an encoder, which makes no text: ask /v1/embeddings for its vectors",
         )
 
-    def encoder(self, name: str) -> ServedEncoder:
-        """The encoder of a name.
+    def encoder(self, name: str | None) -> ServedEncoder:
+        """The encoder of a name; the first where none is given.
 
         Raises
         ------
@@ -206,7 +207,9 @@ class ServedModels(Closing):
             ServedEncoder, name, "makes text and no vectors: an encoder has to be served beside it"
         )
 
-    def _of_kind(self, kind: type[Kind], name: str, otherwise: str) -> Kind:
+    def _of_kind(self, kind: type[Kind], name: str | None, otherwise: str) -> Kind:
+        if name is None:
+            name = next((each.name for each in self.all if isinstance(each, kind)), self.first.name)
         found = self._by_name.get(name) or self._any.get(kind)
         if found is None:
             raise self._unknown(name)
@@ -238,6 +241,19 @@ class ServedModels(Closing):
         """Cancel what is under way."""
         for model in self.all:
             model.close()
+
+
+def require_different(names: Sequence[str]) -> None:
+    """Refuse names and aliases of models of which two are the same; several may be `*`.
+
+    Raises
+    ------
+    UsageError
+        Two are.
+    """
+    for at, name in enumerate(names):
+        if name != ANY and name in names[:at]:
+            raise UsageError(f"two models are called {name!r}")
 
 
 def fingerprint(facts: dict[str, str | int | None]) -> str:

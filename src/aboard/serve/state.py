@@ -52,11 +52,25 @@ class LimitProps(Given):
     answer_timeout_s: float
 
 
+class DefaultSettings(Given):
+    """Of the first model."""
+
+    n_ctx: int
+
+
 class Props(Given):
-    """The server."""
+    """The server.
+
+    `model_path` (the file's name), `chat_template`, `total_slots` and `default_generation_settings`
+    tell of the first model and the limits what llama.cpp's server tells under these names.
+    """
 
     version: str
     models: list[ModelProps]
+    model_path: str
+    chat_template: str | None
+    total_slots: int
+    default_generation_settings: DefaultSettings
     limits: LimitProps
     date: str
 
@@ -72,10 +86,15 @@ async def props(call: Call[None]) -> Response:
     """What is served, by what, within which limits."""
     service = call.service
     limits = service.limits
+    models = [_model(served) for served in service.models.all]
     return json_response(
         Props(
             version=__version__,
-            models=[_model(served) for served in service.models.all],
+            models=models,
+            model_path=models[0].file,
+            chat_template=models[0].chat_template,
+            total_slots=limits.max_sequences,
+            default_generation_settings=DefaultSettings(n_ctx=models[0].context_length),
             limits=LimitProps(
                 max_sequences=limits.max_sequences,
                 max_waiting=limits.max_waiting,
@@ -119,6 +138,7 @@ ENDPOINTS = (
     Endpoint(
         method="GET",
         path="/health",
+        also=("/v1/health",),
         handle=health,
         summary="Whether the server takes on requests.",
         gives=Health,
