@@ -16,6 +16,7 @@ from aboard.engine.scheduler_batch import Batch
 from aboard.errors import AboardError, NumericalError, UsageError
 from engine.made import made, with_value
 from engine.scripted import says
+from serve.waiting import until
 from tiny import Llama, tiny_llama
 
 CONTEXT = 256
@@ -410,13 +411,23 @@ def test_generate_many_gives_what_generate_gives(model: Model) -> None:
 
 
 def test_leaving_the_block_cancels_what_is_under_way(model: Model) -> None:
-    with model.batch() as scheduler:
-        submitted = scheduler.submit([1, 2, 3], sampling=says("x" * 250))
-        next(submitted)
+    left = threading.Event()
+    scheduler = model.batch()
 
-    list(submitted)
+    def leave() -> None:
+        with scheduler:
+            pass
 
-    assert submitted.finish_reason in ("cancelled", "length")
+    submitted = scheduler.submit([1, 2, 3], sampling=says("x" * 250), on_change=left.wait)
+    next(submitted)  # the thread that computes stands still behind this step
+    leaving = threading.Thread(target=leave)
+    leaving.start()
+    until(lambda: scheduler.closed)
+    left.set()
+    leaving.join()
+
+    assert len(list(submitted)) < 3
+    assert submitted.finish_reason == "cancelled"
     with pytest.raises(UsageError, match="closed"):
         scheduler.submit([1])
     scheduler.close()
