@@ -37,7 +37,7 @@ def test_a_key_is_described_where_one_is_needed(model: Model, document: dict[str
 
     assert document["security"] == []
     assert "securitySchemes" not in document["components"]
-    assert locked["security"] == [{"key": []}]
+    assert locked["security"] == [{"key": []}, {"x_api_key": []}]
     assert locked["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     assert locked["paths"]["/health"]["get"]["security"] == []
 

@@ -150,6 +150,11 @@ class AnswerState:
         return None if self.constraint is None else self.constraint.may_end
 
     @property
+    def stop_text(self) -> str | None:
+        """The one of `stop` that ended the answer."""
+        return self._stops.found
+
+    @property
     def n_left(self) -> int | None:
         """How many tokens may follow; None where only the context limits them."""
         if self._max_tokens is None:
@@ -217,7 +222,7 @@ class AnswerState:
             rest = self._rest()
             return Step(drawn.token, rest, drawn.logprob, top) if rest else None
         shown = self._stops.push(self._text.push(drawn.token))
-        if self._stops.found:
+        if self._stops.found is not None:
             self.finish_reason = "stop"
         elif self.constraint is not None and self.constraint.ended:
             self.finish_reason = "stop"

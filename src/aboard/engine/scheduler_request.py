@@ -72,6 +72,11 @@ class Request:
         """Up to the last token computed."""
         return self.state.timing
 
+    @property
+    def stop_text(self) -> str | None:
+        """The stop text that ended the answer, where one did."""
+        return self.state.stop_text
+
     def cancel(self) -> None:
         """End the answer before the next token is computed; steps so far can still be taken."""
         self._cancelled = True

@@ -31,18 +31,19 @@ class StopTexts:
             if not isinstance(text, str) or not text:
                 raise UsageError(f"a stop text is {text!r}, expected at least one character")
         self._held = ""
-        self.found = False
-        """Whether a stop text has appeared."""
+        self.found: str | None = None
+        """The stop text that has appeared."""
 
     def push(self, text: str) -> str:
         """What of the text so far may be shown now."""
-        if self.found:
+        if self.found is not None:
             return ""
         text = self._held + text
-        ends = [at for each in self._texts if (at := text.find(each)) >= 0]
+        ends = [(at, each) for each in self._texts if (at := text.find(each)) >= 0]
         if ends:
-            self.found, self._held = True, ""
-            return text[: min(ends)]
+            at, self.found = min(ends, key=lambda end: end[0])
+            self._held = ""
+            return text[:at]
         shown = len(text) - self._possible_start(text)
         self._held = text[shown:]
         return text[:shown]

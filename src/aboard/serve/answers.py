@@ -155,7 +155,7 @@ class Answers(Closing):
                 if piece.text or piece.tokens:
                     yield TextDelta(index, piece.text, piece.tokens)
                 if ended:
-                    yield End(index, self._reason(request))
+                    yield End(index, self._reason(request), request.stop_text)
 
     async def whole(self) -> list[Whole]:
         """All that is said, of each answer, once all are complete.

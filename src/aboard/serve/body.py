@@ -92,16 +92,17 @@ OnlyFalse = Annotated[
 """What is not done; a literal of False would take 0 for it."""
 
 
-def told_by(field: str, *values: str) -> Discriminator:
+def told_by(field: str, *values: str, default: str | None = None) -> Discriminator:
     """Which of several objects one is, as its `field` says: tags are "=" and the value.
 
-    No tag is a field's name, so that the place of an error can be told from its path.
+    No tag is a field's name, so that the place of an error can be told from its path. Where there
+    is no `field` it is `default`, if there is one.
     """
     known = {f"={value}" for value in values}
 
     def tag(given: Any) -> str | None:
         value = given.get(field) if isinstance(given, dict) else getattr(given, field, None)
-        found = f"={value}"
+        found = f"={default if value is None else value}"
         return found if found in known else None
 
     expected = ", ".join(repr(value) for value in values)
@@ -126,11 +127,29 @@ def understood(kind: type[Understood], data: bytes) -> Understood:
         raise _refusal(data, error) from None
 
 
+def understood_texts(kind: type[Understood], given: Mapping[str, Any]) -> Understood:
+    """What the texts of a query or a form say, where numbers are written out.
+
+    Raises
+    ------
+    Refusal
+        They say what isn't understood; the first such place is named.
+    """
+    try:
+        return kind.model_validate_strings(given, strict=False)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        raise _misunderstood(given, errors) from None
+
+
 def _refusal(data: bytes, error: ValidationError) -> Refusal:
     errors = error.errors(include_url=False, include_input=False)
     if errors[0]["type"] == "json_invalid":
         return Refusal(400, f"the body: {errors[0]['msg']}", code="invalid_json")
-    given = from_json(data)
+    return _misunderstood(from_json(data), errors)
+
+
+def _misunderstood(given: Any, errors: Sequence[ErrorDetails]) -> Refusal:
     # Of several forms that a value may have, the one that was understood furthest was meant.
     places = [(_place(given, each), each) for each in errors]
     place, first = max(places, key=lambda placed: len(placed[0]))

@@ -21,15 +21,14 @@ from aboard.serve.chat_bodies import (
     ChoiceLogprobs,
     ChunkChoice,
     Delta,
-    TokenAlternative,
-    TokenLogprob,
 )
 from aboard.serve.conversation import Conversation, answers_to
 from aboard.serve.endpoint import Call, Endpoint
 from aboard.serve.given import Finish, Usage
 from aboard.serve.news import End, TextDelta
 from aboard.serve.response_format import form_of
-from aboard.serve.spoken import Said, written
+from aboard.serve.spoken import Said
+from aboard.serve.token_logprobs import logprob_of
 
 if TYPE_CHECKING:
     from aboard.serve.served import ServedModel
@@ -134,16 +133,9 @@ class _Writer:
     def _logprobs(self, tokens: Sequence[Said]) -> ChoiceLogprobs | None:
         if not self._body.logprobs:
             return None
-        return ChoiceLogprobs(content=[self._token(said) for said in tokens], refusal=None)
-
-    def _token(self, said: Said) -> TokenLogprob:
-        step = said.step
-        likely = [TokenAlternative(**self._named(*each)) for each in step.top]
-        return TokenLogprob(**self._named(step.token, step.logprob), top_logprobs=likely)
-
-    def _named(self, token: int, logprob: float | None) -> dict[str, Any]:
-        piece = self._piece(token)
-        return {"token": written(piece), "logprob": logprob, "bytes": list(piece)}
+        return ChoiceLogprobs(
+            content=[logprob_of(said, self._piece) for said in tokens], refusal=None
+        )
 
 
 ENDPOINTS = (

@@ -117,6 +117,21 @@ class Conversation:
     param: str = "messages"
 
 
+async def prompt_of(call: Call[Any], served: ServedModel, asked: Conversation) -> list[int]:
+    """The tokens of a conversation, up to where the answer begins.
+
+    Raises
+    ------
+    Refusal
+        The chat template refuses it, or a message spells out a control token.
+    """
+    service = call.service
+    try:
+        return await service.aside(served.model.chat_tokens, asked.messages, now=service.day)
+    except AboardError as error:
+        raise refusal_of(error, param=asked.param) from None
+
+
 async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) -> Answers:
     """The answers to a conversation, under way.
 
@@ -127,10 +142,7 @@ async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) 
     """
     service = call.service
     require_few(service.limits, asked.n)
-    try:
-        prompt = await service.aside(served.model.chat_tokens, asked.messages, now=service.day)
-    except AboardError as error:
-        raise refusal_of(error, param=asked.param) from None
+    prompt = await prompt_of(call, served, asked)
     require_room(served, len(prompt), asked.max_tokens, asked.param)
     grammar = await compiled(call, served, asked.form)
 

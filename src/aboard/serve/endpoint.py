@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from aboard.errors import AboardError
-from aboard.serve.body import Body, understood
+from aboard.serve.body import Body, understood, understood_texts
+from aboard.serve.error_forms import OPENAI, ErrorForm
 from aboard.serve.leaving import ClientGone, unless_gone
 from aboard.serve.noted import Noted, noted
 from aboard.serve.refusals import Refusal, refusal_of
@@ -37,7 +38,7 @@ class Call(Generic[Understood]):
     http : Request
         The request as Starlette has it.
     body : Body
-        What it says; None where the route takes no body.
+        What its body says, or its query where the route takes no body; None where it takes neither.
     noted : Noted
         What is told of it in logs and metrics.
     """
@@ -62,10 +63,16 @@ class Endpoint:
         What it is for.
     takes : type of Body, optional
         The body of the request.
+    asks : type of Body, optional
+        Its query, where it takes no body.
     gives : type of BaseModel or str
         The body of the answer; or its media type, where it is no JSON.
     streams : type of BaseModel, optional
         The events, where `stream` asks for them.
+    named : bool
+        Whether each event has a name, which is the `type` of its data.
+    errors : ErrorForm
+        How refusals are told.
     statuses : tuple of int
         Errors beyond those that every route may give.
     open : bool
@@ -77,8 +84,11 @@ class Endpoint:
     handle: Callable[[Call[Any]], Awaitable[Response]]
     summary: str
     takes: type[Body] | None = None
+    asks: type[Body] | None = None
     gives: type[BaseModel] | str
     streams: type[BaseModel] | None = None
+    named: bool = False
+    errors: ErrorForm = OPENAI
     statuses: tuple[int, ...] = ()
     open: bool = False
 
@@ -93,7 +103,7 @@ class Served:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that goes away ends what was being done for it."""
         facts = noted(scope)
-        facts.route = self._endpoint.path
+        facts.route, facts.errors = self._endpoint.path, self._endpoint.errors
         try:
             response = await self._response(Request(scope, receive), facts)
         except ClientGone:
@@ -107,9 +117,10 @@ class Served:
         await response(scope, receive, send)
 
     async def _response(self, http: Request, facts: Noted) -> Response:
-        takes, service = self._endpoint.takes, self._service
+        takes, asks, service = self._endpoint.takes, self._endpoint.asks, self._service
         if takes is None:
-            return await self._handled(Call(service, http, None, facts))
+            query = None if asks is None else understood_texts(asks, dict(http.query_params))
+            return await self._handled(Call(service, http, query, facts))
         async with service.bodies.read(http) as data:
             call = Call(service, http, understood(takes, data), facts)
             return await unless_gone(http.receive, self._handled(call))
@@ -124,15 +135,26 @@ class Served:
 def refused(refusal: Refusal, facts: Noted) -> Response:
     """The response that tells a refusal, which is noted."""
     facts.code = refusal.code
-    return json_response(refusal.body, status=refusal.status, headers=refusal.headers)
+    form = facts.errors
+    status = form.statuses.get(refusal.status, refusal.status)
+    return json_response(form.body(refusal, facts), status=status, headers=refusal.headers)
 
 
 def json_response(
     body: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """A response of JSON: the fields that were set, and no others."""
+    return json_text_response(
+        body.model_dump_json(exclude_unset=True), status=status, headers=headers
+    )
+
+
+def json_text_response(
+    text: str, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A response of JSON that is written already."""
     return Response(
-        body.model_dump_json(exclude_unset=True),
+        text,
         status_code=status,
         headers={"cache-control": "no-store", **(headers or {})},
         media_type="application/json",

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aboard.serve.error_forms import OPENAI, ErrorForm
+
 if TYPE_CHECKING:
     from starlette.types import Scope
 
@@ -29,6 +31,8 @@ class Noted:
         Whose it is: a number that stands for a key, or an address.
     route : str
         The path as it is declared, or "" where there is none.
+    errors : ErrorForm
+        How refusals are told.
     model : str
         The model that answers, or "".
     status : int
@@ -49,6 +53,7 @@ class Noted:
     began: float = field(default_factory=time.perf_counter)
     owner: str = ""
     route: str = ""
+    errors: ErrorForm = OPENAI
     model: str = ""
     status: int = 0
     code: str = ""

@@ -12,8 +12,8 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from aboard import __version__
+from aboard.serve.body import Body
 from aboard.serve.endpoint import Call, Endpoint
-from aboard.serve.refusals import ErrorBody
 
 JSON, EVENTS = "application/json", "text/event-stream"
 _REFS = "#/components/schemas/{model}"
@@ -28,6 +28,7 @@ _ERRORS = {
     429: "Too many answers wait for their turn; `Retry-After` says when to ask again.",
     500: "The server failed.",
     503: "The server is ending, or has no room now; `Retry-After` says when to ask again.",
+    529: "The server is ending, or has no room now; `Retry-After` says when to ask again.",
     504: "The answer took longer than it may.",
 }
 _EVERY = (401, 403, 500)
@@ -38,7 +39,10 @@ def document(endpoints: Sequence[Endpoint], *, locked: bool) -> dict[str, Any]:
     """The OpenAPI 3.1 document of `endpoints`; `locked`: they take a key."""
     components: dict[str, Any] = {"schemas": _schemas(endpoints)}
     if locked:
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer"},
+            "x_api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        }
     paths: dict[str, dict[str, Any]] = {}
     for each in endpoints:
         path = re.sub(r":\w+}", "}", each.path)
@@ -46,7 +50,7 @@ def document(endpoints: Sequence[Endpoint], *, locked: bool) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Aboard", "version": __version__},
-        "security": [{"key": []}] if locked else [],
+        "security": [{"key": []}, {"x_api_key": []}] if locked else [],
         "paths": paths,
         "components": components,
     }
@@ -74,10 +78,9 @@ def _schemas(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     gives: set[type[BaseModel]] = {
         kind
         for each in endpoints
-        for kind in (each.gives, each.streams)
+        for kind in (each.gives, each.streams, each.errors.kind)
         if isinstance(kind, type) and issubclass(kind, BaseModel)
     }
-    gives.add(ErrorBody)
     pairs: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = []
     pairs += [(kind, "validation") for kind in sorted(takes, key=_name)]
     pairs += [(kind, "serialization") for kind in sorted(gives, key=_name)]
@@ -105,34 +108,56 @@ def _operation(each: Endpoint) -> dict[str, Any]:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in names
         ]
+    if each.asks is not None:
+        operation.setdefault("parameters", []).extend(_query(each.asks))
     if each.takes is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: _reference(each.takes)}}
     return operation
 
 
+def _query(kind: type[Body]) -> list[dict[str, Any]]:
+    """The parameters of a query."""
+    schema = kind.model_json_schema(ref_template=_REFS)
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": each,
+        }
+        for name, each in schema["properties"].items()
+    ]
+
+
 def _responses(each: Endpoint) -> dict[str, Any]:
     given = {JSON: _reference(each.gives)} if not isinstance(each.gives, str) else {each.gives: {}}
     if each.streams is not None:
-        given[EVENTS] = {"schema": _event(each.streams)}
+        given[EVENTS] = {"schema": _event(each.streams, named=each.named)}
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": given}}
     statuses = {*_EVERY, *each.statuses, *(_WITH_BODY if each.takes is not None else ())}
-    for status in sorted(statuses):
+    if each.asks is not None:
+        statuses.add(400)
+    for status in sorted(each.errors.statuses.get(status, status) for status in statuses):
         responses[str(status)] = {
             "description": _ERRORS[status],
-            "content": {JSON: _reference(ErrorBody)},
+            "content": {JSON: _reference(each.errors.kind)},
         }
     return responses
 
 
-def _event(kind: type[BaseModel]) -> dict[str, Any]:
+def _event(kind: type[BaseModel], *, named: bool) -> dict[str, Any]:
     """The schema of each event of a stream."""
     data = {"type": "string", "contentMediaType": JSON, "contentSchema": _reference(kind)["schema"]}
-    return {
+    schema: dict[str, Any] = {
         "type": "object",
         "description": "An event; the last has `[DONE]` for its data, or an ErrorBody.",
         "properties": {"data": data},
         "required": ["data"],
     }
+    if named:
+        schema["description"] = "An event; its name is the `type` of its data."
+        schema["properties"] = {"event": {"type": "string"}, "data": data}
+    return schema
 
 
 def _reference(kind: type[BaseModel]) -> dict[str, Any]:
