@@ -21,6 +21,7 @@ from aboard.serve.limits import Limits
 from aboard.serve.noted import noted
 from aboard.serve.observing import Observed
 from aboard.serve.refusals import Refusal
+from aboard.serve.responses import routes as responses
 from aboard.serve.service import Service
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 ENDPOINTS = (
     *chat.ENDPOINTS,
     *completions.ENDPOINTS,
+    *responses.ENDPOINTS,
     *models.ENDPOINTS,
     *tokens.ENDPOINTS,
     *state.ENDPOINTS,

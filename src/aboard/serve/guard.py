@@ -108,6 +108,7 @@ class Keys:
                     await refused(_no_key(), facts)(scope, receive, send)
                     return
                 facts.owner = f"key {number}"
+                facts.holder = _holder(self._digests[number - 1])
         await self._app(scope, receive, send)
 
     def _number(self, key: str) -> int | None:
@@ -174,6 +175,11 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
+def _holder(digest: bytes) -> str:
+    """What stands for a key where things are kept; the key can't be checked against it."""
+    return hashlib.sha256(b"aboard holder\0" + digest).hexdigest()
+
+
 def _forbidden(message: str, code: str) -> Refusal:
     return Refusal(403, message, code=code, kind="permission_error")
 
@@ -181,7 +187,7 @@ def _forbidden(message: str, code: str) -> Refusal:
 def _no_key() -> Refusal:
     return Refusal(
         401,
-        "a key is needed: Authorization: Bearer KEY",
+        "a key is needed: Authorization: Bearer KEY, or x-api-key: KEY",
         code="invalid_api_key",
         headers={"www-authenticate": "Bearer"},
     )

@@ -24,9 +24,9 @@ class Limits:
     max_top_logprobs : int
         Alternatives shown for a token.
     max_kept_responses : int
-        Of `/v1/responses`, kept for whoever asked for them.
+        Of `/v1/responses`, kept for those who have one key.
     max_kept_bytes : int
-        Of those together.
+        Of those of one key together.
     kept_s : float
         After which one that nobody asks for is forgotten.
     body_timeout_s : float

@@ -29,6 +29,8 @@ class Noted:
         By `time.perf_counter`.
     owner : str
         Whose it is: a number that stands for a key, or an address.
+    holder : str
+        To whom what is kept belongs: a hash of the key, the same whenever it is sent, or "".
     route : str
         The path as it is declared, or "" where there is none.
     errors : ErrorForm
@@ -52,6 +54,7 @@ class Noted:
     id: str = field(default_factory=lambda: f"req_{secrets.token_hex(16)}")
     began: float = field(default_factory=time.perf_counter)
     owner: str = ""
+    holder: str = ""
     route: str = ""
     errors: ErrorForm = OPENAI
     model: str = ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from aboard.serve.bodies import Bodies
 from aboard.serve.metrics import Metrics
+from aboard.serve.responses.kept import KeptResponses
 from aboard.serve.wakeups import Wakeups
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Service:
         Where bodies of requests are read.
     metrics : Metrics
         What is counted and timed.
+    responses : KeptResponses
+        What `/v1/responses` keeps.
     ending : bool
         Whether the server was told to end: it takes on nothing any more.
     """
@@ -45,6 +48,7 @@ class Service:
         self.limits = limits
         self.bodies = Bodies(limits)
         self.metrics = Metrics(models)
+        self.responses = KeptResponses(limits)
         self.ending = False
         self._day = day
         self._wakeups: Wakeups | None = None
