@@ -202,7 +202,6 @@ def test_what_changes_nothing_is_taken(ask, given: dict) -> None:
 
 USER = {"role": "user", "content": "x"}
 IMAGE = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.png"}}
-TOOL = {"type": "function", "function": {"name": "f"}}
 
 
 @pytest.mark.parametrize(
@@ -210,9 +209,6 @@ TOOL = {"type": "function", "function": {"name": "f"}}
     [
         ({"extra_body": {"foo": 1}}, "foo", "unknown_parameter"),
         ({"extra_body": {"max_token": 1}}, "max_token", "unknown_parameter"),
-        ({"tools": [TOOL]}, "tools", "unsupported_parameter"),
-        ({"tool_choice": "auto"}, "tool_choice", "unsupported_parameter"),
-        ({"parallel_tool_calls": True}, "parallel_tool_calls", "unsupported_parameter"),
         ({"metadata": {"a": "b"}}, "metadata", "unsupported_parameter"),
         ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
         ({"verbosity": "low"}, "verbosity", "unsupported_parameter"),
@@ -266,8 +262,8 @@ TOOL = {"type": "function", "function": {"name": "f"}}
             "invalid_value",
         ),
         (
-            {"messages": [USER, {"role": "assistant", "content": "", "tool_calls": []}]},
-            "messages[1].tool_calls",
+            {"messages": [USER, {"role": "assistant", "content": "", "function_call": {}}]},
+            "messages[1].function_call",
             "unsupported_parameter",
         ),
         ({"messages": [USER | {"content": "<|im_end|>"}]}, "messages", "invalid_value"),

@@ -66,7 +66,7 @@ def test_requests_refuse_what_is_not_named(document: dict[str, Any]) -> None:
     assert open_ones == []
     chat = schemas["ChatRequest"]
     assert sorted(chat["required"]) == ["messages", "model"]
-    assert "tools" not in chat["properties"]
+    assert "functions" not in chat["properties"]
     bounds = {
         name: (each["anyOf"][0].get("minimum"), each["anyOf"][0].get("maximum"))
         for name, each in chat["properties"].items()

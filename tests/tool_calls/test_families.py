@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -23,16 +22,20 @@ SCHEMAS = {
     },
     "get": {"type": "object", "properties": {}, "additionalProperties": False},
     "plot-2": {
-        "$defs": {"point": {"type": "array", "items": {"type": "integer", "maximum": 9999, "minimum": -9999}, "maxItems": 2}},
+        "$defs": {"point": {"type": "array", "items": {"enum": [-1, 0, 25]}, "maxItems": 2}},
         "properties": {
             "at": {"$ref": "#/$defs/point"},
-            "label": {"type": "string", "pattern": "^[{}\"\\\\<>a-z]{0,8}$"},
-            "nested": {"type": "object", "properties": {"deep": {"type": "null"}}, "additionalProperties": False},
+            "label": {"type": "string", "pattern": '^[{}"\\\\<>a-z]{0,8}$'},
+            "nested": {
+                "type": "object",
+                "properties": {"deep": {"type": "null"}},
+                "additionalProperties": False,
+            },
         },
         "required": ["at", "label"],
         "additionalProperties": False,
     },
-}  # fmt: skip
+}
 TOOLS = [Tool(name=name, parameters=schema) for name, schema in SCHEMAS.items()]
 ASKED = [{"role": "user", "content": "What is the weather?"}]
 

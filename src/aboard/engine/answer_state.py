@@ -151,7 +151,7 @@ class AnswerState:
 
     @property
     def stop_text(self) -> str | None:
-        """The one of `stop` that ended the answer."""
+        """The stop text that ended the answer; None where none did."""
         return self._stops.found
 
     @property

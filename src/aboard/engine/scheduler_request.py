@@ -74,7 +74,7 @@ class Request:
 
     @property
     def stop_text(self) -> str | None:
-        """The stop text that ended the answer, where one did."""
+        """The stop text that ended the answer; None where none did."""
         return self.state.stop_text
 
     def cancel(self) -> None:

@@ -41,9 +41,9 @@ class StopTexts:
         text = self._held + text
         ends = [(at, each) for each in self._texts if (at := text.find(each)) >= 0]
         if ends:
-            at, self.found = min(ends, key=lambda end: end[0])
+            end, self.found = min(ends)
             self._held = ""
-            return text[:at]
+            return text[:end]
         shown = len(text) - self._possible_start(text)
         self._held = text[shown:]
         return text[:shown]

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aboard.closing import Closing
+from aboard.engine.replying import new_call_id
 from aboard.errors import AboardError
 from aboard.serve.given import Finish, PromptDetails, Usage
-from aboard.serve.news import End, News, TextDelta, Whole
+from aboard.serve.news import ArgumentsDelta, CallBegun, End, News, TextDelta, Whole
 from aboard.serve.refusals import ending, refusal_of, too_late
 from aboard.serve.spoken import Spoken
+from aboard.tool_calls import Begun
 
 if TYPE_CHECKING:
+    from aboard.checkpoint.tokenizer import Tokenizer
     from aboard.constrain import Grammar
-    from aboard.engine import Request, Sampling
+    from aboard.engine import Request, Sampling, Step
     from aboard.serve.endpoint import Call
     from aboard.serve.served import ServedModel
+    from aboard.tool_calls import CallReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,7 @@ class Ask:
     top_logprobs: int | None = None
     prompt_logprobs: int | None = None
     constraint: Grammar | None = None
+    reader: Callable[[], CallReader] | None = None
 
 
 class Answers(Closing):
@@ -70,7 +75,7 @@ class Answers(Closing):
         self._tokenizer = served.model.tokenizer
         self._timeout_s = limits.answer_timeout_s
         self._per_prompt = per_prompt
-        self._scored = any(ask.top_logprobs is not None for ask in asks)
+        self._asks = asks
         self._news = asyncio.Event()
         self._noted = call.noted
         self._noted.model = served.name
@@ -133,13 +138,13 @@ class Answers(Closing):
             One of them can't be completed.
         """
         left = {
-            index: (request, Spoken(self._tokenizer, tokens=self._scored))
-            for index, request in enumerate(self.requests)
+            index: (request, _Following(index, self._tokenizer, ask))
+            for index, (request, ask) in enumerate(zip(self.requests, self._asks, strict=True))
         }
         while left:
             await self._news.wait()
             self._news.clear()
-            for index, (request, spoken) in list(left.items()):
+            for index, (request, following) in list(left.items()):
                 try:
                     steps, ended = request.taken()
                 except Exception as error:
@@ -148,14 +153,12 @@ class Answers(Closing):
                     self._noted.note_token()
                 if ended:
                     del left[index]
-                    self._note_end(request)
                 if steps and request.error is not None:
                     self._news.set()  # the failure comes behind these steps, and may be told of
-                piece = spoken.take(steps)
-                if piece.text or piece.tokens:
-                    yield TextDelta(index, piece.text, piece.tokens)
+                for news in following.take(steps, ended=ended):
+                    yield news
                 if ended:
-                    yield End(index, self._reason(request), request.stop_text)
+                    yield self._end(index, request, following)
 
     async def whole(self) -> list[Whole]:
         """All that is said, of each answer, once all are complete.
@@ -184,9 +187,16 @@ class Answers(Closing):
             prompt_tokens_details=PromptDetails(cached_tokens=n_cached),
         )
 
-    def _note_end(self, request: Request) -> None:
-        self._noted.finish_reasons.append(request.finish_reason or "error")
+    def _end(self, index: int, request: Request, following: _Following) -> End:
+        """The end of an answer, which is noted."""
+        calls = request.finish_reason == "stop" and following.spoken.n_calls
+        self._noted.finish_reasons.append(
+            "tool_calls" if calls else request.finish_reason or "error"
+        )
         self._noted.usage = self.usage
+        reason = self._reason(request)
+        stop = following.spoken.stopped or request.stop_text
+        return End(index, "tool_calls" if calls else reason, stop)
 
     def _reason(self, request: Request) -> Finish:
         match request.finish_reason:
@@ -196,3 +206,25 @@ class Answers(Closing):
                 raise too_late(self._timeout_s)
             case _:
                 raise ending()
+
+
+class _Following:
+    """Makes news of what one answer says."""
+
+    def __init__(self, index: int, tokenizer: Tokenizer, ask: Ask) -> None:
+        reader = None if ask.reader is None else ask.reader()
+        self.spoken = Spoken(tokenizer, tokens=ask.top_logprobs is not None, reader=reader)
+        self._index = index
+        self._call = -1
+
+    def take(self, steps: Sequence[Step], *, ended: bool) -> Iterator[News]:
+        """What some more steps say; `ended` where they are the last."""
+        piece = self.spoken.take(steps, ended=ended)
+        if piece.text or piece.tokens:
+            yield TextDelta(self._index, piece.text, piece.tokens)
+        for part in piece.calls:
+            if isinstance(part, Begun):
+                self._call += 1
+                yield CallBegun(self._index, self._call, f"call_{new_call_id()}", part.name)
+            else:
+                yield ArgumentsDelta(self._index, self._call, part.text)

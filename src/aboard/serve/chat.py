@@ -14,6 +14,8 @@ from aboard.serve.answers import Answers
 from aboard.serve.asking import response_to
 from aboard.serve.chat_bodies import (
     AnswerMessage,
+    AssistantMessage,
+    CallDelta,
     ChatChoice,
     ChatChunk,
     ChatCompletion,
@@ -21,14 +23,23 @@ from aboard.serve.chat_bodies import (
     ChoiceLogprobs,
     ChunkChoice,
     Delta,
+    FunctionDelta,
+    GivenCall,
+    GivenFunction,
+    Message,
+    MessageToolCall,
+    ToolMessage,
 )
 from aboard.serve.conversation import Conversation, answers_to
 from aboard.serve.endpoint import Call, Endpoint
 from aboard.serve.given import Finish, Usage
-from aboard.serve.news import End, TextDelta
+from aboard.serve.news import ArgumentsDelta, CallBegun, End, TextDelta, Whole
+from aboard.serve.refusals import blamed, invalid
 from aboard.serve.response_format import form_of
 from aboard.serve.spoken import Said
 from aboard.serve.token_logprobs import logprob_of
+from aboard.serve.tool_bodies import AnyTool, NamedChoice, choice_of, object_of
+from aboard.tool_calls import Tool
 
 if TYPE_CHECKING:
     from aboard.serve.served import ServedModel
@@ -47,11 +58,12 @@ async def chat_completions(call: Call[ChatRequest]) -> Response:
 
 def _conversation(body: ChatRequest, served: ServedModel) -> Conversation:
     """What a body asks."""
+    is_one = isinstance(body.tool_choice, NamedChoice)
     return Conversation(
-        messages=[
-            {"role": "system" if each.role == "developer" else each.role, "content": each.text}
-            for each in body.messages
-        ],
+        messages=_messages(body.messages),
+        tools=_tools(body.tools),
+        tool_choice=choice_of(body.tool_choice),
+        parallel_tool_calls=body.parallel_tool_calls and not is_one,
         form=form_of(body.response_format),
         sampling=body.sampling(served.model.tokenizer.n_vocabulary),
         seed=body.seed,
@@ -60,6 +72,72 @@ def _conversation(body: ChatRequest, served: ServedModel) -> Conversation:
         stop=body.stops,
         top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         owner=body.owner,
+    )
+
+
+def _tools(given: Sequence[AnyTool]) -> list[Tool]:
+    """The tools; one whose schema is of no object is refused by name."""
+    tools = []
+    for place, each in enumerate(given):
+        param = f"tools[{place}].function.parameters"
+        about = each.function
+        schema = {} if about.parameters is None else {"parameters": about.parameters}
+        with blamed(param):
+            tools.append(
+                Tool(name=about.name, description=about.description, param=param, **schema)
+            )
+    return tools
+
+
+def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:
+    """The messages as chat templates take them.
+
+    Raises
+    ------
+    Refusal
+        The arguments of a call are no object, or a result is of no call.
+    """
+    known: set[str] = set()
+    made: list[dict[str, Any]] = []
+    for place, each in enumerate(given):
+        role = "system" if each.role == "developer" else each.role
+        message: dict[str, Any] = {"role": role, "content": each.text}
+        if isinstance(each, AssistantMessage) and each.tool_calls is not None:
+            calls = [
+                _called(call, f"messages[{place}].tool_calls[{number}].function.arguments")
+                for number, call in enumerate(each.tool_calls)
+            ]
+            message["tool_calls"] = calls
+            known.update(call.id for call in each.tool_calls)
+        if isinstance(each, ToolMessage):
+            if each.tool_call_id not in known:
+                raise invalid("no call before it has this id", f"messages[{place}].tool_call_id")
+            message["tool_call_id"] = each.tool_call_id
+            message |= {} if each.name is None else {"name": each.name}
+        made.append(message)
+    return made
+
+
+def _called(call: MessageToolCall, param: str) -> dict[str, Any]:
+    arguments = object_of(call.function.arguments, param)
+    function = {"name": call.function.name, "arguments": arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _message(answer: Whole) -> AnswerMessage:
+    """An answer as a message."""
+    if not answer.calls:
+        return AnswerMessage(role="assistant", content=answer.text, refusal=None)
+    calls = [
+        GivenCall(
+            id=each.id,
+            type="function",
+            function=GivenFunction(name=each.name, arguments=each.arguments),
+        )
+        for each in answer.calls
+    ]
+    return AnswerMessage(
+        role="assistant", content=answer.text or None, refusal=None, tool_calls=calls
     )
 
 
@@ -83,7 +161,7 @@ class _Writer:
         choices = [
             ChatChoice(
                 index=answer.index,
-                message=AnswerMessage(role="assistant", content=answer.text, refusal=None),
+                message=_message(answer),
                 logprobs=self._logprobs(answer.tokens),
                 finish_reason=answer.finish_reason,
             )
@@ -104,6 +182,13 @@ class _Writer:
                     yield json.dumps(text, ensure_ascii=False).join(frames[index])
                 case TextDelta(index, text, tokens):
                     yield self._chunk(index, Delta(content=text), tokens)
+                case CallBegun(index, number, call_id, name):
+                    function = FunctionDelta(name=name, arguments="")
+                    begun = CallDelta(index=number, id=call_id, type="function", function=function)
+                    yield self._chunk(index, Delta(tool_calls=[begun]))
+                case ArgumentsDelta(index, number, text):
+                    more = CallDelta(index=number, function=FunctionDelta(arguments=text))
+                    yield self._chunk(index, Delta(tool_calls=[more]))
                 case End(index, reason):
                     yield self._chunk(index, Delta(), reason=reason)
         if self._body.wants_usage:

@@ -11,8 +11,10 @@ from aboard.serve.body import WHOLE, Body, OnlyFalse, told_by
 from aboard.serve.given import Finish, Given, Usage
 from aboard.serve.sampling_body import SamplingBody
 from aboard.serve.token_logprobs import TokenLogprob
+from aboard.serve.tool_bodies import AnyTool, Choice
+from aboard.tool_calls.tool import MAX_TOOLS
 
-NO_TOOLS = "tools are not supported"
+Several = Field(min_length=1, max_length=MAX_TOOLS)
 
 
 class TextPart(Body):
@@ -55,26 +57,59 @@ class UserMessage(_Spoken):
     role: Literal["user"]
 
 
+class CalledFunction(Body):
+    """What was called."""
+
+    name: str = Field(min_length=1, max_length=64)
+    arguments: str = Field(description="A JSON object, as text.")
+
+
+class MessageToolCall(Body):
+    """A call of a tool."""
+
+    id: str = Field(min_length=1, max_length=256)
+    type: Literal["function"]
+    function: CalledFunction
+
+
 class AssistantMessage(_Spoken):
-    """What the model said."""
+    """What the model said, and the tools that it called."""
 
     role: Literal["assistant"]
+    content: str | Annotated[list[TextPart], Field(min_length=1)] = ""
+    tool_calls: Annotated[list[MessageToolCall], Several] | None = None
 
     unsupported: ClassVar[Mapping[str, str]] = {
         **_Spoken.unsupported,
         "audio": "there is no sound",
-        "function_call": NO_TOOLS,
+        "function_call": "use tool_calls, which took its place",
         "refusal": "refusals are content here",
-        "tool_calls": NO_TOOLS,
     }
+
+    @model_validator(mode="after")
+    def _says_something(self) -> AssistantMessage:
+        if self.tool_calls is None and "content" not in self.model_fields_set:
+            raise ValueError("content is missing, and so are tool_calls")
+        return self
+
+
+class ToolMessage(_Spoken):
+    """What a tool returned."""
+
+    role: Literal["tool"]
+    tool_call_id: str = Field(description="Of a call in a message before.")
+    name: str | None = Field(default=None, description="Beyond the cloud API: of the tool.")
+
+    unsupported: ClassVar[Mapping[str, str]] = {}
 
 
 Message = Annotated[
     Annotated[SystemMessage, Tag("=system")]
     | Annotated[DeveloperMessage, Tag("=developer")]
     | Annotated[UserMessage, Tag("=user")]
-    | Annotated[AssistantMessage, Tag("=assistant")],
-    told_by("role", "system", "developer", "user", "assistant"),
+    | Annotated[AssistantMessage, Tag("=assistant")]
+    | Annotated[ToolMessage, Tag("=tool")],
+    told_by("role", "system", "developer", "user", "assistant", "tool"),
 ]
 
 
@@ -88,6 +123,13 @@ class ChatRequest(SamplingBody):
     )
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
+    tools: Annotated[list[AnyTool], Field(max_length=MAX_TOOLS)] = Field(
+        default_factory=list, description="What the model may call, whatever the model."
+    )
+    tool_choice: Choice = Field(default="auto", description="Whether it calls.")
+    parallel_tool_calls: bool = Field(
+        default=True, description="Whether an answer may have several calls."
+    )
     store: OnlyFalse = Field(default=False, description="Nothing is kept.")
     service_tier: Literal["auto", "default"] = "auto"
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] = Field(
@@ -103,15 +145,12 @@ class ChatRequest(SamplingBody):
 
     unsupported: ClassVar[Mapping[str, str]] = {
         "audio": "there is no sound",
-        "function_call": NO_TOOLS,
-        "functions": NO_TOOLS,
+        "function_call": "use tool_choice, which took its place",
+        "functions": "use tools, which took their place",
         "metadata": "nothing is kept, so there is nothing to attach it to",
         "moderation": "nothing is moderated",
-        "parallel_tool_calls": NO_TOOLS,
         "prediction": "predicted outputs are not supported",
         "reasoning_effort": "how much a model reasons can't be set",
-        "tool_choice": NO_TOOLS,
-        "tools": NO_TOOLS,
         "verbosity": "how much a model says can't be set",
         "web_search_options": "nothing here reaches a network",
     }
@@ -142,12 +181,28 @@ class ChoiceLogprobs(Given):
     refusal: None
 
 
+class GivenFunction(Given):
+    """What is called; the arguments are JSON that the tool's schema accepts."""
+
+    name: str
+    arguments: str
+
+
+class GivenCall(Given):
+    """A call of a tool."""
+
+    id: str
+    type: Literal["function"]
+    function: GivenFunction
+
+
 class AnswerMessage(Given):
-    """The answer."""
+    """The answer; `content` is null where there are calls only."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    tool_calls: list[GivenCall] = Field(default_factory=list)
 
 
 class ChatChoice(Given):
@@ -172,12 +227,29 @@ class ChatCompletion(Given):
     system_fingerprint: str
 
 
+class FunctionDelta(Given):
+    """The name of what is called, or more of the arguments."""
+
+    name: str = ""
+    arguments: str
+
+
+class CallDelta(Given):
+    """What an event adds to a call; the first one of a call has its id, type and name."""
+
+    index: int
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: FunctionDelta
+
+
 class Delta(Given):
     """What an event adds."""
 
     role: Literal["assistant"] = "assistant"
     content: str = ""
     refusal: None = None
+    tool_calls: list[CallDelta] = Field(default_factory=list)
 
 
 class ChunkChoice(Given):

@@ -8,61 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from aboard.errors import AboardError
 from aboard.serve.answers import Answers, Ask
 from aboard.serve.asking import require_few, require_room, seeded
-from aboard.serve.refusals import refusal_of
+from aboard.serve.refusals import Refusal, blamed
 from aboard.serve.response_format import compiled
+from aboard.tool_calls import AUTO, Tool, ToolChoice, Wanted, require_distinct, rules_name
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from aboard.constrain import Grammar
     from aboard.engine import Sampling
     from aboard.serve.endpoint import Call
     from aboard.serve.response_format import Form
     from aboard.serve.served import ServedModel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
-    """A function that the model may call.
+__all__ = ["Conversation", "Tool", "ToolChoice", "answers_to", "prompt_of"]
 
-    Attributes
-    ----------
-    name, description : str
-        What the model is told of it.
-    parameters : mapping
-        The JSON Schema of its arguments, an object.
-    param : str
-        Where in the request the schema stands, for errors.
-    """
-
-    name: str
-    description: str | None = None
-    parameters: Mapping[str, Any]
-    param: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolChoice:
-    """Whether the model calls tools.
-
-    Attributes
-    ----------
-    mode : str
-        "auto": it may; "none": it may not; "required": it must.
-    names : tuple of str, optional
-        The only ones that it may call; by default any.
-    param : str
-        Where in the request this stands, for errors.
-    """
-
-    mode: Literal["auto", "none", "required"] = "auto"
-    names: tuple[str, ...] | None = None
-    param: str = "tool_choice"
-
-
-AUTO = ToolChoice()
 Message: TypeAlias = Mapping[str, object]
 
 
@@ -78,7 +44,7 @@ class Conversation:
         {"name", "arguments"}}` with the arguments as a mapping; of a tool `tool_call_id` and
         `name`.
     tools : sequence of Tool
-        What may be called.
+        What may be called; `Tool.param` is where in the request each schema stands.
     tool_choice : ToolChoice
     parallel_tool_calls : bool
         Whether an answer may have several calls.
@@ -123,13 +89,9 @@ async def prompt_of(call: Call[Any], served: ServedModel, asked: Conversation) -
     Raises
     ------
     Refusal
-        The chat template refuses it, or a message spells out a control token.
+        The chat template refuses it, or a message or a tool is wrong.
     """
-    service = call.service
-    try:
-        return await service.aside(served.model.chat_tokens, asked.messages, now=service.day)
-    except AboardError as error:
-        raise refusal_of(error, param=asked.param) from None
+    return await call.service.aside(_prompt, served, asked, call.service.day)
 
 
 async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) -> Answers:
@@ -144,19 +106,64 @@ async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) 
     require_few(service.limits, asked.n)
     prompt = await prompt_of(call, served, asked)
     require_room(served, len(prompt), asked.max_tokens, asked.param)
-    grammar = await compiled(call, served, asked.form)
+    if asked.tools or asked.tool_choice != AUTO:
+        grammar: Grammar | None = await service.aside(_tools_grammar, served, asked)
+    else:
+        grammar = await compiled(call, served, asked.form)
+    asks = await service.aside(_asks, served, asked, prompt, grammar)
+    return Answers(call, served, asks, per_prompt=asked.n, owner=asked.owner)
 
-    def asks() -> list[Ask]:
-        return [
-            Ask(
-                prompt=prompt,
-                sampling=sampling,
-                max_tokens=asked.max_tokens,
-                stop=asked.stop,
-                constraint=grammar,
-                top_logprobs=asked.top_logprobs,
-            )
-            for sampling in seeded(asked.sampling, asked.seed, asked.n)
-        ]
 
-    return Answers(call, served, await service.aside(asks), per_prompt=asked.n, owner=asked.owner)
+def _prompt(served: ServedModel, asked: Conversation, day: date) -> list[int]:
+    with blamed("tools"):
+        require_distinct(asked.tools)
+    with blamed(asked.param):
+        return served.model.chat_tokens(asked.messages, tools=asked.tools, now=day)
+
+
+def _tools_grammar(served: ServedModel, asked: Conversation) -> Grammar:
+    """What answers that may call tools are held to, compiled for the model."""
+    form = asked.form
+    if form is not None and form.schema is None:
+        raise Refusal(
+            400,
+            f"{form.param}: beside tools, text is free or JSON of a schema",
+            code="unsupported_parameter",
+            param=form.param,
+        )
+    for number, tool in enumerate(asked.tools):
+        with blamed(tool.param):
+            tool.rules(rules_name(number))
+    with blamed(asked.tool_choice.param):
+        wanted = Wanted(
+            tools=asked.tools,
+            choice=asked.tool_choice,
+            parallel=asked.parallel_tool_calls,
+            stop=asked.stop,
+            schema=None if form is None else form.schema,
+        )
+    with blamed("tools" if form is None else form.param):
+        grammar = served.model.tool_calling.grammar(wanted)
+        served.model.constraint(grammar)
+    return grammar
+
+
+def _asks(
+    served: ServedModel, asked: Conversation, prompt: list[int], grammar: Grammar | None
+) -> list[Ask]:
+    reader = None
+    if asked.tools:
+        calling = served.model.tool_calling
+        reader = partial(calling.reader, asked.stop)
+    return [
+        Ask(
+            prompt=prompt,
+            sampling=sampling,
+            max_tokens=asked.max_tokens,
+            stop=() if reader else asked.stop,  # where there are tools, the grammar has them
+            constraint=grammar,
+            reader=reader,
+            top_logprobs=asked.top_logprobs,
+        )
+        for sampling in seeded(asked.sampling, asked.seed, asked.n)
+    ]

@@ -45,8 +45,8 @@ class End:
     Attributes
     ----------
     finish_reason : str
-        "tool_calls" where a whole call is among what it says, "length" where it was cut (a call
-        that isn't whole may be the last thing it says then), else "stop".
+        "length" where it was cut (a call that isn't whole may be the last thing it says then),
+        "tool_calls" where it calls tools, else "stop".
     stop : str or None
         The stop text that ended it, where one did.
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from pydantic import BaseModel, ConfigDict
 
@@ -113,6 +114,26 @@ def refusal_of(error: Exception, *, param: str | None = None) -> Refusal:
             return Refusal(500, message, code="no_logits", kind=SERVER, headers=NO_RETRY)
         case _:
             return Refusal(500, message, code="internal_error", kind=SERVER, headers=NO_RETRY)
+
+
+@contextmanager
+def blamed(param: str) -> Iterator[None]:
+    """Say of errors within that a parameter is to blame.
+
+    Raises
+    ------
+    Refusal
+        In place of them.
+    """
+    try:
+        yield
+    except AboardError as error:
+        raise refusal_of(error, param=param) from None
+
+
+def invalid(message: str, param: str) -> Refusal:
+    """A parameter has a value that it can't have."""
+    return Refusal(400, f"{param}: {message}", code="invalid_value", param=param)
 
 
 def overloaded(message: str, *, retry_s: int = 1) -> Refusal:

@@ -85,17 +85,20 @@ class Form:
         Makes it; that takes time.
     param : str
         Where in the request it stands, for errors.
+    schema : mapping or bool, optional
+        The JSON Schema of the text, where it has one.
     """
 
     grammar: Callable[[], Grammar]
     param: str
+    schema: dict[str, Any] | bool | None = None
 
 
 def schema_form(schema: dict[str, Any] | bool, param: str) -> Form:
     """JSON that a schema accepts, which stands at `param`."""
     from aboard.constrain import Grammar
 
-    return Form(lambda: Grammar.json_schema(schema), param)
+    return Form(lambda: Grammar.json_schema(schema), param, schema)
 
 
 def form_of(asked: ResponseFormat | None, param: str = "response_format") -> Form | None:
@@ -106,7 +109,7 @@ def form_of(asked: ResponseFormat | None, param: str = "response_format") -> For
         case None | TextFormat():
             return None
         case JsonObjectFormat():
-            return Form(Grammar.json_object, param)
+            return Form(Grammar.json_object, param, {"type": "object"})
         case JsonSchemaFormat(json_schema=JsonSchema(schema_=schema)):
             return schema_form(schema, f"{param}.json_schema.schema")
         case GrammarFormat(syntax="regex"):

@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 from aboard.tool_calls.calling import ToolCalling
-from aboard.tool_calls.grammar import Wanted
-from aboard.tool_calls.reading import Arguments, Begun, CallReader, Text
-from aboard.tool_calls.tool import Tool, ToolChoice
+from aboard.tool_calls.grammar import Wanted, rules_name
+from aboard.tool_calls.reading import Arguments, Begun, CallReader, Part, Text
+from aboard.tool_calls.tool import AUTO, Tool, ToolChoice, require_distinct
 
 __all__ = [
+    "AUTO",
     "Arguments",
     "Begun",
     "CallReader",
+    "Part",
     "Text",
     "Tool",
     "ToolCalling",
     "ToolChoice",
     "Wanted",
+    "require_distinct",
+    "rules_name",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aboard.constrain.grammar import Grammar, schema_rules
 from aboard.errors import UsageError
-from aboard.tool_calls.tool import AUTO, MAX_TOOLS, Tool, ToolChoice
+from aboard.tool_calls.tool import AUTO, Tool, ToolChoice, require_distinct
 
 if TYPE_CHECKING:
     from aboard.constrain.schema.document import Schema
@@ -46,12 +46,8 @@ class Wanted:
     schema: Schema | None = None
 
     def __post_init__(self) -> None:
+        require_distinct(self.tools)
         names = [tool.name for tool in self.tools]
-        if len(names) > MAX_TOOLS:
-            raise UsageError(f"there are {len(names)} tools, expected at most {MAX_TOOLS}")
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise UsageError(f"two tools are called {twice!r}")
         if self.choice.mode not in ("auto", "none", "required"):
             raise UsageError(f"mode is {self.choice.mode!r}, expected auto, none or required")
         for name in self.choice.names or ():
@@ -149,9 +145,10 @@ class _Writer:
         further = f" ({self._literal(form.again)} call)*" if wanted.parallel and form.again else ""
         self._lines.append(f"calls: {opening}call{further}{end}")
         calls = []
-        for number, tool in enumerate(wanted.callable):
-            calls.append(self._call(tool, f"tool-{number}"))
-            self._lines.append(tool.rules(f"tool-{number}"))
+        for number, tool in enumerate(wanted.tools):
+            if tool in wanted.callable:
+                calls.append(self._call(tool, rules_name(number)))
+                self._lines.append(tool.rules(rules_name(number)))
         self._lines.append(f"call: {' | '.join(calls)}")
         if form.prompted:
             return ["calls"]
@@ -187,6 +184,11 @@ class _Writer:
                 "this model's calls are JSON as the text would be: they can't be told apart",
                 hint="Ask for a form of the text, or for tools, or for a call (`required`).",
             )
+
+
+def rules_name(number: int) -> str:
+    """What the rule of the arguments of tool `number` is called."""
+    return f"tool-{number}"
 
 
 def _quoted(text: str) -> str:

@@ -50,6 +50,8 @@ class CallReader:
 
     Attributes
     ----------
+    n_before : int
+        Characters at the beginning of an answer of text that are no part of it.
     n_calls : int
         Calls that are whole.
     stopped : str or None
@@ -62,6 +64,7 @@ class CallReader:
         self._left = ""  # what is read next
         self._depth = 0
         self._quoted = self._escaped = False
+        self.n_before = len(form.text_begins)
         self.n_calls = 0
         self.stopped: str | None = None
         self._read: Callable[[list[Part]], bool] = self._beginning if form.prompted else self._text
@@ -77,9 +80,14 @@ class CallReader:
 
     def finish(self) -> list[Part]:
         """What was held back, when nothing follows."""
-        held, self._left = self._left, ""
-        is_text = self._read in (self._text, self._words)
-        return [Text(held)] if held and is_text and self.stopped is None else []
+        parts: list[Part] = []
+        if self._read == self._text:
+            self._read = self._words  # what may be the beginning of a trigger is none
+            self._words(parts)
+        if self._read == self._words:
+            self._say(parts, self._left)
+        self._left = ""
+        return parts
 
     # Each takes from what is left, and tells whether there may be more to take.
 
@@ -107,11 +115,13 @@ class CallReader:
                 return True
             at = 0
         else:
-            at, trigger = _first_of(self._left, (*triggers, *self._stop))
+            at, trigger = _first_of(self._left, triggers)
+        ends = len(self._left) if trigger is None else at
+        stopped, stop = _first_of(self._left[:ends], self._stop)
+        if stop is not None:
+            return self._end(parts, stopped, stop)
         if trigger is None:
             return self._show(parts, (*triggers, *self._stop), blank=True)
-        if trigger in self._stop and trigger not in triggers:
-            return self._end(parts, at, trigger)
         self._say(parts, self._left[:at].rstrip())
         self._left = self._left[at + len(trigger) :]
         self._read = self._literal(self._form.opening, self._name)

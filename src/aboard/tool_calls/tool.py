@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
 from aboard.constrain.grammar import schema_rules
-from aboard.errors import UsageError
+from aboard.errors import GrammarError, UsageError
 
 MAX_TOOLS = 128
+MAX_CHARS = 1 << 18
+"""Of all schemas together, as JSON."""
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -100,7 +102,21 @@ class Tool:
         GrammarError
             The schema is none, is too large, takes too much work, or accepts no object.
         """
-        return _rules(json.dumps({**self.parameters, "type": "object"}), name)
+        return _rules(self.schema, name)
+
+    @property
+    def schema(self) -> str:
+        """The schema of its arguments, as JSON text.
+
+        Raises
+        ------
+        GrammarError
+            It has no form in JSON.
+        """
+        try:
+            return json.dumps({**self.parameters, "type": "object"})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise GrammarError(f"{self.param} is no JSON: {error}") from None
 
 
 @lru_cache(maxsize=256)  # a conversation sends its tools again with each turn
@@ -128,3 +144,25 @@ class ToolChoice:
 
 
 AUTO = ToolChoice()
+
+
+def require_distinct(tools: Sequence[Tool]) -> None:
+    """Refuse tools that are too many, too large, or called alike.
+
+    Raises
+    ------
+    UsageError
+        They are.
+    """
+    if len(tools) > MAX_TOOLS:
+        raise UsageError(f"there are {len(tools)} tools, expected at most {MAX_TOOLS}")
+    names = set()
+    for tool in tools:
+        if tool.name in names:
+            raise UsageError(f"two tools are called {tool.name!r}")
+        names.add(tool.name)
+    n_chars = sum(len(tool.schema) for tool in tools)
+    if n_chars > MAX_CHARS:
+        raise UsageError(
+            f"the schemas of the tools have {n_chars} characters, expected at most {MAX_CHARS}"
+        )

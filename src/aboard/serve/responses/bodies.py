@@ -11,7 +11,7 @@ from aboard.serve.body import WHOLE, Body, OnlyFalse, told_by
 from aboard.serve.drawing_body import DrawingBody
 from aboard.serve.responses import items
 from aboard.serve.responses.text_format import TextConfig
-from aboard.serve.responses.tools import Choice, FunctionTool
+from aboard.serve.responses.tools import AnyTool, Choice
 
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Key = Annotated[str, StringConstraints(max_length=64)]
@@ -163,7 +163,7 @@ class ResponseRequest(DrawingBody):
     )
     max_output_tokens: Annotated[int, Field(ge=1), WHOLE] | None = None
     text: TextConfig = Field(default_factory=TextConfig)
-    tools: Annotated[list[FunctionTool], Field(max_length=128)] = Field(default_factory=list)
+    tools: list[AnyTool] = Field(default_factory=list)
     tool_choice: Choice = "auto"
     parallel_tool_calls: bool = True
     include: list[Literal["message.output_text.logprobs"]] = Field(default_factory=list)

@@ -10,8 +10,9 @@ from pydantic import Field, Tag
 
 from aboard.serve.body import told_by
 from aboard.serve.given import Given
-from aboard.serve.refusals import Refusal
+from aboard.serve.refusals import invalid
 from aboard.serve.token_logprobs import TokenLogprob
+from aboard.serve.tool_bodies import object_of
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 
@@ -93,7 +94,7 @@ def messages_of(items: Iterable[Item]) -> list[dict[str, Any]]:
     Raises
     ------
     Refusal
-        A function returned something that nobody had called.
+        A function returned something that nobody had called, or a call's arguments are no object.
     """
     names: dict[str, str] = {}
     messages: list[dict[str, Any]] = []
@@ -113,18 +114,13 @@ def messages_of(items: Iterable[Item]) -> list[dict[str, Any]]:
 
 
 def _call(item: CallItem) -> dict[str, Any]:
-    function = {"name": item.name, "arguments": item.arguments}
+    function = {"name": item.name, "arguments": object_of(item.arguments, "input")}
     return {"id": item.call_id, "type": "function", "function": function}
 
 
 def _result(item: CallOutputItem, names: dict[str, str]) -> dict[str, Any]:
     name = names.get(item.call_id)
     if name is None:
-        raise Refusal(
-            400,
-            f"input: there is no function_call {item.call_id!r} before its function_call_output",
-            code="invalid_value",
-            param="input",
-        )
+        raise invalid(f"there is no function_call {item.call_id!r} before its output", "input")
     told = {"tool_call_id": item.call_id, "name": name, "content": item.output}
     return {"role": "tool", **told}

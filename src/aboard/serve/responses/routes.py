@@ -13,7 +13,7 @@ from aboard.serve.responses.bodies import ItemsQuery, ResponseQuery, ResponseReq
 from aboard.serve.responses.given import DeletedResponse, ItemList, ResponseEvent, ResponseObject
 from aboard.serve.responses.items import Item, messages_of
 from aboard.serve.responses.kept import KeptResponse, items_of
-from aboard.serve.responses.tools import choice_of
+from aboard.serve.responses.tools import FunctionChoice, choice_of, tools_of
 from aboard.serve.responses.writing import ResponseWriter
 from aboard.serve.served import ServedModel
 
@@ -60,14 +60,15 @@ async def _before(call: Call[ResponseRequest]) -> list[Item]:
 
 def _conversation(body: ResponseRequest, served: ServedModel, items: list[Item]) -> Conversation:
     """What a body asks."""
+    is_one = isinstance(body.tool_choice, FunctionChoice)
     messages: list[Message] = []
     if body.instructions is not None:
         messages.append({"role": "system", "content": body.instructions})
     return Conversation(
         messages=[*messages, *messages_of(items)],
-        tools=[each.tool(f"tools[{i}].parameters") for i, each in enumerate(body.tools)],
+        tools=tools_of(body.tools),
         tool_choice=choice_of(body.tool_choice),
-        parallel_tool_calls=body.parallel_tool_calls,
+        parallel_tool_calls=body.parallel_tool_calls and not is_one,
         form=body.text.form,
         sampling=body.sampling(served.model.tokenizer.n_vocabulary),
         seed=body.seed,

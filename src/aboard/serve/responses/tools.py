@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, Tag
 
-from aboard.serve.body import Body, OnlyFalse
-from aboard.serve.conversation import Tool, ToolChoice
-
-_NO_ARGUMENTS: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {},
-    "additionalProperties": False,
-}
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+from aboard.serve.body import Body, OnlyFalse, told_by
+from aboard.serve.refusals import blamed
+from aboard.serve.tool_bodies import Name
+from aboard.tool_calls import Tool, ToolChoice
+from aboard.tool_calls.tool import MAX_TOOLS
 
 
-class FunctionTool(Body):
-    """A function. Its schema is always kept to: `strict` changes nothing."""
+class ResponseFunction(Body):
+    """A function. Its arguments always validate: `strict` changes nothing."""
 
     type: Literal["function"]
     name: Name
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: dict[str, Any] | None = Field(
+        default=None, description="The JSON Schema of its arguments, an object; by default none."
+    )
     strict: bool | None = None
     defer_loading: OnlyFalse = Field(default=False, description="All tools are told at once.")
 
@@ -34,56 +32,62 @@ class FunctionTool(Body):
         "output_schema": "what functions return is not checked",
     }
 
-    def tool(self, param: str) -> Tool:
-        """What the model may call; the schema stands at `param`."""
-        return Tool(
-            name=self.name,
-            description=self.description,
-            parameters=_NO_ARGUMENTS if self.parameters is None else self.parameters,
-            param=param,
-        )
-
     @property
     def told(self) -> dict[str, Any]:
         """The same in the words of the response."""
-        return {
-            "type": "function",
-            "name": self.name,
-            "description": self.description,
-            "parameters": self.parameters,
-            "strict": self.strict,
-        }
+        names = ("type", "name", "description", "parameters", "strict")
+        return {name: getattr(self, name) for name in names}
 
 
-class NamedFunction(Body):
-    """One of the tools."""
+AnyTool = Annotated[Annotated[ResponseFunction, Tag("=function")], told_by("type", "function")]
+
+
+class FunctionChoice(Body):
+    """One of the functions."""
 
     type: Literal["function"]
-    name: str
+    name: Name
 
 
-class AllowedTools(Body):
-    """Some of the tools."""
+class AllowedFunctions(Body):
+    """Whether to call, and the functions of `tools` that may be called."""
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
-    tools: Annotated[list[NamedFunction], Field(min_length=1)]
+    tools: Annotated[list[FunctionChoice], Field(min_length=1, max_length=MAX_TOOLS)]
 
 
-Choice = Literal["none", "auto", "required"] | NamedFunction | AllowedTools
+Choice = Literal["none", "auto", "required"] | FunctionChoice | AllowedFunctions
 
 
-def choice_of(asked: Choice) -> ToolChoice:
-    """Whether the model calls tools."""
-    match asked:
-        case NamedFunction():
-            return ToolChoice("required", (asked.name,))
-        case AllowedTools():
-            return ToolChoice(asked.mode, tuple(each.name for each in asked.tools))
-        case mode:
-            return ToolChoice(mode)
+def tools_of(given: Sequence[ResponseFunction]) -> list[Tool]:
+    """What may be called.
+
+    Raises
+    ------
+    Refusal
+        A schema is of no object.
+    """
+    tools = []
+    for place, each in enumerate(given):
+        param = f"tools[{place}].parameters"
+        schema = {} if each.parameters is None else {"parameters": each.parameters}
+        with blamed(param):
+            tools.append(Tool(name=each.name, description=each.description, param=param, **schema))
+    return tools
 
 
-def told_choice(asked: Choice) -> str | dict[str, Any]:
+def choice_of(given: Choice) -> ToolChoice:
+    """The choice of a body."""
+    match given:
+        case FunctionChoice():
+            return ToolChoice("required", (given.name,))
+        case AllowedFunctions():
+            return ToolChoice(given.mode, tuple(each.name for each in given.tools))
+        case _:
+            return ToolChoice(given)
+
+
+def told_choice(given: Choice) -> str | dict[str, Any]:
     """The same in the words of the response."""
-    return asked if isinstance(asked, str) else asked.model_dump()
+    return given if isinstance(given, str) else given.model_dump()

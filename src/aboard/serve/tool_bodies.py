@@ -1,0 +1,107 @@
+"""`tools` and `tool_choice`: what may be called, and what must."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, Tag
+
+from aboard.serve.body import Body, told_by
+from aboard.serve.refusals import invalid
+from aboard.tool_calls import ToolChoice
+from aboard.tool_calls.tool import MAX_TOOLS, NAME
+
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
+
+
+class FunctionDefinition(Body):
+    """A function. Its arguments always validate: `strict` changes nothing."""
+
+    name: Name
+    description: str | None = None
+    parameters: dict[str, Any] | None = Field(
+        default=None, description="The JSON Schema of its arguments, an object; by default none."
+    )
+    strict: bool | None = None
+
+
+class FunctionTool(Body):
+    """A function that the model may call."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+AnyTool = Annotated[Annotated[FunctionTool, Tag("=function")], told_by("type", "function")]
+
+
+class FunctionName(Body):
+    """Which function."""
+
+    name: Name
+
+
+class NamedChoice(Body):
+    """The one function that is to be called."""
+
+    type: Literal["function"]
+    function: FunctionName
+
+
+class AllowedTools(Body):
+    """Whether to call, and the functions of `tools` that may be called."""
+
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedChoice], Field(min_length=1, max_length=MAX_TOOLS)]
+
+
+class AllowedChoice(Body):
+    """Some of `tools` only."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+_told = told_by("type", "function", "allowed_tools")
+
+
+def _kind(given: Any) -> Any:
+    return "=word" if isinstance(given, str) else _told.discriminator(given)  # type: ignore[operator]
+
+
+Choice = Annotated[
+    Annotated[Literal["auto", "none", "required"], Tag("=word")]
+    | Annotated[NamedChoice, Tag("=function")]
+    | Annotated[AllowedChoice, Tag("=allowed_tools")],
+    replace(_told, discriminator=_kind),
+]
+
+
+def object_of(arguments: str, param: str) -> dict[str, Any]:
+    """The arguments of a call, which stand at `param` as JSON text.
+
+    Raises
+    ------
+    Refusal
+        They are no object.
+    """
+    try:
+        told = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise invalid("expected a JSON object, as text", param)
+    return told
+
+
+def choice_of(given: Choice) -> ToolChoice:
+    """The choice of a body."""
+    match given:
+        case NamedChoice():
+            return ToolChoice("required", (given.function.name,))
+        case AllowedChoice(allowed_tools=allowed):
+            return ToolChoice(allowed.mode, tuple(each.function.name for each in allowed.tools))
+        case _:
+            return ToolChoice(given)
