@@ -18,6 +18,7 @@ from aboard.serve.endpoint import Served, refused
 from aboard.serve.error_forms import OPENAI
 from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
 from aboard.serve.limits import Limits
+from aboard.serve.messages import routes as messages
 from aboard.serve.noted import noted
 from aboard.serve.observing import Observed
 from aboard.serve.refusals import Refusal
@@ -33,6 +34,7 @@ ENDPOINTS = (
     *chat.ENDPOINTS,
     *completions.ENDPOINTS,
     *responses.ENDPOINTS,
+    *messages.ENDPOINTS,
     *models.ENDPOINTS,
     *tokens.ENDPOINTS,
     *state.ENDPOINTS,

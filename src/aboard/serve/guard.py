@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _DIVIDED = ("cross-site", "same-site")  # what browsers say of requests of other origins
 
+_ANTHROPIC = (  # what its client sends from a page
+    "anthropic-version",
+    "anthropic-beta",
+    "anthropic-dangerous-direct-browser-access",
+)
+
 
 class Guard:
     """Refuses requests that were not meant for this server, or come from other sites' pages.
@@ -48,8 +54,8 @@ class Guard:
                 app,
                 allow_origins=sorted(self._origins),
                 allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["authorization", "content-type", "x-api-key"],
-                expose_headers=["x-request-id", "retry-after"],
+                allow_headers=["authorization", "content-type", "x-api-key", *_ANTHROPIC],
+                expose_headers=["x-request-id", "request-id", "retry-after"],
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
