@@ -44,7 +44,7 @@ demo: $(VENV)/.built ## install, fetch the demo model and answer a question
 	@echo "aboard: to go on, '. $(BIN)/activate', then 'aboard chat smollm2-135m'"
 
 test: $(VENV)/.test ## run the tests
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 lint: $(VENV)/.lint ## run the linters, the type checker and the import contract
 	@$(BIN)/ruff format --check .

@@ -31,6 +31,7 @@ from aboard.evaluate import evaluate
 from aboard.fitting import Budget, quantize_checkpoint
 from aboard.fitting.checkpoint import open_checkpoint
 from aboard.quantize.calibration import calibrate
+from aboard.quantize.gram import square_sums
 from aboard.quantize.passes import embed, filled, rows_of_source
 from aboard.quantize.stages import stages_of
 
@@ -76,10 +77,10 @@ def importances_of(path: Path) -> dict[str, np.ndarray]:
         model = source.model
         hidden = embed(model, windows, rows_of_source(source.weights, model.embedding.name))
         for index, described in enumerate(model.layers):
-            layer = filled(LayerEngine(model, index), source.weights.packed)
+            layer = filled(LayerEngine(model, index), source.weights)
             for stage in stages_of(described):
                 pieces = list(layer.inputs(stage.half, stage.inner, hidden))
-                squares = sum(np.square(piece).sum(0, dtype=np.float64) for piece in pieces)
+                squares = sum(square_sums(piece) for piece in pieces)
                 for name in stage.tensors:
                     found[name] = (squares / windows.size).astype(np.float32)
                 if stage.inner:
@@ -132,6 +133,7 @@ def ours(options: argparse.Namespace, kind: str, size_bytes: int, share: float) 
             options.model,
             path,
             Budget(size_bytes=size_bytes),
+            self_written=False,  # llama.cpp has the built-in texts alone, too
             measured=options.folder / "measured",
         )
         path.with_suffix(".json").write_text(json.dumps(made.as_dict(), indent=1))

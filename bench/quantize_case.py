@@ -30,6 +30,7 @@ from aboard.artifact.gguf_writer import GgufWriter, NewTensor
 from aboard.artifact.quantized import GgufWeights
 from aboard.artifact.types import type_entries
 from aboard.formats import by_name
+from aboard.quantize.rounding import whole
 
 Tensors = dict[str, np.ndarray]
 
@@ -73,7 +74,7 @@ def decoded(weights: GgufWeights, tensor: NewTensor) -> np.ndarray:
     if len(tensor.shape) > 1:
         return weights.rows(tensor.name, 0, tensor.shape[0])
     assert tensor.format == "F32"
-    return weights.packed(tensor.name)[1].view("<f4")
+    return whole(weights, tensor.name)[1].view("<f4")
 
 
 def dithered(
@@ -84,7 +85,7 @@ def dithered(
     if values.ndim < 2 or not hasattr(form, "unpack"):
         return values
     n_rows, n_columns = values.shape
-    _, packed = weights.packed(name)
+    _, packed = whole(weights, name)
     steps = np.abs(form.unpack(packed.reshape(n_rows, -1, form.BLOCK_BYTES)).scale)
     steps = np.repeat(steps.reshape(n_rows, -1), n_columns * n_rows // steps.size, axis=1)
     moved: np.ndarray = values + (random.random(values.shape, np.float32) - np.float32(0.5)) * steps

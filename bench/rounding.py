@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from engines import record
-from quality import CHUNK, oracle_logits, score
+from quality import CHUNK, oracle_logits, scored
 
 import aboard
 from aboard.artifact.quantized import quantize_file
@@ -133,14 +133,14 @@ def kl_by_chunk(path: Path, oracle: np.ndarray, tokens: list[int]) -> np.ndarray
     model = aboard.load(path, context=CHUNK)
     starts = range(0, len(tokens), CHUNK)
     scores = (
-        score(
+        scored(
             oracle[start : start + CHUNK],
             model.logits(tokens[start : start + CHUNK]),
             tokens[start : start + CHUNK],
         )
         for start in starts
     )
-    return np.array([each["kl"].mean() for each in scores])
+    return np.array([each.divergence.mean() for each in scores])
 
 
 def spread(values: np.ndarray) -> float:

@@ -128,13 +128,31 @@ def test_a_killed_run_goes_on_where_it_was(
     assert card.notes == ladder(replace(climb, folder=climb.folder / "again"), "q8_0,q4_0").notes
 
 
+@pytest.mark.parametrize("killed_at", ["Q4_0, 2 of 2", "6.5 bits: "])
+def test_a_killed_run_loses_nothing_that_was_measured(killed_at: str, climb: Climb) -> None:
+    def killed(line: str) -> None:
+        if line.startswith(killed_at):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ladder(climb, "6.5,q4_0", announce=killed)
+
+    card = ladder(climb, "6.5,q4_0")
+
+    whole = ladder(replace(climb, folder=climb.folder.with_name("whole")), "6.5,q4_0")
+    assert card.sensitivities == whole.sensitivities
+    assert len(card.sensitivities) > 8
+    assert card.hashes == whole.hashes
+    assert not [each for each in climb.folder.iterdir() if each.suffix in (".made", ".gguf")]
+
+
 def test_sizes_are_evaluated_together_as_far_as_memory_goes(
     climb: Climb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = ladder(climb, "q8_0,q4_0,q5_0")
     groups: list[int] = []
     plain = climbing.evaluate_together
-    monkeypatch.setattr(climbing, "_room", lambda: 0.0)
+    monkeypatch.setattr(climbing, "_free_bytes", lambda: 0.0)
     monkeypatch.setattr(
         climbing,
         "evaluate_together",
@@ -172,7 +190,9 @@ def test_another_text_is_evaluated_anew(climb: Climb, tmp_path: Path) -> None:
     assert second.ladder[0].kl_mean != first.ladder[0].kl_mean
 
 
-def test_the_text_that_sizes_are_made_on_is_refused_before_any_work(climb: Climb) -> None:
+def test_the_text_that_sizes_are_made_on_is_refused_before_anything_is_measured(
+    climb: Climb,
+) -> None:
     with pytest.raises(UsageError, match="would flatter"):
         ladder(replace(climb, calibration=climb.text), "q4_0")
 

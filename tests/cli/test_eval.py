@@ -71,7 +71,9 @@ def test_a_card_is_written_beside_the_table(call, pair: list[str], tmp_path: Pat
     assert f'value="{found["kl_mean"]!r}"' in card.read_text("utf-8")
 
 
-def test_a_card_that_cannot_be_written_is_refused_before_any_work(call, pair: list[str]) -> None:
+def test_a_card_that_cannot_be_written_is_refused_before_anything_is_measured(
+    call, pair: list[str]
+) -> None:
     outcome = call("eval", *pair, "--card", "missing/card.html")
 
     assert outcome.exit_code == 1

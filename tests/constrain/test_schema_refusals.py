@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aboard.constrain import Grammar
-from aboard.constrain.schema import compiling
+from aboard.constrain.schema import compiling, unevaluated
 from aboard.errors import GrammarError, UnsupportedSchema
 
 
@@ -40,6 +40,87 @@ def test_what_isnt_enforced_is_named(schema: Any, keyword: str, pointer: str) ->
 
     assert (caught.value.keyword, caught.value.pointer) == (keyword, pointer)
     assert str(caught.value).startswith(f"{pointer}: {keyword} ")
+
+
+BROUGHT = {
+    6: ["const", "contains", "propertyNames"],
+    7: ["if", "then", "else"],
+    2019: ["dependentRequired", "dependentSchemas", "minContains", "maxContains"]
+    + ["unevaluatedItems", "unevaluatedProperties"],
+    2020: ["prefixItems", "$dynamicRef"],
+}
+ENDED = {7: ["dependencies"], 2019: ["additionalItems"]}
+URIS = {
+    **{draft: f"http://json-schema.org/draft-0{draft}/schema#" for draft in (4, 6, 7)},
+    2019: "https://json-schema.org/draft/2019-09/schema",
+    2020: "https://json-schema.org/draft/2020-12/schema",
+}
+FOREIGN = [
+    *((d, key) for new, keys in BROUGHT.items() for key in keys for d in URIS if d < new),
+    *((d, key) for last, keys in ENDED.items() for key in keys for d in URIS if d > last),
+]
+VALUES = {
+    **{"dependentRequired": {"a": ["b"]}, "dependentSchemas": {"a": {}}, "dependencies": {"a": {}}},
+    **{"prefixItems": [{}], "minContains": 1, "maxContains": 2, "$dynamicRef": "#"},
+}
+
+
+@pytest.mark.parametrize(("draft", "keyword"), FOREIGN)
+def test_a_keyword_of_another_draft_is_refused(draft: int, keyword: str) -> None:
+    schema = {"type": "object", "properties": {"a": {keyword: VALUES.get(keyword, {})}}}
+
+    Grammar.json_schema({"$schema": "http://a/own", **schema})
+    with pytest.raises(UnsupportedSchema, match=f"the schema is of draft {draft}") as caught:
+        Grammar.json_schema({"$schema": URIS[draft], **schema})
+
+    assert caught.value.pointer == f"/properties/a/{keyword}"
+
+
+@pytest.mark.parametrize("draft", URIS)
+def test_annotations_of_other_drafts_pass(draft: int) -> None:
+    Grammar.json_schema(
+        {
+            **{"$schema": URIS[draft], "type": "null", "$comment": "", "examples": [1]},
+            **{"readOnly": True, "deprecated": True, "contentEncoding": "base64", "$defs": {}},
+            **{"definitions": {}, "$anchor": "a", "$recursiveAnchor": True, "$vocabulary": {}},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("draft", "schema", "message"),
+    [
+        (2020, {"items": [{}]}, "/items: is .*, expected a schema; prefixItems"),
+        (4, {"exclusiveMinimum": 3}, "/exclusiveMinimum: is 3, expected true or false"),
+        (6, {"maximum": 3, "exclusiveMaximum": True}, "/exclusiveMaximum: is true, expected a num"),
+        (7, {"$ref": "#a", "definitions": {"b": {"$anchor": "a"}}}, "isn't in the schema"),
+        (2019, {"$ref": "#a", "$defs": {"b": {"$id": "#a"}}}, "isn't in the schema"),
+    ],
+)
+def test_a_value_of_another_draft_is_refused(draft: int, schema: Any, message: str) -> None:
+    with pytest.raises(GrammarError, match=message):
+        Grammar.json_schema({"$schema": URIS[draft], **schema})
+
+
+@pytest.mark.parametrize(
+    ("keyword", "schema"),
+    [
+        ("unevaluatedItems", {"anyOf": [{"const": n, "prefixItems": [{}] * n} for n in (1, 2, 3)]}),
+        (
+            "unevaluatedProperties",
+            {"allOf": [{"oneOf": [{"const": n, "properties": {f"p{n}": {}}} for n in (1, 2, 3)]}]},
+        ),
+    ],
+)
+def test_too_many_cases_of_what_is_unevaluated_are_told(
+    keyword: str, schema: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unevaluated, "MAX_CASES", 3)
+
+    with pytest.raises(UnsupportedSchema, match="has more than 3 cases") as caught:
+        Grammar.json_schema({"items": {keyword: False, **schema}})
+
+    assert (caught.value.keyword, caught.value.pointer) == (keyword, f"/items/{keyword}")
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,14 @@ class Writer:
         finally:
             self._matcher.reset()
 
+    def can_write_text(self, text: str) -> bool:
+        """Whether the very text is one of the grammar's."""
+        self._steps = 0
+        try:
+            return self._text(text, self._matcher.is_accepting)
+        finally:
+            self._matcher.reset()
+
     def _text(self, text: str, then: Callable[[], bool]) -> bool:
         self._steps += 1
         if self._steps > MAX_STEPS:

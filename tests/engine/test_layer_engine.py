@@ -13,6 +13,7 @@ from aboard.checkpoint.gguf import GgufFile, open_gguf
 from aboard.engine.layer_engine import LayerEngine
 from aboard.errors import UsageError
 from aboard.models import DecoderModel, describe_model
+from aboard.quantize.rounding import whole
 from tap_cases import CASES, TOKENS
 from tiny import Llama, tiny_llama
 from tiny_families import Tiny, tiny_model
@@ -52,7 +53,7 @@ def layers(
     for index in range(len(model.layers)):
         layer = LayerEngine(model, index, threads, activations)
         for name in layer.tensors:
-            layer.put(name, *weights.packed(name))
+            layer.put(name, *whole(weights, name))
         yield layer
 
 
@@ -79,7 +80,7 @@ def test_halves_one_after_another_give_the_logits_of_the_model(
             layer.run("mix", hidden)
             layer.run("feed", hidden)
         (inputs,) = layer.inputs("end", False, hidden)
-        head = GgufWeights(file).packed(model.head.name)
+        head = whole(GgufWeights(file), model.head.name)
 
     got = _native.multiply(packed(*head, model.head.shape), inputs[70:])
     got = got * np.float32(model.logit_scale)
@@ -136,7 +137,7 @@ def test_inputs_change_with_the_matrices_before_them_alone(tmp_path: Path) -> No
         (layer,) = layers(file, model)
         before = [np.concatenate(list(layer.inputs(*at, hidden))) for at in stages()]
         name = model.layers[0].feed_forward.up.weight.name
-        form, octets = GgufWeights(file).packed(name)
+        form, octets = whole(GgufWeights(file), name)
         layer.put(name, form, (octets.view(np.float32) * 2).view(np.uint8))
         behind = [np.concatenate(list(layer.inputs(*at, hidden))) for at in stages()]
 

@@ -26,7 +26,7 @@ def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
 def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
     outcome = run_python(GUIDE.python, shell(tmp_path), tmp_path)
 
-    assert len(GUIDE.blocks("python")) == 4
+    assert len(GUIDE.blocks("python")) == 5
     assert outcome.returncode == 0, outcome.stderr
 
 

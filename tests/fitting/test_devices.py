@@ -88,7 +88,7 @@ def test_tensors_of_several_matrices_are_counted_as_they_are_packed(tmp_path: Pa
     assert report.memory_bytes == aboard.load(tmp_path / "out.gguf").weights_bytes
 
 
-def test_a_device_that_is_too_small_is_refused_before_any_work(tmp_path: Path) -> None:
+def test_a_device_that_is_too_small_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "my-model")
     room = room_with(folder, 0)
     stages: list[str] = []

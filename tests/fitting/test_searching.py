@@ -29,14 +29,15 @@ N_FILES = 400
 class Files:
     """Files 0 to 400, the larger the smaller, as a checkpoint's; file 0 has its own types.
 
-    Parts of file i cost 1e-4 * 1.03^i by themselves, and the whole file `law` of that.
+    Parts of file i cost 1e-4 * `step`^i by themselves, and the whole file `law` of that.
     """
 
     law: Any
     floor: float = 1e-4
+    step: float = 1.03
 
     def cost(self, number: int) -> float:
-        return 1e-4 * 1.03**number if number else 0.0
+        return 1e-4 * self.step**number if number else 0.0
 
     def within_loss(self, limit: float) -> Choice:
         number = max(i for i in range(N_FILES + 1) if self.cost(i) <= limit)
@@ -103,8 +104,9 @@ def test_the_smallest_of_all_files_is_nearly_found(law: Any, wanted: float, tmp_
     assert found.made.path == str(task.out)
 
 
-def test_where_any_change_costs_too_much_the_checkpoint_stays(tmp_path: Path) -> None:
-    files = Files(lambda cost: 0.01 + cost, floor=0.01)
+@pytest.mark.parametrize("floor", [1e-4, 0.01], ids=["unforeseen", "foreseen"])
+def test_where_any_change_costs_too_much_the_checkpoint_stays(floor: float, tmp_path: Path) -> None:
+    files = Files(lambda cost: 6e-3 + cost, floor=floor)
     task = Task(tmp_path / "out.gguf", files, 5e-3)
 
     with Unfinished(None, "") as figures:
@@ -112,8 +114,22 @@ def test_where_any_change_costs_too_much_the_checkpoint_stays(tmp_path: Path) ->
 
     assert found.choice.assignment == {}
     assert task.out.read_text() == "0"
-    assert n_tries <= MOST_TRIES + 1
+    assert n_tries == len(task.made) <= MOST_TRIES
     assert [each.name for each in tmp_path.iterdir()] == ["out.gguf"]
+
+
+@pytest.mark.parametrize("over", [1.52, 1.8, 2.1])
+def test_of_few_files_a_smaller_one_is_found_behind_one_that_loses_too_much(
+    over: float, tmp_path: Path
+) -> None:
+    files = Files(lambda cost: over * cost, floor=0.0, step=3.0)
+    wanted = 1.5 * files.cost(4)  # allowed much more than it costs, file 4 is tried first
+    task = Task(tmp_path / "out.gguf", files, wanted)
+
+    with Unfinished(None, "") as figures:
+        smallest_within_loss(task, files, figures)  # type: ignore[arg-type]
+
+    assert int(task.out.read_text()) == files.best(wanted) == 3
 
 
 @pytest.mark.parametrize("killed_at", [2, 3])
@@ -155,7 +171,6 @@ def test_files_of_real_weights_meet_their_budgets(tmp_path: Path) -> None:
 
         made = quantize_checkpoint(source, out, Budget(loss=loss), n_tokens=2048, threads=1)
 
-        assert made.measured_kl is not None
         assert made.measured_kl <= loss
         assert 1 <= made.n_tries <= MOST_TRIES
         sizes[loss] = made.size_bytes

@@ -13,6 +13,7 @@ from aboard.engine.layer_engine import LayerEngine
 from aboard.errors import CorruptTensor, NumericalError
 from aboard.fitting.checkpoint import open_checkpoint
 from aboard.quantize.passes import compare, embed, end_of, filled, rows_of_source
+from aboard.quantize.rounding import whole
 from quantize.divergences import divergence
 from tiny import Llama, tiny_llama
 from tiny_families import Tiny, tiny_model
@@ -39,7 +40,7 @@ def test_logits_layer_by_layer_are_those_of_the_whole_model(family: str, tmp_pat
         model, weights = source.model, source.weights
         hidden = embed(model, WINDOWS, rows_of_source(weights, model.embedding.name))
         for index in range(len(model.layers)):
-            layer = filled(LayerEngine(model, index), weights.packed)
+            layer = filled(LayerEngine(model, index), weights)
             layer.run("mix", hidden)
             layer.run("feed", hidden)
         head = HeadEngine(model)
@@ -81,7 +82,7 @@ def test_a_head_that_holds_nan_is_named(tmp_path: Path) -> None:
     with ExitStack() as opened:
         source = open_checkpoint(path, opened)
         head = HeadEngine(source.model)
-        form, packed = source.weights.packed("output.weight")
+        form, packed = whole(source.weights, "output.weight")
         packed.view(np.float32)[64 * 5 + 3] = np.nan
 
         with pytest.raises(CorruptTensor, match=r"'output\.weight': row 5 holds NaN"):

@@ -19,6 +19,7 @@ from aboard.models import DecoderModel
 from aboard.quantize.calibration import calibration_of
 from aboard.quantize.format_losses import Sensitivity
 from aboard.quantize.parts import Part, parts_of
+from aboard.quantize.rounding import whole
 from aboard.quantize.sensitivity import Measuring, anchors_of, sample_windows
 from quantize.divergences import divergence
 from tiny import Llama, tiny_llama
@@ -68,7 +69,7 @@ def written(
     """The checkpoint with other matrices."""
     tensors = {}
     for tensor in checkpoint.tensors:
-        own = tensor.format, checkpoint.weights.packed(tensor.name)[1]
+        own = tensor.format, whole(checkpoint.weights, tensor.name)[1]
         tensors[tensor.name] = own if len(tensor.shape) < 2 else encoded(tensor.name)
     new = [NewTensor(each.name, tensors[each.name][0], each.shape) for each in checkpoint.tensors]
     with GgufWriter(path, checkpoint.metadata | type_entries(new), new) as writer:

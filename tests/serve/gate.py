@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aboard.engine import Model
+from serve.waiting import SECONDS
 
 
 class Gate:
@@ -32,7 +33,7 @@ class Gate:
     def wait(self, n_passes: int) -> None:
         """Until the scheduler has asked for so many passes."""
         with self._asked:
-            self._asked.wait_for(lambda: self._n_asked >= n_passes)
+            assert self._asked.wait_for(lambda: self._n_asked >= n_passes, SECONDS)
 
     def forward(self, *arguments: Any) -> Any:
         with self._asked:

@@ -15,6 +15,7 @@ from aboard.serve.app import App
 from aboard.serve.limits import Limits
 from aboard.serve.listening import Server
 from aboard.serve.served import ServedModel, ServedModels
+from serve.waiting import SECONDS
 
 NAME = "tiny"
 
@@ -68,7 +69,7 @@ def running(
     server = Server(app, "127.0.0.1", 0, tls=tls, ready=ready)
     thread = threading.Thread(target=server.run)
     thread.start()
-    listens.wait()
+    assert listens.wait(SECONDS)
     try:
         yield Running(urls[0], app, server)
     finally:

@@ -14,9 +14,11 @@ from aboard.errors import NotEnoughMemory, NumericalError
 from aboard.serve.logs import JsonLines
 from serve.gate import gated
 from serve.running import Running, running
+from serve.waiting import until
 
 SECRET = "a secret that no log may hold"
-CHAT = {"model": "tiny", "messages": [{"role": "user", "content": SECRET}], "max_tokens": 8}
+MESSAGES = [{"role": "user", "content": SECRET}]
+CHAT = {"model": "tiny", "messages": MESSAGES, "max_tokens": 8, "temperature": 0}
 
 
 @pytest.fixture
@@ -50,6 +52,11 @@ def failing(error: Exception, after: int = 0):
             return getattr(self._real, name)
 
     return Failing
+
+
+def test_the_answer_that_fails_in_these_tests_would_not_end_before(model: Model) -> None:
+    with model.session() as session:
+        assert len(list(session.generate(model.chat_tokens(MESSAGES), max_tokens=8))) == 8
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -121,6 +128,7 @@ def test_a_stream_that_the_server_ends_says_so(model: Model) -> None:
         gate.wait(3)
         closing = threading.Thread(target=server.app.service.models.close)
         closing.start()
+        until(lambda: server.served.scheduler.closed)
         gate.open()
 
         with pytest.raises(openai.APIError, match="ending") as caught:

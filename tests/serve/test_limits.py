@@ -15,7 +15,8 @@ from serve.asgi import request
 from serve.gate import gated
 from serve.running import running
 
-CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2}
+MESSAGES = [{"role": "user", "content": "x"}]
+CHAT = {"model": "tiny", "messages": MESSAGES, "max_tokens": 2, "temperature": 0}
 JSON = ("content-type", "application/json")
 HEAD = b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -61,7 +62,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(model: Model) -> None:
 @pytest.mark.parametrize("sent", [b"", b"GET /hea", HEAD])
 def test_headers_that_do_not_come_are_not_waited_for(model: Model, sent: bytes) -> None:
     with (
-        running(model, limits=Limits(headers_timeout_s=0.05)) as server,
+        running(model, limits=Limits(headers_timeout_s=0.5)) as server,
         socket.create_connection(server.address) as connection,
     ):
         connection.sendall(sent)
@@ -72,7 +73,7 @@ def test_headers_that_do_not_come_are_not_waited_for(model: Model, sent: bytes) 
 
 def test_headers_of_a_second_request_are_not_waited_for_either(model: Model) -> None:
     with (
-        running(model, limits=Limits(headers_timeout_s=0.05)) as server,
+        running(model, limits=Limits(headers_timeout_s=0.5)) as server,
         socket.create_connection(server.address) as connection,
     ):
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -86,7 +87,7 @@ def test_headers_of_a_second_request_are_not_waited_for_either(model: Model) -> 
 
 
 def test_an_answer_may_take_longer_than_headers(model: Model) -> None:
-    limits = Limits(headers_timeout_s=0.05)
+    limits = Limits(headers_timeout_s=0.5)
     with (
         gated(model) as gate,
         running(model, limits=limits) as server,

@@ -103,7 +103,7 @@ def test_an_answer_under_way_is_completed_before_the_end(start: Start) -> None:
 def test_an_answer_that_outlasts_the_drain_is_ended(start: Start) -> None:
     program = start("--context", "1024", "--drain", "0")
     with openai.OpenAI(base_url=f"{url_of(program)}/v1", api_key="none") as client:
-        options = CHAT | {"stream": True, "logit_bias": {"258": -100}, "n": 32}
+        options = CHAT | {"stream": True, "logit_bias": {"256": -100, "258": -100}, "n": 32}
         events = iter(client.chat.completions.create(**options))
         next(events)
 

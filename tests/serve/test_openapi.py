@@ -109,7 +109,11 @@ def test_null_is_described_as_taken_for_what_may_be_left_out(document: dict[str,
         ("POST", "/tokenize", {"content": "a", "with_pieces": True}),
         ("POST", "/tokenize", {"content": 1}),
         ("POST", "/detokenize", {"tokens": [97]}),
-        ("POST", "/v1/completions", {"model": "tiny", "prompt": "a", "logprobs": 2, "echo": True}),
+        (
+            "POST",
+            "/v1/completions",
+            {"model": "tiny", "prompt": "a", "logprobs": 2, "echo": True, "seed": 1},
+        ),
         ("POST", "/v1/completions", {"model": "none", "prompt": "a"}),
         (
             "POST",
@@ -118,6 +122,7 @@ def test_null_is_described_as_taken_for_what_may_be_left_out(document: dict[str,
                 "model": "tiny",
                 "messages": [{"role": "user", "content": "x"}],
                 "max_tokens": 3,
+                "temperature": 0,
                 "logprobs": True,
                 "top_logprobs": 2,
             },
@@ -148,7 +153,7 @@ def test_what_the_server_gives_is_what_is_described(
 def test_what_a_stream_gives_is_what_is_described(
     server: Running, document: dict[str, Any], path: str, body: dict
 ) -> None:
-    body |= {"model": "tiny", "max_tokens": 3, "stream": True}
+    body |= {"model": "tiny", "max_tokens": 3, "temperature": 0, "stream": True}
     with server.http() as http:
         answer = http.post(path, json=body | {"stream_options": {"include_usage": True}})
 

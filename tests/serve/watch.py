@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from serve.waiting import SECONDS
+
 
 class Watch(logging.Handler):
     """Collects the facts of requests that are over."""
@@ -19,7 +21,7 @@ class Watch(logging.Handler):
 
     def next(self) -> dict[str, Any]:
         """The facts of the next request that is over."""
-        return self._facts.get()
+        return self._facts.get(timeout=SECONDS)
 
 
 @contextmanager

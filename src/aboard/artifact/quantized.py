@@ -33,9 +33,8 @@ from aboard.quantize.calibration import Calibration
 from aboard.quantize.grid_detector import exact_blocks
 from aboard.quantize.keeping import Keeping
 from aboard.quantize.quantizing import OpenLayer, quantize_layers
-from aboard.quantize.rounding import Bytes, Method, Rounding, joined, row_runs
+from aboard.quantize.rounding import Bytes, Method, Rounding, row_runs
 
-_WEIGHTS_AT_ONCE = 1 << 22
 _VERSION = 1  # of the method: what a newer one would round otherwise isn't gone on with
 
 
@@ -59,7 +58,7 @@ class GgufWeights:
     files : TensorFiles
         The open file.
     grids : mapping of str to str, optional
-        Of floats that lie on the grid of a format, that format: `packed` gives blocks of it.
+        Of floats that lie on the grid of a format, that format: `pieces` gives blocks of it.
     """
 
     def __init__(self, files: TensorFiles, grids: Mapping[str, str] | None = None) -> None:
@@ -67,7 +66,7 @@ class GgufWeights:
         self._grids = dict(grids or {})
 
     def format(self, name: str) -> str:
-        """The format of what `packed` gives."""
+        """The format of what `pieces` gives."""
         return self._grids.get(name) or self._files.tensors[name].format
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -90,11 +89,6 @@ class GgufWeights:
             )
         return np.ascontiguousarray(found, np.float32)
 
-    def packed(self, name: str) -> tuple[str, Bytes]:
-        """The format of a tensor and its bytes."""
-        form, pieces = self.pieces(name)
-        return form, joined(form, self.shape(name), pieces)
-
     def pieces(self, name: str) -> tuple[str, Iterator[Bytes]]:
         """The format of a tensor and its bytes, some rows at a time; a multiple of 16, to the last.
 
@@ -103,7 +97,7 @@ class GgufWeights:
         (n,) uint8
         """
         read = self._exact if name in self._grids else self._bytes
-        runs = row_runs(self.shape(name), _WEIGHTS_AT_ONCE)
+        runs = row_runs(self.shape(name))
         return self.format(name), (read(name, *run) for run in runs)
 
     def _bytes(self, name: str, first: int, last: int) -> Bytes:

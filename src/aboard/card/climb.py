@@ -14,7 +14,7 @@ from aboard.evaluate.text_windows import FileText
 from aboard.planning import Room
 from aboard.quantize.calibration import N_TOKENS
 
-_VERSION = 1  # of what is kept of a rung
+_VERSION = 2  # of what is kept of a rung
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class Climb:
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def require_other_text(self) -> None:
-        """Refuse, before any work, what each evaluation would refuse.
+        """Refuse, before anything is measured, what each evaluation would refuse.
 
         Raises
         ------

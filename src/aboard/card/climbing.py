@@ -1,14 +1,15 @@
 """The sizes of a ladder one after the other: made, a few of them evaluated together, kept.
 
 The reference is the slowest of all, for it has the most bits: it is computed once for as many sizes
-as memory holds. Of a size that is finished there is a file of figures, and no other file.
+as memory holds. Of a size that is finished there is a file of figures, and no other file; beside
+one that is made and not evaluated yet lies what was told of it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from typing import Any
 from aboard.card.climb import Climb
 from aboard.card.contents import Rung
 from aboard.card.described import describe_file, weights_by_format
-from aboard.card.making import write_text
-from aboard.card.rungs import Wanted, command_of, make
+from aboard.card.making import hashes_of, write_text
+from aboard.card.rungs import Made, Wanted, command_of, make
 from aboard.errors import UsageError
 from aboard.evaluate import Evaluation, evaluate_together
 from aboard.fitting import FittedPart
@@ -36,22 +37,19 @@ class Found:
 
     Attributes
     ----------
-    key : str
-        Of all that decides the figures.
     rungs : list of Rung
         Those that are finished, in the order in which they were asked for.
     refused : list of (str, UsageError)
         Those that can't be made, and why.
-    evaluation : Evaluation or None
-        The last one of this run.
+    hashes : mapping of str to str
+        Of what decides the figures, all sizes having the same; see `hashes_of`.
     parts : tuple of FittedPart
         What was measured of the parts.
     """
 
-    key: str
     rungs: list[Rung] = field(default_factory=list)
     refused: list[tuple[str, UsageError]] = field(default_factory=list)
-    evaluation: Evaluation | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[FittedPart, ...] = ()
 
 
@@ -62,7 +60,16 @@ class _Waiting:
     index: int
     wanted: Wanted
     file: Path
-    notes: Sequence[str]
+    made: Made
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A size that is finished, as it is kept."""
+
+    rung: Rung
+    made: Made
+    hashes: Mapping[str, str]
 
 
 class Climbing:
@@ -91,45 +98,54 @@ class Climbing:
         self._climb, self._reference, self._n_wanted = climb, reference, n_wanted
         self._announce, self._progress = announce, progress
         self._making_key = climb.making_key()
-        self._found = Found(key=climb.key(self._making_key))
-        self._rungs: dict[int, Rung] = {}
+        self._key = climb.key(self._making_key)
+        self._refused: list[tuple[str, UsageError]] = []
+        self._finished: dict[int, _Finished] = {}
         self._waiting: list[_Waiting] = []
         self._index = 0
 
     def step(self, wanted: Wanted) -> None:
         """The next size: known, or made and evaluated with others."""
         index, self._index = self._index, self._index + 1
-        rung = _known(self._kept(wanted), self._found.key)
-        if rung is not None and (not self._climb.keep or self._climb.file(wanted.slug).is_file()):
-            self._announce(_line(rung))
-            self._rungs[index] = rung
+        known = _known(self._kept(wanted), self._key)
+        if known is not None and (not self._climb.keep or self._climb.file(wanted.slug).is_file()):
+            self._announce(_line(known.rung))
+            self._finished[index] = known
             return
         self._announce(f"{wanted.name}, {index + 1} of {self._n_wanted}")
         try:
-            file, notes = self._file_made(wanted)
+            file, made = self._file_made(wanted)
         except UsageError as error:  # too few bytes for any file: others may do
-            self._found.refused.append((wanted.name, error))
+            self._refused.append((wanted.name, error))
             self._announce(f"{wanted.name}: {error}")
             return
         sizes = [each.file.stat().st_size for each in self._waiting]
         sizes += [file.stat().st_size, self._reference.stat().st_size]
-        if len(sizes) > _MOST_TOGETHER + 1 or sum(sizes) + len(sizes) * _BLOCK_BYTES > _room():
+        if (
+            len(sizes) > _MOST_TOGETHER + 1
+            or sum(sizes) + len(sizes) * _BLOCK_BYTES > _free_bytes()
+        ):
             self._evaluate()
-        self._waiting.append(_Waiting(index, wanted, file, notes))
+        self._waiting.append(_Waiting(index, wanted, file, made))
 
     def finish(self) -> Found:
         """Evaluate what is left; all that was found."""
         self._evaluate()
-        self._found.rungs = [self._rungs[index] for index in sorted(self._rungs)]
-        return self._found
+        finished = [self._finished[index] for index in sorted(self._finished)]
+        return Found(
+            rungs=[each.rung for each in finished],
+            refused=self._refused,
+            hashes=finished[-1].hashes if finished else {},
+            parts=next((each.made.parts for each in reversed(finished) if each.made.parts), ()),
+        )
 
-    def _file_made(self, wanted: Wanted) -> tuple[Path, Sequence[str]]:
-        """The file of one size, and what a reader should know of it."""
+    def _file_made(self, wanted: Wanted) -> tuple[Path, Made]:
+        """The file of one size, and what is told of it."""
         climb, key = self._climb, self._making_key[:12]
         # under a name that has all that decides it: what is there was made of the same source
         file = climb.folder / f".{wanted.slug}.{key}.gguf"
-        if file.is_file():
-            return file, _read_notes(file)
+        if file.is_file() and (before := _read_made(file)) is not None:
+            return file, before
         made = make(
             wanted,
             self._reference if wanted.way == "fitted" else climb.source,
@@ -141,19 +157,17 @@ class Climbing:
             threads=climb.threads,
             progress=lambda stage, *at: self._progress(f"{wanted.name}: {stage}", *at),
         )
-        self._found.parts = made.parts or self._found.parts
-        if made.notes:
-            write_text(_notes_of(file), json.dumps(made.notes))
-        return file, made.notes
+        write_text(_made_of(file), json.dumps(asdict(made)))
+        return file, made
 
     def _evaluate(self) -> None:
         """Evaluate the files that wait, and keep or remove them."""
         if not self._waiting:
             return
-        climb, group, before = self._climb, self._waiting, len(self._rungs)
+        climb, group, before = self._climb, self._waiting, len(self._finished)
 
         def told(stage: str, done: int, total: int) -> None:
-            n = self._n_wanted - len(self._found.refused)
+            n = self._n_wanted - len(self._refused)
             self._progress("ladder", before * total + len(group) * done, n * total)
 
         evaluations = evaluate_together(
@@ -168,20 +182,21 @@ class Climbing:
         for each, evaluation in zip(group, evaluations, strict=True):
             words = climb.calibration_words("--text")
             command = command_of(each.wanted, str(climb.source), words)
-            rung = _rung(each.wanted, evaluation, command, each.notes)
-            write_text(
-                self._kept(each.wanted),
-                json.dumps({"key": self._found.key, "rung": asdict(rung)}),
+            finished = _Finished(
+                _rung(each.wanted, evaluation, command, each.made.notes),
+                each.made,
+                _shared_hashes(evaluation),
             )
-            self._rungs[each.index] = rung
+            told = {"key": self._key} | asdict(finished)
+            write_text(self._kept(each.wanted), json.dumps(told))
+            self._finished[each.index] = finished
             if climb.keep:
                 each.file.replace(climb.file(each.wanted.slug))
             else:
                 each.file.unlink()
-            _notes_of(each.file).unlink(missing_ok=True)
+            _made_of(each.file).unlink(missing_ok=True)
         for each in group:
-            self._announce(_line(self._rungs[each.index]))
-        self._found.evaluation = evaluations[-1]
+            self._announce(_line(self._finished[each.index].rung))
         self._waiting = []
 
     def _kept(self, wanted: Wanted) -> Path:
@@ -189,21 +204,30 @@ class Climbing:
         return self._climb.folder / f"{wanted.slug}.json"
 
 
-def _room() -> float:
-    """Bytes that models may take together."""
+def _free_bytes() -> float:
+    """That models may take together."""
     found = memory()
-    free = _MEMORY_UNKNOWN if found is None else found.available_bytes
-    return _MEMORY_SHARE * min(free, memory_limit() or free)
+    free_bytes = _MEMORY_UNKNOWN if found is None else found.available_bytes
+    return _MEMORY_SHARE * min(free_bytes, memory_limit() or free_bytes)
 
 
-def _notes_of(file: Path) -> Path:
-    return file.with_suffix(".notes")
+def _made_of(file: Path) -> Path:
+    """Where lies what was told of a file that is made."""
+    return file.with_suffix(".made")
 
 
-def _read_notes(file: Path) -> tuple[str, ...]:
-    with contextlib.suppress(OSError, ValueError):
-        return tuple(str(each) for each in json.loads(_notes_of(file).read_text("utf-8")))
-    return ()
+def _read_made(file: Path) -> Made | None:
+    """What was told of it; None where a kill came before it was written."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        return Made.of(json.loads(_made_of(file).read_text("utf-8")))
+    return None
+
+
+def _shared_hashes(evaluation: Evaluation) -> dict[str, str]:
+    """Of what decides the figures, as far as all sizes have it in common."""
+    hashes = hashes_of(evaluation)
+    hashes.pop("Weights")
+    return {"Source's weights": hashes.pop("Reference's weights")} | hashes
 
 
 def _rung(wanted: Wanted, found: Evaluation, command: str, notes: Sequence[str]) -> Rung:
@@ -242,13 +266,13 @@ def _line(rung: Rung) -> str:
     )
 
 
-def _known(path: Path, key: str) -> Rung | None:
-    """A rung that an earlier run found; None where it didn't, or of something else."""
+def _known(path: Path, key: str) -> _Finished | None:
+    """What an earlier run found of a size; None where it didn't, or of something else."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         told: dict[str, Any] = json.loads(path.read_text("utf-8"))
         if told["key"] == key:
             figures = dict(told["rung"])
             for name in ("ppl_ratio_ci95", "kl_ci95", "same_top_ci95"):
                 figures[name] = None if figures[name] is None else tuple(figures[name])
-            return Rung(**figures)
+            return _Finished(Rung(**figures), Made.of(told["made"]), told["hashes"])
     return None

@@ -6,18 +6,15 @@ and goes on with the others. A file that was made but not evaluated yet is taken
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aboard.artifact.importing import import_checkpoint, survey
 from aboard.card.climb import Climb, source_key
 from aboard.card.climbing import Climbing, Found
-from aboard.card.contents import Card, Sensitivity
+from aboard.card.contents import Card
 from aboard.card.described import describe_file
-from aboard.card.making import hashes_of, sensitivities_of, write_json, write_page, write_text
+from aboard.card.making import sensitivities_of, write_json, write_page
 from aboard.card.rungs import Wanted, fitting_wanted, parse_rungs, usual_rungs
 from aboard.errors import ArtifactError, UsageError
 from aboard.evaluate.passages import too_little
@@ -92,13 +89,12 @@ def _reference(climb: Climb, progress: Progress) -> Path:
 def _finished(climb: Climb, sizes: str | None, reference: Path, found: Found) -> Card:
     if not found.rungs:
         raise found.refused[0][1]
-    shared = _shared(climb, found)
     card = Card(
         model=describe_file(reference),
         ladder=tuple(found.rungs),
-        sensitivities=shared.sensitivities,
+        sensitivities=sensitivities_of(found.parts),
         commands=(climb.command(sizes), *(each.command for each in found.rungs)),
-        hashes=shared.hashes,
+        hashes=found.hashes,
         notes=_notes(found, climb),
     )
     write_json(card, climb.folder / "card.json")
@@ -106,36 +102,6 @@ def _finished(climb: Climb, sizes: str | None, reference: Path, found: Found) ->
     if reference != climb.source and not climb.keep:
         reference.unlink()
     return card
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What all sizes have in common; kept beside them, for a run that makes none."""
-
-    hashes: dict[str, str]
-    sensitivities: tuple[Sensitivity, ...]
-
-
-def _shared(climb: Climb, found: Found) -> _Shared:
-    kept = climb.folder / f".shared-{found.key[:12]}.json"
-    before = _read_shared(kept)
-    hashes = before.hashes
-    if found.evaluation is not None:
-        hashes = hashes_of(found.evaluation)
-        hashes.pop("Weights")
-        hashes = {"Source's weights": hashes.pop("Reference's weights")} | hashes
-    now = _Shared(hashes, sensitivities_of(found.parts) or before.sensitivities)
-    write_text(kept, json.dumps(asdict(now)))
-    return now
-
-
-def _read_shared(path: Path) -> _Shared:
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        told = json.loads(path.read_text("utf-8"))
-        hashes = {str(name): str(value) for name, value in told["hashes"].items()}
-        parts = [{**each, "tensors": tuple(each["tensors"])} for each in told["sensitivities"]]
-        return _Shared(hashes, tuple(Sensitivity(**each) for each in parts))
-    return _Shared({}, ())
 
 
 def _notes(found: Found, climb: Climb) -> tuple[str, ...]:

@@ -81,9 +81,11 @@ def card_of_quantized(
     CheckpointError
         A file can't be read any more.
     """
-    hashes = {"File": made.sha256, "Source": made.source_sha256}
-    if made.calibration_sha256 is not None:
-        hashes["Calibration"] = made.calibration_sha256
+    hashes = {
+        "File": made.sha256,
+        "Source": made.source_sha256,
+        "Calibration": made.calibration_sha256,
+    }
     sensitivities = sensitivities_of(made.parts)
     if evaluation is not None:
         card = card_of(

@@ -6,9 +6,10 @@ import math
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aboard import formats
 from aboard.artifact.gguf_writer import NewTensor
@@ -59,7 +60,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The file of a rung.
+    """What is told of the file of a rung, besides the file.
 
     Attributes
     ----------
@@ -71,6 +72,15 @@ class Made:
 
     notes: tuple[str, ...]
     parts: tuple[FittedPart, ...] = ()
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Made:
+        """It again, of what `dataclasses.asdict` made of it and JSON of that."""
+        parts = (
+            FittedPart(tensors=tuple(each["tensors"]), measured=dict(each["measured"]))
+            for each in told["parts"]
+        )
+        return cls(tuple(map(str, told["notes"])), tuple(parts))
 
 
 def parse_rungs(text: str) -> list[Wanted]:

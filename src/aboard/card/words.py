@@ -85,8 +85,8 @@ def verdict_of(card: Card) -> tuple[str, str]:
     evaluation = card.evaluation
     if card.ladder:
         return "Size and quality", _of_ladder(card.ladder)
-    if evaluation is None and card.fitted is not None and card.fitted.measured_kl is not None:
-        return "Fitted", _of_fitted(card.fitted, card.fitted.measured_kl)
+    if evaluation is None and card.fitted is not None:
+        return "Fitted", _of_fitted(card.fitted)
     if evaluation is None:
         return "Not evaluated", "Nothing was measured of this file; what it holds is told below."
     text, tasks = evaluation.text, _of_tasks(evaluation.tasks)
@@ -99,14 +99,14 @@ def verdict_of(card: Card) -> tuple[str, str]:
     return found.verdict.capitalize(), f"{_of_comparison(text, found)} {tasks}".strip()
 
 
-def _of_fitted(made: QuantizedCheckpoint, kl: float) -> str:
+def _of_fitted(made: QuantizedCheckpoint) -> str:
     within = ""
     if made.budget_bytes is not None:
         within = f" of {megabytes(made.budget_bytes)} that it may have"
     return (
         f"It takes {megabytes(made.size_bytes)}{within}. Over {made.n_tokens:,} tokens like those "
-        f"it was calibrated on, its probabilities are {kl:.4f} nats from its source's; what it "
-        "costs on your own text is told by aboard eval."
+        f"it was calibrated on, its probabilities are {made.measured_kl:.4f} nats from its "
+        "source's; what it costs on your own text is told by aboard eval."
     )
 
 
@@ -190,20 +190,18 @@ def figures_of(card: Card) -> list[Figure]:
 
 
 def _of_making(made: QuantizedCheckpoint) -> list[Figure]:
-    found = []
-    if made.measured_kl is not None:
-        error = 1.96 * (made.measured_kl_error or 0)
-        found.append(
-            Figure(
-                key="fitted.measured_kl",
-                name="KL divergence, held out",
-                value=made.measured_kl,
-                form="{:.5f}",
-                interval=(max(0.0, made.measured_kl - error), made.measured_kl + error),
-                meaning="How far its probabilities are from the source's, in nats a token, on the "
-                "part of the calibration text that it was not made on.",
-            )
+    error = 1.96 * (made.measured_kl_error or 0)
+    found = [
+        Figure(
+            key="fitted.measured_kl",
+            name="KL divergence, held out",
+            value=made.measured_kl,
+            form="{:.5f}",
+            interval=(max(0.0, made.measured_kl - error), made.measured_kl + error),
+            meaning="How far its probabilities are from the source's, in nats a token, on the "
+            "part of the calibration text that it was not made on.",
         )
+    ]
     if made.predicted_kl is not None:
         found.append(
             Figure(

@@ -143,16 +143,14 @@ def _facts(made: QuantizedCheckpoint) -> Mapping[str, str]:
 
     formats = Counter(tensor.format for tensor in made.tensors)
     told = ", ".join(f"{count} {name}" for name, count in formats.most_common())
+    error = made.measured_kl_error
+    spread = "" if error is None else f" +- {error:.5f}"
     facts = {
         "size": f"{megabytes(made.size_bytes)}, {made.bits_per_weight:.2f} bits a weight",
         "matrices": told,
+        "KL divergence": f"{made.measured_kl:.5f}{spread} nats a token, on {made.n_tokens:,} "
+        "tokens held out",
     }
-    if made.measured_kl is not None:
-        error = made.measured_kl_error
-        spread = "" if error is None else f" +- {error:.5f}"
-        facts["KL divergence"] = (
-            f"{made.measured_kl:.5f}{spread} nats a token, on {made.n_tokens:,} tokens held out"
-        )
     if made.predicted_kl is not None:
         facts["predicted"] = f"{made.predicted_kl:.5f}, the sum of what the parts cost alone"
     return facts

@@ -62,11 +62,6 @@ class Constraint:
         matcher = self._settled()
         return bool(matcher.is_stopped() and not matcher.is_error())
 
-    @property
-    def n_accepted(self) -> int:
-        """How many tokens were accepted."""
-        return len(self._accepted)
-
     def allowed(self) -> NDArray[np.uint32]:
         """The tokens that may come next, (ceil(V / 32),) uint32: token t is a bit of word t // 32.
 
@@ -78,13 +73,7 @@ class Constraint:
         GrammarError
             The grammar takes more work for one token than it may.
         """
-        if self._work is None:
-            self._prepare()
-        if self._settled().is_error():
-            self._begin_anew()
-            self._compute()
-        if self._matcher.is_error():
-            raise self._failure()
+        self._computed()
         return self._mask[: (self._vocabulary.n_tokens + 31) // 32]
 
     def accept(self, token: int) -> None:
@@ -95,12 +84,13 @@ class Constraint:
         GrammarError
             As for `allowed`.
         UsageError
-            It may not come next.
+            It may not come next. The answer stands where it stood.
         """
-        if not self._settled().consume_token(token):
+        self._computed()
+        if not self._allows(token):  # llguidance would give up the whole answer
+            raise UsageError(f"token {token} is not what the grammar allows here")
+        if not self._matcher.consume_token(token):
             self._begin_anew()
-            if self._matcher.validate_tokens([token]) != 1:
-                raise UsageError(f"token {token} is not what the grammar allows here")
             if not self._matcher.consume_token(token):
                 raise self._failure()
         self._accepted.append(token)
@@ -136,6 +126,19 @@ class Constraint:
         if self._work is not None:
             self._work.result()
         return self._matcher
+
+    def _computed(self) -> None:
+        """Have the mask, or say why there is none."""
+        if self._settled().is_error():
+            self._begin_anew()
+            self._compute()
+        if self._matcher.is_error():
+            raise self._failure()
+
+    def _allows(self, token: int) -> bool:
+        if not 0 <= token < self._vocabulary.n_tokens:
+            return False
+        return bool(int(self._mask[token // 32]) >> token % 32 & 1)
 
     def _begin_anew(self) -> None:
         """Come here again with a matcher that shares nothing.

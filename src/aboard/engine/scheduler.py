@@ -203,6 +203,11 @@ class Scheduler(Closing):
         load = self._batch.load
         return Load(load.n_running, load.n_waiting + len(self._new))
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be submitted any more."""
+        return self._closed
+
     def close(self) -> None:
         """Cancel what is under way; nothing can be submitted afterwards."""
         if os.getpid() != self._process:

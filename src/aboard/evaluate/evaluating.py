@@ -200,11 +200,7 @@ def _evaluated(
                 )
                 for found in zip(*scores, strict=True)
             ]
-        tokenizer = own[0].model.tokenizer
-        on_tasks = [
-            score_task(scorer, kept, task, tokenizer, len(own), theirs is not None, progress)
-            for task in read
-        ]
+        on_tasks = [score_task(scorer, kept, task, progress) for task in read]
         kept.discard()
     return [
         Evaluation(

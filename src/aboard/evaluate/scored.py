@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.evaluate.scorers import Scorer
 from aboard.evaluate.task_files import Task
 from aboard.evaluate.task_scores import Answered, TaskScores, answer_item, sum_up_task
@@ -35,29 +34,22 @@ def score_windows(
         told("text", done, n_tokens)
 
 
-def score_task(
-    scorer: Scorer,
-    kept: Unfinished,
-    task: Task,
-    tokenizer: Tokenizer,
-    n_models: int,
-    compared: bool,
-    told: Progress,
-) -> list[TaskScores]:
+def score_task(scorer: Scorer, kept: Unfinished, task: Task, told: Progress) -> list[TaskScores]:
     """What each model makes of a task, beside the reference where there is one."""
     answers: list[list[Answered]] = []
     told(task.name, 0, len(task.items))
     for number, item in enumerate(task.items):
         known = kept.known(f"task {task.name}", number)
         if known is None:
-            every = range(n_models + compared)
-            known = [answer_item(scorer, which, item, tokenizer) for which in every]
+            every = range(scorer.n_models + scorer.has_reference)
+            known = [answer_item(scorer, which, item) for which in every]
             kept.add(f"task {task.name}", number, known)
         answers.append([(each[0], each[1]) for each in known])
         told(task.name, number + 1, len(task.items))
-    theirs = [each[n_models] for each in answers] if compared else None
+    theirs = [each[-1] for each in answers] if scorer.has_reference else None
     return [
-        sum_up_task(task, [each[which] for each in answers], theirs) for which in range(n_models)
+        sum_up_task(task, [each[which] for each in answers], theirs)
+        for which in range(scorer.n_models)
     ]
 
 

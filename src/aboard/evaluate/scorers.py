@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from aboard.checkpoint.tokenizer import Tokenizer
 from aboard.closing import Closing
 from aboard.engine.logit_stream import LogitStream
 from aboard.engine.model import Model
@@ -26,15 +27,28 @@ class Scorer(Closing):
         What is evaluated; more than one beside a reference only.
     reference : Model, optional
         What they are compared with, of the same vocabulary.
+
+    Attributes
+    ----------
+    n_models : int
+        How many are evaluated.
+    has_reference : bool
+        Whether they are compared.
     """
 
     def __init__(self, models: Sequence[Model], reference: Model | None = None) -> None:
         self._open = ExitStack()
         self._parts = models[0].threads
         self._pool = self._open.enter_context(ThreadPoolExecutor(self._parts, "aboard-scores"))
+        self.n_models = len(models)
+        self.has_reference = reference is not None
         self._models = [*models] if reference is None else [*models, reference]
         self._streams = [self._open.enter_context(LogitStream(each)) for each in self._models]
-        self._n_compared = 0 if reference is None else len(models)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Of all models: they have one vocabulary."""
+        return self._models[0].tokenizer
 
     def close(self) -> None:
         """Give the caches' memory back."""
@@ -49,7 +63,7 @@ class Scorer(Closing):
             A model computes NaN or infinity instead of logits.
         """
         given, following = window.ids[:-1], np.array(window.ids[1:], np.int32)
-        if not self._n_compared:
+        if not self.has_reference:
             own = self._alone(0, given, following, 0)
             right = (own.top == following) * MODEL_RIGHT
             alone = WindowScores(
@@ -89,7 +103,7 @@ class Scorer(Closing):
         return _joined(parts)
 
     def _together(self, given: Sequence[int], following: np.ndarray) -> list[PairScores]:
-        pairs: list[list[PairScores]] = [[] for _ in range(self._n_compared)]
+        pairs: list[list[PairScores]] = [[] for _ in range(self.n_models)]
         *own, reference = (stream.blocks(given) for stream in self._streams)
         for begin, theirs in reference:
             tokens = following[begin : begin + len(theirs)]

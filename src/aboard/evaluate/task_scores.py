@@ -92,7 +92,7 @@ class TaskScores:
     reference_correct: tuple[bool, ...] | None
 
 
-def answer_item(scorer: Scorer, which: int, item: Item, tokenizer: Tokenizer) -> Answered:
+def answer_item(scorer: Scorer, which: int, item: Item) -> Answered:
     """What one of the scorer's models makes of one question.
 
     Raises
@@ -102,7 +102,7 @@ def answer_item(scorer: Scorer, which: int, item: Item, tokenizer: Tokenizer) ->
     """
     scores, likeliest = [], False
     for choice in item.choices:
-        ids, n_given = _tokens(item, choice, tokenizer)
+        ids, n_given = _tokens(item, choice, scorer.tokenizer)
         try:
             score, likeliest = scorer.continuation(which, ids, n_given)
         except ContextOverflow as error:

@@ -27,7 +27,7 @@ from aboard.quantize.rounding import row_runs, sample_rows
 _FLOATS = ("F32", "F16", "BF16")
 _WIDE_FLOATS = ("F32", "BF16")
 _LARGEST = 65504.0
-"""Of float16, which scales and minimums of blocks are."""
+"""Of float16, which minimums of blocks are, and what parts may stay."""
 _WEIGHTS_AT_ONCE = 1 << 21
 _SAMPLED_ROWS = 32
 
@@ -159,7 +159,7 @@ def grid_of_tensor(weights: GgufWeights, name: str) -> str | None:
 
 
 def _require_moderate(path: Path, weights: GgufWeights, name: str) -> None:
-    """Look at all of a matrix, before any work, for what would end it."""
+    """Look at all of a matrix, before anything is measured, for what would end it."""
     first = 0
     for rows in _all_rows(weights, name):
         if rows.size and max(rows.max(), -rows.min()) > _LARGEST:
@@ -167,7 +167,7 @@ def _require_moderate(path: Path, weights: GgufWeights, name: str) -> None:
             raise CorruptTensor(
                 f"{path}: tensor {shown(name)}: the weight at [{first + int(row)}, {int(column)}] "
                 f"is {rows[row, column]:.6g}, expected at most {_LARGEST:g} to either side of 0: "
-                "no block of fewer bits holds more",
+                "float16, as which parts or their minimums may be stored, holds no more",
                 hint="Look whether the checkpoint is damaged. `aboard import --type bf16` keeps it "
                 "at 16 bits.",
             )

@@ -1,4 +1,4 @@
-"""How large a file may be, by its budget; budgets that no file fits are refused before any work."""
+"""How large a file may be; budgets that none fits are refused before anything is measured."""
 
 from __future__ import annotations
 

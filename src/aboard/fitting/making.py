@@ -12,7 +12,14 @@ from pathlib import Path
 from aboard.artifact.gguf_writer import header_bytes
 from aboard.artifact.types import EMBEDDING, HEAD, checked_type, type_of
 from aboard.engine.device import checked_threads
-from aboard.errors import UsageError
+from aboard.errors import (
+    CheckpointError,
+    ConfigError,
+    NumericalError,
+    TemplateError,
+    TokenizerError,
+    UsageError,
+)
 from aboard.evaluate.unfinished import Unfinished
 from aboard.fitting.budget import Budget
 from aboard.fitting.calibrating import calibration_of_checkpoint, completed, read_texts
@@ -35,6 +42,10 @@ from aboard.quantize.parts import parts_of
 from aboard.quantize.rounding import Method
 from aboard.quantize.sensitivity import Measuring, sample_windows
 
+_FINAL = (
+    *(CheckpointError, ConfigError, TokenizerError, TemplateError, NumericalError, UsageError),
+)
+"""What the same call once more would end with again."""
 _MEASURING_VERSION = 2  # what a newer one would find otherwise isn't taken
 
 
@@ -98,10 +109,11 @@ def quantize_checkpoint(
     """
     checkpoint, out, budget = Path(checkpoint), Path(out), budget or Budget()
     require_other_file(checkpoint, out)
+    read = read_texts(texts)
     made_of, is_new = as_gguf(checkpoint, out, text_only=text_only, progress=progress)
     try:
         with ExitStack() as opened:
-            there, read = open_checkpoint(made_of, opened), read_texts(texts)
+            there = open_checkpoint(made_of, opened)
             task = Task(
                 named=checkpoint,
                 checkpoint=there,
@@ -118,8 +130,8 @@ def quantize_checkpoint(
                 progress=progress,
             )
             report = _made(task, self_written)
-    except UsageError:  # another call is needed, which may never come
-        if is_new:
+    except _FINAL as error:  # another call is needed, or checkpoint, which may never come
+        if made_of != checkpoint and (is_new or not isinstance(error, UsageError)):
             made_of.unlink()
         raise
     if made_of != checkpoint:
@@ -134,17 +146,17 @@ def _allocation(budget: Budget) -> str:
 
 def _made(task: Task, self_written: bool | None) -> QuantizedCheckpoint:
     """Choose, round and compare as the budget asks for."""
-    if task.budget.format is not None:
-        assignment = _of_one_format(task)
-        with completed(task, self_written) as task:
-            return told(task, task.quantize(assignment), task.compare())
     parts = parts_of(task.checkpoint.model)
     header = len(header_bytes(task.metadata, task.checkpoint.tensors))
     in_file, in_memory = Sizes(task.checkpoint, parts, header), Sizes(task.checkpoint, parts)
     limits = limits_of(task.budget, task.n_weights, in_file, in_memory)
+    if task.budget.format is not None:
+        assignment = _of_one_format(task)
+        with completed(task, self_written) as task:
+            return told(task, task.quantize(assignment), task.compare(), limits)
     if limits.memory_bytes is not None:
         eight = in_memory.at_eight_bits()
-        if in_memory.of(eight) <= limits.memory_bytes:  # more gains nothing that can be told
+        if in_memory.of(eight) <= limits.memory_bytes:  # nothing is left to be chosen
             task = replace(task, allocation="eight bits")
             return told(task, task.quantize(assignment_of(eight)), task.compare(), limits)
     with completed(task, self_written) as task:

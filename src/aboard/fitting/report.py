@@ -70,18 +70,19 @@ class QuantizedCheckpoint:
         Of its weights, once they are loaded.
     budget_bytes, budget_memory_bytes : int or None
         What the file, or its weights in memory, may have had.
-    smallest_bytes : int or None
+    smallest_bytes : int
         Of the smallest file there is.
     predicted_kl : float or None
         What the parts cost by themselves, rounded to nearest, and what any change costs, summed.
-    measured_kl, measured_kl_error : float or None
-        KL divergence from the checkpoint in nats a token, on tokens that are held out, and its
-        standard error over windows.
+    measured_kl : float
+        KL divergence from the checkpoint in nats a token, on tokens that are held out.
+    measured_kl_error : float or None
+        Its standard error over windows; None of a single one.
     n_tokens : int
         By how many tokens it was measured.
     n_tries : int
         How many files were made to find this one: more than one for a budget of loss.
-    calibration_sha256 : str or None
+    calibration_sha256 : str
         The hash of the tokens of calibration.
     calibration_sources : mapping of str to int
         How many of them came from where.
@@ -104,13 +105,13 @@ class QuantizedCheckpoint:
     memory_bytes: int
     budget_bytes: int | None
     budget_memory_bytes: int | None
-    smallest_bytes: int | None
+    smallest_bytes: int
     predicted_kl: float | None
-    measured_kl: float | None
+    measured_kl: float
     measured_kl_error: float | None
     n_tokens: int
     n_tries: int
-    calibration_sha256: str | None
+    calibration_sha256: str
     calibration_sources: Mapping[str, int]
     method: Mapping[str, Any]
     tensors: tuple[FittedTensor, ...]

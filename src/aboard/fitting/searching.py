@@ -77,7 +77,8 @@ def smallest_within_loss(task: Task, choosing: Choosing, figures: Unfinished) ->
     good: Tried | None = None
     bad: Tried | None = None
     limit: float | None = max(wanted - choosing.floor, _LEAST_LEFT * wanted)
-    while limit is not None and tries.n < MOST_TRIES:
+    # the last try is the checkpoint as it is, where nothing else was good
+    while limit is not None and tries.n < MOST_TRIES - (good is None):
         choice = choosing.within_loss(limit)
         if any(choice.assignment == each.choice.assignment for each in (good, bad) if each):
             break
@@ -100,18 +101,24 @@ def _next(good: Tried | None, bad: Tried | None, wanted: float) -> float | None:
     """What the parts of the next try may cost; None where it would gain too little."""
     if good is not None and good.compared.mean >= _NEAR * wanted:
         return None
-    if good is None or bad is None:
-        last = good or bad
-        assert last is not None
-        found = last.compared.mean
-        return last.limit * float(
-            np.clip(_AIM * wanted / found if found else _STEP, 1 / _STEP, _STEP)
-        )
+    if bad is None:
+        assert good is not None
+        return good.limit * _step(good, wanted)
+    # its parts may cost much less than they were allowed to, and would be allowed to again
+    too_much = bad.choice.loss_of_parts
+    if good is None:
+        return too_much * _step(bad, wanted)
     if good.made.size_bytes <= _SAME_SIZE * bad.made.size_bytes:
         return None
     low, high = math.log(max(good.compared.mean, 1e-12)), math.log(bad.compared.mean)
     part = float(np.clip((math.log(_AIM * wanted) - low) / (high - low), *_BETWEEN))
-    return math.exp((1 - part) * math.log(good.limit) + part * math.log(bad.limit))
+    return math.exp((1 - part) * math.log(good.limit) + part * math.log(too_much))
+
+
+def _step(tried: Tried, wanted: float) -> float:
+    """By how much the parts of the next try may cost more than those of a single one."""
+    found = tried.compared.mean
+    return float(np.clip(_AIM * wanted / found if found else _STEP, 1 / _STEP, _STEP))
 
 
 class _Tries:

@@ -48,12 +48,8 @@ class Sizes:
 
     def formats(self, part: Part) -> list[str]:
         """What a part may have: `OWN`, and formats of fewer bits, the smallest first."""
-        own = bits_of(self.own(part))
+        own = min(bits_of(self._own[name]) for name in part.tensors)
         return [OWN, *(name for name in fitting_formats(part.columns) if bits_of(name) < own)]
-
-    def own(self, part: Part) -> str:
-        """The smallest of the formats that its tensors have."""
-        return min((self._own[name] for name in part.tensors), key=bits_of)
 
     def of_part(self, part: Part, format: str) -> int:
         """Bytes of a part in a format, or as it is: `OWN`."""

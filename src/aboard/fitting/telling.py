@@ -20,7 +20,7 @@ def told(
     task: Task,
     made: Quantized,
     compared: Compared,
-    limits: Limits | None = None,
+    limits: Limits,
     choice: Choice | None = None,
     n_tries: int = 1,
 ) -> QuantizedCheckpoint:
@@ -30,8 +30,8 @@ def told(
     ----------
     task, made, compared
         What was asked for, what was made, and how far it is from the checkpoint.
-    limits : Limits, optional
-        Of its size; None where it is what one format makes it.
+    limits : Limits
+        Of its size.
     choice : Choice, optional
         How formats were chosen, where parts were measured.
     n_tries : int
@@ -49,9 +49,9 @@ def told(
         size_bytes=made.size_bytes,
         bits_per_weight=made.bits_per_weight,
         memory_bytes=weight_bytes(task.checkpoint.model, formats).memory,
-        budget_bytes=None if limits is None else limits.size_bytes,
-        budget_memory_bytes=None if limits is None else limits.memory_bytes,
-        smallest_bytes=None if limits is None else limits.smallest_bytes,
+        budget_bytes=limits.size_bytes,
+        budget_memory_bytes=limits.memory_bytes,
+        smallest_bytes=limits.smallest_bytes,
         predicted_kl=None if choice is None else choice.loss,
         measured_kl=compared.mean,
         measured_kl_error=compared.error,

@@ -1,4 +1,4 @@
-"""Does a model fit a device, and how fast will it be? Told from headers, before any work.
+"""Does a model fit a device, and how fast will it be? Told from headers alone.
 
 >>> from aboard.planning import Device, measure_device, plan
 >>> plan("smollm2-135m.gguf", measure_device(), context=2048)            # doctest: +SKIP

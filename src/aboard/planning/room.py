@@ -37,8 +37,6 @@ class Room:
         Tokens that each user's context holds in the end, and how many users there are at once.
     kv : str
         How keys and values are stored: "f16" or "int8".
-    beside_bytes : int
-        That the process takes beside its weights.
     found : Survey
         The checkpoint, by its headers.
     """
@@ -48,8 +46,12 @@ class Room:
     context: int
     users: int
     kv: str
-    beside_bytes: int
     found: Survey
+
+    @property
+    def beside_bytes(self) -> int:
+        """Bytes that the process takes beside its weights."""
+        return self._needed(0)
 
     @property
     def weights_bytes(self) -> int:
@@ -166,16 +168,7 @@ def room_for_weights(
     checked_choice("kv", kv, KV_FORMATS)
     found = survey(source)
     context = checked_context("context", context, USUAL_CONTEXT, found.model.context_length)
-    empty = Room(
-        device=device,
-        name=name,
-        context=context,
-        users=users,
-        kv=kv,
-        beside_bytes=0,
-        found=found,
-    )
-    return replace(empty, beside_bytes=empty._needed(0))
+    return Room(device=device, name=name, context=context, users=users, kv=kv, found=found)
 
 
 def fit_words(name: str, context: int, users: int, kv: str, longest: int) -> list[str]:

@@ -82,11 +82,6 @@ class Frontier:
         """The bytes with the least loss: more are of no use."""
         return int(self._sizes[-1])
 
-    @property
-    def least_loss(self) -> float:
-        """The loss where bytes don't matter."""
-        return float(self._losses[-1])
-
     def within_bytes(self, budget_bytes: int) -> Allocation | None:
         """The allocation of the least loss of at most so many bytes; None where none is."""
         place = int(np.searchsorted(self._sizes, budget_bytes, side="right")) - 1

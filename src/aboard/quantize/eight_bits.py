@@ -15,11 +15,10 @@ from aboard.models.decoder import DecoderModel
 from aboard.quantize.gram import Float32
 from aboard.quantize.passes import Ids, embed, filled, rows_of_source
 from aboard.quantize.quantizing import LayerEngine, OpenLayer
-from aboard.quantize.rounding import Bytes, Source, joined, row_runs
+from aboard.quantize.rounding import Bytes, Source, decoded, row_runs
 from aboard.quantize.stages import Half
 
 _BITS = 8.5
-_WEIGHTS_AT_ONCE = 1 << 22
 _HALVES: tuple[Half, Half] = ("mix", "feed")
 
 
@@ -66,7 +65,7 @@ class EightBits:
         """The engine of a layer. What is put into it is to be taken out again."""
         if self._layer is None or index != self._index:
             self._layer = None  # before there is another
-            self._layer = filled(self._open_layer(self._model, index), self.packed)
+            self._layer = filled(self._open_layer(self._model, index), self)
             self._index = index
         return self._layer
 
@@ -114,17 +113,16 @@ class EightBits:
             del layer  # before there is another
         return travellers
 
-    def packed(self, name: str) -> tuple[str, Bytes]:
-        """The format of a tensor and all of its bytes."""
-        form, pieces = self.pieces(name)
-        return form, joined(form, self._source.shape(name), pieces)
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, outermost first."""
+        return self._source.shape(name)
 
     def pieces(self, name: str) -> tuple[str, Iterator[Bytes]]:
         """The format of a tensor and its bytes, some rows at a time."""
         form, pieces = self._source.pieces(name)
         if self._is_kept(name, form):
             return form, pieces
-        runs = row_runs(self._source.shape(name), _WEIGHTS_AT_ONCE)
+        runs = row_runs(self._source.shape(name))
         return "Q8_0", (self._encoded(name, *run).reshape(-1) for run in runs)
 
     def embedded(
@@ -152,4 +150,4 @@ class EightBits:
 
     @staticmethod
     def _rounded(rows: Float32) -> Float32:
-        return formats.by_name("Q8_0").decode(formats.encode("Q8_0", rows))
+        return decoded("Q8_0", formats.encode("Q8_0", rows))

@@ -79,5 +79,4 @@ class _Panel:
         def work(rows: slice) -> None:
             self._matrix[rows, self._columns] = self.left(rows) @ undo
 
-        for _ in on_threads(work, above, threads):
-            pass
+        on_threads(work, above, threads)

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from aboard import formats
 from aboard.quantize.gram import Float32, Gram
 from aboard.quantize.parts import Part, fitting_formats
-from aboard.quantize.rounding import Source, sample_rows
+from aboard.quantize.rounding import Source, rounded_weights, sample_rows
 
 _ROWS = 64  # of a tensor, by which formats are compared
 _LEAST = 1e-12  # nats; of a part that changes nothing
@@ -72,21 +71,9 @@ def errors_of_formats(
         weights = sample_rows(source, tensor, _ROWS)
         whole = (_cost(weights, gram) or 1.0) * len(part.tensors)
         for name in names:
-            rounded = rounded_weights(weights, name, importances, threads)
+            rounded = rounded_weights(name, weights, importances, threads=threads)
             found[name] += _cost(weights - rounded, gram) / whole
     return found
-
-
-def rounded_weights(
-    weights: Float32, format: str, importances: Float32 | None, threads: int
-) -> Float32:
-    """What some rows become in a format."""
-    if format in formats.searchable():
-        grid = formats.find_grid(format, weights, importances, threads=threads)
-        return grid.weights(formats.nearest_codes(grid, weights, threads=threads))
-    form = formats.by_name(format)
-    blocks = formats.encode(format, weights)
-    return form.decode(blocks.reshape(weights.shape[0], -1, form.BLOCK_BYTES))
 
 
 def _cost(weights: Float32, gram: Gram | None) -> float:

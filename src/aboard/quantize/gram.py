@@ -88,8 +88,7 @@ class Gram:
             if place[0] != place[1]:
                 total[place[::-1]] = tile.T
 
-        for _ in on_threads(add, upper_tiles(len(total)), threads):
-            pass
+        on_threads(add, upper_tiles(len(total)), threads)
         total[np.diag_indices_from(total)] = diagonal
         return total
 
@@ -156,8 +155,7 @@ class GramSum:
                 for piece in pieces:
                     total[place] += piece[:, rows].T @ piece[:, columns]
 
-        for _ in on_threads(add, upper_tiles(n_columns), self._threads):
-            pass
+        on_threads(add, upper_tiles(n_columns), self._threads)
         pieces.clear()
 
     def _divide(self, total: Float32) -> None:
@@ -170,8 +168,7 @@ class GramSum:
             if place[0] != place[1]:
                 total[place[::-1]] = tile.T
 
-        for _ in on_threads(divide, upper_tiles(len(total)), self._threads):
-            pass
+        on_threads(divide, upper_tiles(len(total)), self._threads)
 
 
 def square_sums(piece: Float32) -> Float64:

@@ -15,12 +15,10 @@ from aboard.models.decoder import DecoderModel
 from aboard.progress import Progress, silent
 from aboard.quantize.gram import Float32
 from aboard.quantize.quantizing import LayerEngine, OpenLayer
-from aboard.quantize.rounding import Bytes, Source
+from aboard.quantize.rounding import Bytes, Packed, Source, whole
 
 Float64 = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int32]
-Packed = Callable[[str], tuple[str, Bytes]]
-"""Gives the format and all bytes of a tensor."""
 
 
 class HeadEngine(Protocol):
@@ -59,10 +57,10 @@ def rows_of_source(source: Source, name: str) -> Callable[[Ids], Float32]:
     return lambda ids: np.concatenate([source.rows(name, i, i + 1) for i in ids.tolist()])
 
 
-def filled(layer: LayerEngine, packed: Packed) -> LayerEngine:
+def filled(layer: LayerEngine, tensors: Packed) -> LayerEngine:
     """`layer`, given all of its tensors."""
     for name in layer.tensors:
-        layer.put(name, *packed(name))
+        layer.put(name, *whole(tensors, name))
     return layer
 
 
@@ -115,7 +113,7 @@ def compare(
     n_layers = len(model.layers)
     for index in range(n_layers):
         for side, source in sides.items():
-            layer = filled(open_layer(model, index), source.packed)
+            layer = filled(open_layer(model, index), source)
             layer.run("mix", hidden[side])
             layer.run("feed", hidden[side])
             if index == n_layers - 1:

@@ -14,14 +14,22 @@ from typing import Protocol
 
 import numpy as np
 
-from aboard import formats
 from aboard.models.decoder import DecoderModel
 from aboard.progress import Progress, silent
 from aboard.quantize.calibration import Calibration
 from aboard.quantize.gram import Float32
 from aboard.quantize.keeping import Keeping
 from aboard.quantize.moments import Moments, moments_of
-from aboard.quantize.rounding import Bytes, Method, Rounding, Source, round_tensors
+from aboard.quantize.rounding import (
+    Bytes,
+    Method,
+    Rounding,
+    Source,
+    decoded,
+    round_tensors,
+    rounded_weights,
+    whole,
+)
 from aboard.quantize.stages import Half, Stage, stages_of
 
 _ROWS_AT_ONCE = 1 << 14
@@ -177,7 +185,7 @@ class _Task:
     def current(self, name: str) -> tuple[str, Bytes]:
         """Format and bytes of a tensor: as it is finished, or of the source."""
         kept = self.keeping.get(name) if name in self.assignment else None
-        return self.source.packed(name) if kept is None else (kept[0].format, kept[1])
+        return whole(self.source, name) if kept is None else (kept[0].format, kept[1])
 
     def _finished(self, rounding: Rounding) -> None:
         self.told.append(rounding)
@@ -229,26 +237,12 @@ def _embedded(task: _Task, calibration: Calibration, *, provisional: bool) -> Fl
     for first in range(0, ids.size, _ROWS_AT_ONCE):
         some = ids[first : first + _ROWS_AT_ONCE]
         if kept is not None:
-            found = _decoded(kept[0].format, kept[1].reshape(task.source.shape(name)[0], -1)[some])
+            found = decoded(kept[0].format, kept[1].reshape(task.source.shape(name)[0], -1)[some])
         else:
             found = np.concatenate([task.source.rows(name, i, i + 1) for i in some.tolist()])
             if form is not None:
-                found = _nearest(form, found, task.threads)
+                found = rounded_weights(form, found, threads=task.threads)
         rows[first : first + _ROWS_AT_ONCE] = found
     if task.model.embedding_scale != 1.0:
         rows *= np.float32(task.model.embedding_scale)
     return np.ascontiguousarray(rows[places.reshape(calibration.windows.shape)])
-
-
-def _nearest(form: str, weights: Float32, threads: int) -> Float32:
-    if form in formats.searchable():
-        packed = formats.round_to(form, weights, None, threads=threads)
-    else:
-        packed = formats.encoder(form).encode(weights)
-    return _decoded(form, packed.reshape(weights.shape[0], -1))
-
-
-def _decoded(form: str, packed: Bytes) -> Float32:
-    """Rows, (R, K) float32, of their bytes, (R, n) uint8."""
-    fmt = formats.by_name(form)
-    return fmt.decode(packed.reshape(packed.shape[0], -1, fmt.BLOCK_BYTES))

@@ -20,7 +20,9 @@ from aboard.quantize.moments import Moments
 
 Bytes = npt.NDArray[np.uint8]
 
-_WEIGHTS_AT_ONCE = 1 << 23
+WEIGHTS_AT_ONCE = 1 << 22
+"""That are floats in memory while a matrix is read, some rows at a time."""
+_ROUNDED_AT_ONCE = 1 << 23
 _TRIAL_ROWS, _TRIAL_RUNS = 256, 16
 
 
@@ -35,16 +37,32 @@ class Source(Protocol):
         """Some rows of a matrix, (last - first, K) float32, finite."""
         ...
 
-    def packed(self, name: str) -> tuple[str, Bytes]:
-        """The format of a tensor and all of its bytes, flat."""
+    def pieces(self, name: str) -> tuple[str, Iterator[Bytes]]:
+        """The format of a tensor and its bytes, flat; some rows at a time, 16 or a multiple."""
+        ...
+
+
+class Packed(Protocol):
+    """The tensors of a model as they are packed: a `Source`, or what is made of one."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """See `Source.shape`."""
         ...
 
     def pieces(self, name: str) -> tuple[str, Iterator[Bytes]]:
-        """The format of a matrix and its bytes, flat; some rows at a time, 16 or a multiple."""
+        """See `Source.pieces`."""
         ...
 
 
-def row_runs(shape: tuple[int, ...], weights_at_once: int) -> Iterator[tuple[int, int]]:
+def whole(tensors: Packed, name: str) -> tuple[str, Bytes]:
+    """The format of a tensor and all of its bytes, flat."""
+    form, pieces = tensors.pieces(name)
+    return form, joined(form, tensors.shape(name), pieces)
+
+
+def row_runs(
+    shape: tuple[int, ...], weights_at_once: int = WEIGHTS_AT_ONCE
+) -> Iterator[tuple[int, int]]:
     """The rows of a tensor, (first, last + 1), so many at a time as have so many weights.
 
     A multiple of 16, but for the last ones.
@@ -213,6 +231,31 @@ def sample_rows(source: Source, name: str, n: int) -> Float32:
     return np.concatenate([source.rows(name, begin, begin + each) for begin in begins])
 
 
+def rounded_blocks(
+    form: str, weights: Float32, importances: Float32 | None = None, *, threads: int = 1
+) -> Bytes:
+    """The blocks of the nearest codes of `weights`, (R, K) float32, in a format.
+
+    Scales are searched by `importances`, (K,) float32, where the format has any.
+    """
+    if form not in formats.searchable():
+        return formats.encode(form, weights)
+    return formats.round_to(form, weights, importances, threads=threads)
+
+
+def rounded_weights(
+    form: str, weights: Float32, importances: Float32 | None = None, *, threads: int = 1
+) -> Float32:
+    """What `weights` are in a format: `rounded_blocks` decoded, (R, K) float32."""
+    return decoded(form, rounded_blocks(form, weights, importances, threads=threads))
+
+
+def decoded(form: str, packed: Bytes) -> Float32:
+    """Rows, (R, K) float32, of their bytes, (R, ...) uint8."""
+    fmt = formats.by_name(form)
+    return fmt.decode(packed.reshape(packed.shape[0], -1, fmt.BLOCK_BYTES))
+
+
 def _written(
     source: Source,
     name: str,
@@ -225,11 +268,9 @@ def _written(
 
     def blocks(first: int, last: int) -> Bytes:
         weights = source.rows(name, first, last)
-        if form not in formats.searchable():
-            return formats.encoder(form).encode(weights)
         if feedback is None:
-            return formats.round_to(form, weights, importances, threads=threads)
+            return rounded_blocks(form, weights, importances, threads=threads)
         grid = formats.find_grid(form, weights, importances, threads=threads)
         return formats.pack(grid, feedback.round(weights, grid, threads=threads))
 
-    return joined(form, shape, (blocks(*run) for run in row_runs(shape, _WEIGHTS_AT_ONCE)))
+    return joined(form, shape, (blocks(*run) for run in row_runs(shape, _ROUNDED_AT_ONCE)))

@@ -5,7 +5,7 @@ Which tiles there are depends on the matrix alone, so no result depends on the n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,7 +14,6 @@ WHOLE = 2048
 _TILE = 1024
 
 Given = TypeVar("Given")
-Made = TypeVar("Made")
 
 
 def tiles(n: int) -> list[slice]:
@@ -29,15 +28,12 @@ def upper_tiles(n: int) -> list[tuple[slice, slice]]:
     return [(rows, columns) for at, rows in enumerate(found) for columns in found[at:]]
 
 
-def on_threads(
-    work: Callable[[Given], Made], given: Iterable[Given], threads: int
-) -> Iterator[Made]:
-    """What `work` makes of each of `given`, in order; on several threads where there are several.
-
-    What was made waits for whoever takes it: small things, or none.
-    """
+def on_threads(work: Callable[[Given], None], given: Iterable[Given], threads: int) -> None:
+    """Do `work` with each of `given`: in order, or on several threads where there are several."""
     if threads <= 1:
-        yield from map(work, given)
+        for each in given:
+            work(each)
         return
     with ThreadPoolExecutor(threads, "aboard-tiles") as pool:
-        yield from pool.map(work, given)
+        for _ in pool.map(work, given):  # raises what `work` does
+            pass

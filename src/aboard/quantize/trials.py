@@ -8,18 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aboard import formats
 from aboard.models.decoder import DecoderModel
 from aboard.quantize.eight_bits import EightBits
-from aboard.quantize.format_losses import rounded_weights
 from aboard.quantize.gram import Float32, Gram
 from aboard.quantize.moments import gram_of
 from aboard.quantize.parts import Part
 from aboard.quantize.passes import HeadEngine, Ids, end_of
 from aboard.quantize.quantizing import LayerEngine
-from aboard.quantize.rounding import Bytes, Source, joined, row_runs
-
-_WEIGHTS_AT_ONCE = 1 << 22
+from aboard.quantize.rounding import (
+    Bytes,
+    Source,
+    joined,
+    rounded_blocks,
+    rounded_weights,
+    row_runs,
+    whole,
+)
 
 
 @dataclass(slots=True)
@@ -111,14 +115,14 @@ class Trials:
         trial = Trial(part, format, amplified, hidden.copy())
         layer.run(part.stage.half, trial.hidden)
         for name in part.tensors:
-            layer.put(name, *self._base.packed(name))
+            layer.put(name, *whole(self._base, name))
         return trial
 
     def of_embedding(self, part: Part, format: str, importances: Float32 | None) -> Trial:
         """The embedding rounded; by `importances` where it is the head, too."""
 
         def rounded(rows: Float32) -> Float32:
-            return rounded_weights(rows, format, importances, self._threads)
+            return rounded_weights(format, rows, importances, threads=self._threads)
 
         hidden = self._base.embedded(self._windows, rounded)
         return Trial(part, format, 1.0, hidden, importances)
@@ -156,12 +160,10 @@ class Trials:
         def piece(first: int, last: int) -> Bytes:
             weights = self._source.rows(name, first, last)
             if amplified != 1.0:
-                off = rounded_weights(weights, format, importances, self._threads) - weights
+                off = rounded_weights(format, weights, importances, threads=self._threads) - weights
                 return (weights + np.float32(amplified) * off).reshape(-1).view(np.uint8)
-            if format not in formats.searchable():
-                return formats.encode(format, weights).reshape(-1)
-            blocks = formats.round_to(format, weights, importances, threads=self._threads)
+            blocks = rounded_blocks(format, weights, importances, threads=self._threads)
             return blocks.reshape(-1)
 
-        runs = row_runs(self._source.shape(name), _WEIGHTS_AT_ONCE)
+        runs = row_runs(self._source.shape(name))
         return "F32" if amplified != 1.0 else format, (piece(*run) for run in runs)

@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Discriminator,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
     WithJsonSchema,
@@ -28,10 +29,22 @@ _UNSUPPORTED = "unsupported_parameter"
 _TOLD_BY = "told_by_"  # and the field that should have told
 
 
+def _end_lists_early(schema: Any) -> None:
+    if isinstance(schema, dict):
+        if schema.get("type") == "list":
+            schema["fail_fast"] = True
+        for each in schema.values():
+            _end_lists_early(each)
+    elif isinstance(schema, (list, tuple)):
+        for each in schema:
+            _end_lists_early(each)
+
+
 class Body(BaseModel):
     """A request's body, or an object within one. What it doesn't name is refused.
 
-    A field of null is the same as none.
+    A field of null is the same as none. What is wrong of a list or of an object's names ends with
+    the first that is: a large body has room for a million mistakes, each a hundred times its size.
 
     Attributes
     ----------
@@ -49,15 +62,28 @@ class Body(BaseModel):
     def _without_nulls(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
+        known = {field.alias or name for name, field in cls.model_fields.items()}
         kept: dict[str, Any] = {}
+        unknown = False
         for name, value in given.items():
-            if value is None and (name in cls.model_fields or name in cls.unsupported):
-                continue
             if name in cls.unsupported:
-                told = {"name": name, "why": cls.unsupported[name]}
-                raise PydanticCustomError(_UNSUPPORTED, "{why}", told)
-            kept[name] = value
+                if value is not None:
+                    told = {"name": name, "why": cls.unsupported[name]}
+                    raise PydanticCustomError(_UNSUPPORTED, "{why}", told)
+            elif name not in known:
+                if not unknown:
+                    kept[name] = value  # to be refused; the others need no refusal of their own
+                unknown = True
+            elif value is not None:
+                kept[name] = value
         return kept
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As pydantic has it; lists end at their first item that is none."""
+        schema = handler(source)
+        _end_lists_early(schema)
+        return schema
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -84,6 +110,17 @@ def _never(given: bool) -> bool:
     if given:
         raise ValueError("only false is supported")
     return given
+
+
+def few(most: int, what: str) -> BeforeValidator:
+    """Of mappings, before any of their names is looked at: pydantic counts them at last."""
+
+    def check(given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > most:
+            raise ValueError(f"{len(given)} {what}, expected at most {most}")
+        return given
+
+    return BeforeValidator(check)
 
 
 OnlyFalse = Annotated[

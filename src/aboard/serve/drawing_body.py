@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from aboard.serve.body import WHOLE, Body
+from aboard.serve.body import WHOLE, Body, few
 from aboard.serve.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
+Biases = Annotated[dict[TokenId, Bias], Field(max_length=1024), few(1024, "tokens")]
 
 
 class DrawingBody(Body):
@@ -24,7 +25,7 @@ class DrawingBody(Body):
     top_p: float = Field(default=1.0, ge=0, le=1)
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
-    logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=1024)] = Field(
+    logit_bias: Biases = Field(
         default_factory=dict, description="Token ids, and what is added to their logits."
     )
     seed: Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1), WHOLE] | None = Field(

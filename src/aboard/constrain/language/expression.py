@@ -273,8 +273,7 @@ def repeat(part: Expression, low: int, high: int | None) -> Expression:
     if low == high == 1:
         return part
     if isinstance(part, Repeat) and part.high is None and part.low <= 1:
-        least = 0 if low == 0 else part.low
-        return part if least == part.low else repeat(part.inner, least, None)
+        return repeat(part.inner, low * part.low, None)
     return Repeat((part, low, high), nullable=low == 0 or part.nullable, plain=part.plain)
 
 
@@ -299,16 +298,3 @@ def literals(texts: Iterable[str]) -> Expression:
             rests = [rest[1:] for rest in rests]
         options.append(sequence(literal(start), literals(rests)) if start else EMPTY)
     return choice(*options)
-
-
-def as_literal(part: Expression) -> str | None:
-    """The only text of `part`, where it is plainly one."""
-    letters_ = part.parts if isinstance(part, Sequence) else (part,)
-    if part is EMPTY:
-        return ""
-    text = ""
-    for each in letters_:
-        if not isinstance(each, Characters) or characters.size(each.ranges) != 1:
-            return None
-        text += chr(each.ranges[0][0])
-    return text

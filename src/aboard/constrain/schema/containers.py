@@ -48,8 +48,8 @@ def _items(place: Place, formulas: Formulas) -> list[tuple[Span, Formula]]:
     value = place.value
     listed, rest = "prefixItems", "items"
     if isinstance(value.get("items"), list):
-        if "prefixItems" in value:
-            raise malformed(place, "items", "a schema, beside prefixItems")
+        if "prefixItems" in value or place.draft == 2020:
+            raise malformed(place, "items", "a schema; prefixItems lists them")
         listed, rest = "items", "additionalItems"
     found = []
     n_listed = 0

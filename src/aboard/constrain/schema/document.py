@@ -19,7 +19,8 @@ MAX_VALUES = 50_000
 MAX_EXPONENT = 400
 
 _DRAFT = re.compile(r"https?://json-schema\.org/(?:draft-0?(\d)|draft/(\d{4})-\d\d)/schema#?")
-LATEST = 2020
+ANY_DRAFT = 9999
+"""Where none is named: keywords of all drafts mean what they mean in the latest that has them."""
 
 Schema = Mapping[str, Any] | bool | str
 """A JSON Schema, as Python values or as JSON text."""
@@ -38,6 +39,8 @@ _HOLDS_NAMED = frozenset(
     )
 )
 
+_ANCHORS = {"$anchor": 2019, "$dynamicAnchor": 2020}  # and the draft that brought each
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -52,7 +55,7 @@ class Place:
     base : str
         The URI that references in it are relative to.
     draft : int
-        The draft it is of.
+        The draft that `$schema` names: 4, 6, 7, 2019, 2020; or ANY_DRAFT.
     scope : tuple of str
         The URIs through which it was reached, where that matters: where there is a `$dynamicRef`.
     """
@@ -92,7 +95,7 @@ class Document:
     Attributes
     ----------
     root : Place
-        Where the schema begins. Its draft is 2020 where `$schema` names none that is known.
+        Where the schema begins.
 
     Raises
     ------
@@ -109,7 +112,7 @@ class Document:
             if not isinstance(value, dict | bool):
                 expected = "expected an object or a boolean"
                 raise GrammarError(f"{name or 'the schema'}: is {shown(value)}, {expected}")
-            draft = _draft_of(value, name, LATEST)
+            draft = _draft_of(value, name, ANY_DRAFT)
             base = _base_of(value, split_fragment(uri)[0], draft)
             self._roots[uri] = Place(value, name, base, draft, (base,) if scoped else ())
         self.root = self._roots[""]
@@ -174,8 +177,9 @@ class Document:
         own = _identifier(place.value, place.draft)
         if own is not None and not own.startswith("#"):
             self._named.setdefault(place.base, place)
-        anchors = [place.value.get(k) for k in ("$anchor", "$dynamicAnchor")]
-        anchors.append(own[1:] if own is not None and own.startswith("#") else None)
+        anchors = [place.value.get(k) for k, since in _ANCHORS.items() if since <= place.draft]
+        if own is not None and own.startswith("#") and place.draft in (4, 6, 7, ANY_DRAFT):
+            anchors.append(own[1:])
         for anchor in anchors:
             if isinstance(anchor, str):
                 self._named.setdefault(f"{place.base}#{anchor}", place)

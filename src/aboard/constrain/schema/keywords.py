@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aboard.constrain.schema.document import Place, shown
+from aboard.constrain.schema.document import ANY_DRAFT, Place, shown
 from aboard.errors import GrammarError, UnsupportedSchema
 
 BY_TYPE = frozenset(
@@ -34,20 +34,49 @@ REFUSED = {
 }
 """What would be ignored otherwise, and what to say instead."""
 
+_SINCE = {
+    **dict.fromkeys(("const", "contains", "propertyNames"), 6),
+    **dict.fromkeys(("if", "then", "else"), 7),
+    **dict.fromkeys(("dependentRequired", "dependentSchemas", "minContains", "maxContains"), 2019),
+    **dict.fromkeys(("unevaluatedItems", "unevaluatedProperties"), 2019),
+    **dict.fromkeys(("prefixItems", "$dynamicRef"), 2020),
+}
+"""Drafts that brought keywords; all others of BY_TYPE and APPLICATORS are in draft 4 already."""
+
+_UNTIL = {"dependencies": 7, "additionalItems": 2019}
+"""The last drafts of keywords."""
+
 
 def check_keywords(place: Place) -> None:
     """Refuse keywords that would change which values are accepted, and aren't enforced.
 
-    A keyword that no draft knows says nothing of values, as the standard has it.
+    So is one that `$schema`'s draft doesn't know but another does: validators that go by the draft
+    ignore it, which its author hardly meant. What no draft knows says nothing of values, as the
+    standard has it.
 
     Raises
     ------
     UnsupportedSchema
         There is one.
     """
+    if place.draft != ANY_DRAFT:
+        for keyword in place.value:
+            _check_draft(place, keyword)
     for keyword, hint in REFUSED.items():
         if keyword in place.value:
             raise unsupported(place, keyword, "isn't enforced", hint)
+
+
+def _check_draft(place: Place, keyword: str) -> None:
+    since, until = _SINCE.get(keyword, 0), _UNTIL.get(keyword, ANY_DRAFT)
+    if not since <= place.draft <= until:
+        there = f"came with draft {since}" if place.draft < since else f"ended with draft {until}"
+        raise unsupported(
+            place,
+            keyword,
+            f"{there}, the schema is of draft {place.draft}",
+            "Name another draft in $schema, or none: then keywords of all drafts are obeyed.",
+        )
 
 
 def unsupported(place: Place, keyword: str, why: str, hint: str | None = None) -> UnsupportedSchema:

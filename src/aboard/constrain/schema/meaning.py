@@ -68,7 +68,6 @@ class Meaning:
         self._under_way: set[Formula] = set()
         self._impossible: dict[Formula, bool] = {self.formulas.false: True}
         self._depth = 0
-        self._evaluation = Evaluation(self)
 
     def root(self) -> Formula:
         """What the whole schema accepts."""
@@ -204,7 +203,7 @@ class Meaning:
             case "$ref" | "$dynamicRef":
                 return make.schema(self.follow(place, keyword))
             case "unevaluatedItems" | "unevaluatedProperties":
-                return self._evaluation.rest(place, keyword)
+                return Evaluation(self, place, keyword).demanded()
             case "not":
                 return make.negated(make.schema(place.below(keyword)))
             case "allOf":

@@ -27,7 +27,7 @@ from aboard.constrain.language.numbers import (
     multiples,
 )
 from aboard.constrain.language.pattern import matched, searched
-from aboard.constrain.schema.document import Place
+from aboard.constrain.schema.document import ANY_DRAFT, Place
 from aboard.constrain.schema.formats import FORMATS, UNENFORCED
 from aboard.constrain.schema.keywords import count, malformed, text, unsupported
 from aboard.errors import GrammarError
@@ -138,6 +138,12 @@ def _bounds(place: Place, keyword: str, exclusive: str) -> list[tuple[Decimal, b
     found = []
     inclusive = _number(place, keyword)
     strict = place.value.get(exclusive)
+    if (
+        strict is not None
+        and place.draft != ANY_DRAFT
+        and isinstance(strict, bool) != (place.draft == 4)
+    ):
+        raise malformed(place, exclusive, "true or false" if place.draft == 4 else "a number")
     if isinstance(strict, bool):  # draft 4: it says how the other is meant
         return [] if inclusive is None else [(inclusive, strict)]
     if inclusive is not None:

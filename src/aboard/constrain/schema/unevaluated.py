@@ -58,38 +58,44 @@ _NOTHING = Evaluated()
 
 
 class Evaluation:
-    """Finds out what the schema at a place evaluates.
+    """What an `unevaluated...` keyword of one schema demands.
 
     Parameters
     ----------
     meaning : Meaning
         Of the document.
+    place : Place
+        The schema.
+    keyword : str
+        "unevaluatedProperties" or "unevaluatedItems".
     """
 
-    def __init__(self, meaning: Meaning) -> None:
+    def __init__(self, meaning: Meaning, place: Place, keyword: str) -> None:
         self._meaning = meaning
         self._make = meaning.formulas
+        self._place = place
+        self._keyword = keyword
         self._anyway: Case = (meaning.formulas.true, _NOTHING)
         self._under_way: set[object] = set()
 
-    def rest(self, place: Place, keyword: str) -> Formula:
-        """What an `unevaluated...` keyword of the schema at `place` demands.
+    def demanded(self) -> Formula:
+        """What a value satisfies.
 
         Raises
         ------
         GrammarError
             There are too many cases.
         """
-        demanded = self._make.schema(place.below(keyword))
+        rest = self._make.schema(self._place.below(self._keyword))
         options = []
-        for condition, evaluated in self._cases(place, but=keyword):
-            if keyword == "unevaluatedProperties":
-                rules = ((other(evaluated.names), demanded),)
+        for condition, evaluated in self._cases(self._place, but=self._keyword):
+            if self._keyword == "unevaluatedProperties":
+                rules = ((other(evaluated.names), rest),)
                 shape = self._meaning.any_but(objects=ObjectShape(rules=rules))
             elif evaluated.first is None:
                 shape = self._meaning.any_but()
             else:
-                item = self._make.either(*evaluated.items, demanded)
+                item = self._make.either(*evaluated.items, rest)
                 items = ((Span(evaluated.first, None), item),)
                 shape = self._meaning.any_but(arrays=ArrayShape(items=items))
             options.append(self._make.both(condition, self._make.shape(shape)))
@@ -103,12 +109,12 @@ class Evaluation:
         try:
             found: list[Case] = [(self._make.true, self._own(place, but))]
             for cases in self._alternatives(place):
-                found = self._product(place, found, cases)
+                found = self._product(found, cases)
         finally:
             self._under_way.discard(place.key)
         return found
 
-    def _product(self, place: Place, ones: list[Case], others: list[Case]) -> list[Case]:
+    def _product(self, ones: list[Case], others: list[Case]) -> list[Case]:
         merged: dict[Evaluated, Formula] = {}
         for (one, by_one), (another, by_other) in product(ones, others):
             condition = self._make.both(one, another)
@@ -118,7 +124,8 @@ class Evaluation:
                 known = merged.get(both, self._make.false)
                 merged[both] = self._make.either(known, condition)
         if len(merged) > MAX_CASES:
-            raise unsupported(place, "unevaluatedProperties", f"has more than {MAX_CASES} cases")
+            why = f"has more than {MAX_CASES} cases"
+            raise unsupported(self._place, self._keyword, why)
         return [(condition, evaluated) for evaluated, condition in merged.items()]
 
     def _own(self, place: Place, but: str) -> Evaluated:
@@ -157,7 +164,7 @@ class Evaluation:
             condition = make.schema(place.below("if"))
             then = self._cases(place.below("then")) if "then" in value else [self._anyway]
             otherwise = self._cases(place.below("else")) if "else" in value else [self._anyway]
-            held = self._product(place, self._cases(place.below("if")), then)
+            held = self._product(self._cases(place.below("if")), then)
             yield [
                 *((make.both(condition, c), e) for c, e in held),
                 *((make.both(make.negated(condition), c), e) for c, e in otherwise),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, Tag, model_validator
 
-from aboard.serve.body import WHOLE, Body, OnlyFalse, told_by
+from aboard.serve.body import WHOLE, Body, OnlyFalse, few, told_by
 from aboard.serve.drawing_body import DrawingBody
 from aboard.serve.responses import items
 from aboard.serve.responses.text_format import TextConfig
@@ -16,6 +16,7 @@ from aboard.serve.responses.tools import AnyTool, Choice
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Key = Annotated[str, StringConstraints(max_length=64)]
 _Value = Annotated[str, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[_Key, _Value], Field(max_length=16), few(16, "pairs")]
 LOGPROBS = "message.output_text.logprobs"
 
 
@@ -168,7 +169,7 @@ class ResponseRequest(DrawingBody):
     parallel_tool_calls: bool = True
     include: list[Literal["message.output_text.logprobs"]] = Field(default_factory=list)
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] = 0
-    metadata: Annotated[dict[_Key, _Value], Field(max_length=16)] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
     stream: bool = False
     stream_options: ResponseStreamOptions | None = None
     background: OnlyFalse = False
