@@ -27,7 +27,7 @@ def test_every_route_is_described(server: Running, document: dict[str, Any]) -> 
     operations = [
         each["operationId"] for path in document["paths"].values() for each in path.values()
     ]
-    assert len(set(operations)) == len(operations) == 10
+    assert len(set(operations)) == len(operations) == 16
 
 
 def test_a_key_is_described_where_one_is_needed(model: Model, document: dict[str, Any]) -> None:
@@ -61,7 +61,7 @@ def test_requests_refuse_what_is_not_named(document: dict[str, Any]) -> None:
     open_ones = [
         name
         for name, each in schemas.items()
-        if each["type"] == "object" and each.get("additionalProperties") is not False
+        if each.get("type") == "object" and each.get("additionalProperties") is not False
     ]
     assert open_ones == []
     chat = schemas["ChatRequest"]
@@ -128,6 +128,23 @@ def test_null_is_described_as_taken_for_what_may_be_left_out(document: dict[str,
             },
         ),
         ("POST", "/v1/chat/completions", {"model": "tiny", "messages": []}),
+        ("POST", "/v1/responses", {"model": "tiny", "input": "x", "max_output_tokens": 3}),
+        ("POST", "/v1/responses", {"model": "tiny", "input": "x", "top_logprobs": 2}),
+        ("POST", "/v1/responses", {"model": "tiny"}),
+        ("GET", "/v1/responses/none", None),
+        ("DELETE", "/v1/responses/none", None),
+        ("GET", "/v1/responses/none/input_items", None),
+        (
+            "POST",
+            "/v1/messages",
+            {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 3},
+        ),
+        ("POST", "/v1/messages", {"model": "tiny", "messages": []}),
+        (
+            "POST",
+            "/v1/messages/count_tokens",
+            {"model": "tiny", "messages": [{"role": "user", "content": "x"}]},
+        ),
     ],
 )
 def test_what_the_server_gives_is_what_is_described(
@@ -136,7 +153,7 @@ def test_what_the_server_gives_is_what_is_described(
     with server.http() as http:
         answer = http.request(method, path, json=body)
 
-    template = re.sub(r"(/v1/models)/.*", r"\1/{model}", path)
+    template = re.sub(r"(/v1/models)/.*", r"\1/{model}", path).replace("none", "{response_id}")
     responses = document["paths"][template][method.lower()]["responses"]
     content = responses[str(answer.status_code)]["content"]
     schema = content[answer.headers["content-type"]]["schema"]
@@ -166,13 +183,41 @@ def test_what_a_stream_gives_is_what_is_described(
         assert mismatches(document, schema, json.loads(event)) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "last"),
+    [
+        ("/v1/responses", {"input": "x", "max_output_tokens": 3, "top_logprobs": 1}, "[DONE]"),
+        (
+            "/v1/messages",
+            {"messages": [{"role": "user", "content": "x"}], "max_tokens": 3},
+            '{"type":"message_stop"}',
+        ),
+    ],
+)
+def test_what_a_stream_of_named_events_gives_is_what_is_described(
+    server: Running, document: dict[str, Any], path: str, body: dict, last: str
+) -> None:
+    with server.http() as http:
+        answer = http.post(path, json=body | {"model": "tiny", "stream": True})
+
+    content = document["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    assert list(content["schema"]["properties"]) == ["event", "data"]
+    schema = content["schema"]["properties"]["data"]["contentSchema"]
+    lines = answer.text.splitlines()
+    events = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+    assert events[-1] == last
+    for event in events[: -1 if last == "[DONE]" else None]:
+        assert mismatches(document, schema, json.loads(event)) == []
+
+
 def mismatches(document: dict[str, Any], schema: dict[str, Any], value: object) -> list[str]:
     """Where a value isn't as its schema says; the few keywords that answers use."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return mismatches(document, document["components"]["schemas"][name], value)
-    if "anyOf" in schema:
-        found = [mismatches(document, each, value) for each in schema["anyOf"]]
+    if "anyOf" in schema or "oneOf" in schema:
+        forms = schema.get("anyOf") or schema["oneOf"]
+        found = [mismatches(document, each, value) for each in forms]
         return [] if [] in found else [f"none of {len(found)}: {found}"]
     if "const" in schema:
         return [] if value == schema["const"] else [f"{value!r} is not {schema['const']!r}"]
@@ -184,6 +229,7 @@ def mismatches(document: dict[str, Any], schema: dict[str, Any], value: object) 
         "string": str,
         "integer": int,
         "number": (int, float),
+        "boolean": bool,
         "null": type(None),
     }
     if not isinstance(value, kinds[schema["type"]]):
@@ -202,6 +248,8 @@ def mismatches(document: dict[str, Any], schema: dict[str, Any], value: object) 
             if name in known
             else mismatches(document, more, item)
             if isinstance(more, dict)
+            else []
+            if more
             else [f"{name} is unknown"]
         )
     ]

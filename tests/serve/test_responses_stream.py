@@ -1,38 +1,24 @@
 """Streams of `/v1/responses`: which events come, in which order, and how they end."""
 
-import json
-from typing import Any
+import threading
 
 import openai
 import pytest
 
 from aboard.engine import Model
 from aboard.errors import NotEnoughMemory
+from serve.events import events_of
 from serve.failing import failing
 from serve.running import Running, running
 
+PATH = "/v1/responses"
 BODY = {"model": "tiny", "input": "Name a colour.", "max_output_tokens": 20, "temperature": 0}
 
 
-def events_of(server: Running, **options: Any) -> list[dict[str, Any]]:
-    """The events, whose names are their types and which are numbered from 0."""
-    with server.http() as http:
-        text = http.post("/v1/responses", json=BODY | {"stream": True} | options).text
-    *blocks, last = text.strip().split("\n\n")
-    if last != "data: [DONE]":
-        blocks.append(last)
-    events = []
-    for number, block in enumerate(blocks):
-        name, data = block.split("\n")
-        events.append(json.loads(data.removeprefix("data: ")))
-        assert name == f"event: {events[-1]['type']}"
-        assert events[-1]["sequence_number"] == number
-    return events
-
-
 def test_events_come_in_the_order_of_the_cloud_api(server: Running) -> None:
-    events = events_of(server)
+    events = events_of(server, PATH, BODY)
 
+    assert [each["sequence_number"] for each in events] == list(range(len(events)))
     kinds = [each["type"] for each in events]
     assert list(dict.fromkeys(kinds)) == [
         "response.created",
@@ -59,7 +45,7 @@ def test_a_stream_says_what_the_whole_response_says(server: Running) -> None:
     with server.http() as http:
         whole = http.post("/v1/responses", json=BODY | logprobs).json()
 
-    events = events_of(server, **logprobs)
+    events = events_of(server, PATH, BODY | logprobs)
 
     deltas = [each for each in events if each["type"] == "response.output_text.delta"]
     (want,) = whole["output"]
@@ -94,9 +80,11 @@ def test_the_clients_own_reader_of_streams_comes_to_the_same(server: Running) ->
 def test_a_failure_within_a_stream_is_told_and_nothing_is_kept(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "decoder", failing(NotEnoughMemory("full"), 3)(model.decoder))
+    begun = threading.Event()
+    broken = failing(NotEnoughMemory("full"), 3, once=begun)
+    monkeypatch.setattr(model, "decoder", broken(model.decoder))
     with running(model) as server:
-        events = events_of(server)
+        events = events_of(server, PATH, BODY, begun=begun)
         with server.openai() as client, pytest.raises(openai.NotFoundError):
             client.responses.retrieve(events[0]["response"]["id"])
 
