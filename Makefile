@@ -6,6 +6,8 @@ NATIVE := $(shell find native -type f 2>/dev/null)
 ORACLE ?= .venv-oracle
 LLAMA ?= .venv-llama
 OPENVINO ?= .venv-openvino
+PRETTIER := prettier@3.10.1
+TYPESCRIPT := typescript@7.0.2
 QUESTION ?= In one sentence, what is photosynthesis?
 
 .DEFAULT_GOAL := help
@@ -34,6 +36,11 @@ $(VENV)/.lint: $(VENV)/.built pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[lint]"
 	@touch $@
 
+$(VENV)/.browser: $(VENV)/.built pyproject.toml
+	@echo "aboard: installing what drives a browser, and Node for the page's linters"
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[browser]"
+	@touch $@
+
 setup: $(VENV)/.built $(VENV)/.test $(VENV)/.lint ## create the venv with the package, the tests and the linters
 
 demo: $(VENV)/.built ## install, fetch the demo model and answer a question
@@ -52,6 +59,13 @@ lint: $(VENV)/.lint ## run the linters, the type checker and the import contract
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python tools/check_symbols.py build
+
+test-browser: $(VENV)/.browser ## test the page of `aboard serve` in Chromium
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile tests/serve/browser $(TESTS)
+
+lint-page: $(VENV)/.browser ## check the format and the types of the page's scripts
+	@$(BIN)/npx --yes $(PRETTIER) --check src/aboard/serve/page
+	@$(BIN)/npx --yes --package $(TYPESCRIPT) tsc --project tools/page.tsconfig.json
 
 $(ORACLE)/.built: tools/oracle_requirements.txt
 	@echo "aboard: installing torch and transformers in $(ORACLE), for the oracles only"
@@ -124,8 +138,11 @@ fix: $(VENV)/.lint ## format the sources and apply safe fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+fix-page: $(VENV)/.browser ## format the page's scripts and styles
+	@$(BIN)/npx --yes $(PRETTIER) --write src/aboard/serve/page
+
 clean: ## remove what was built
 	@rm -rf build dist $(VENV) $(ORACLE) $(LLAMA) $(OPENVINO)
 
-.PHONY: help setup demo test lint golden check-golden platforms \
+.PHONY: help setup demo test test-browser lint lint-page fix-page golden check-golden platforms \
   test-emulated budgets check-budgets bench plots docs fix clean

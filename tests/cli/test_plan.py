@@ -1,6 +1,8 @@
 """`aboard plan` and `aboard device`, and the page docs/guide/plan.md, with a tiny folder."""
 
+import errno
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from aboard import planning
+from aboard.errors import ArtifactError
 from aboard.planning import choosing_device, read_device, write_device
 from artifact.folders import tiny_config, write_folder
 from guide import Guide, run_commands, run_python, shell
@@ -43,6 +46,32 @@ def test_a_folder_is_planned_type_by_type(call, tmp_path: Path, device: str) -> 
     assert lines[-1] == "to make it: aboard quantize my-model --fit device.json -o fit.gguf"
     assert "Q4_0: Q8_0 for 1 of the matrices" in outcome.stderr
     assert "up to 134.2 MB beyond the peak" in outcome.stderr
+
+
+@pytest.mark.parametrize("place", ["gone/device.json", "."])
+def test_a_device_is_not_measured_for_a_place_that_holds_no_file(
+    place: str, call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "measure_device", None)
+
+    outcome = call("device", "-o", place)
+
+    assert outcome.exit_code == 1
+    assert f"{place}: no file can be written there" in outcome.stderr
+
+
+def test_a_full_disk_is_told_by_the_name_of_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(ArtifactError, match=r"device\.json: can't be written: No space left"):
+        write_device(LAPTOP, tmp_path / "device.json")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_as_json(call, tmp_path: Path, device: str) -> None:

@@ -311,6 +311,25 @@ def test_keys_come_in_the_order_of_the_schema() -> None:
     assert not accepts(grammar, '{"a": 1, "c": 1, "d": 1}')
 
 
+@pytest.mark.parametrize(
+    ("names", "some", "another"),
+    [
+        ({"enum": ["a", "b", "c"]}, "a", "d"),
+        ({"pattern": "^[a-z]$"}, "a", "A"),
+        ({"enum": [f"name {n}" for n in range(150)]}, "name 3", "name 150"),
+        ({"pattern": "^x[0-9]{1,2}$", "maxLength": 2}, "x7", "x77"),
+    ],
+)
+def test_a_name_of_a_finite_language_comes_once(names: Any, some: str, another: str) -> None:
+    grammar = Grammar.json_schema({"type": "object", "propertyNames": names})
+    listed = Grammar.json_schema({"type": "object", "propertyNames": names, "minProperties": 2})
+
+    assert accepts(grammar, f'{{"{some}": 1}}')
+    assert not accepts(grammar, f'{{"{some}": 1, "{some}": 1}}')
+    assert not accepts(grammar, f'{{"{another}": 1}}')
+    assert not accepts(listed, f'{{"{some}": 1}}')
+
+
 def test_a_number_of_any_value_may_have_an_exponent_or_zeros() -> None:
     anything = Grammar.json_schema({"type": "number"})
     bounded = Grammar.json_schema({"type": "number", "minimum": 0})

@@ -107,11 +107,35 @@ def test_few_rows_at_a_time_are_held_of_a_large_vocabulary(
             return getattr(real, name)
 
     real, model.decoder = model.decoder, Watched()
-    request = scored(model, PROMPT)
-    run(Batch(model, max_sequences=1, prompt_slice=64), request)
+    requests = [scored(model, PROMPT) for _ in range(3)]
+    run(Batch(model, max_sequences=3, prompt_slice=64), *requests)
 
-    assert max(most) == 5
-    assert len(request.prompt_scores) == 149
+    assert max(most) <= 5 + 2  # and a row of each of the others' answers
+    assert [len(request.prompt_scores) for request in requests] == [149] * 3
+
+
+def test_a_prompt_that_is_scored_leaves_the_others_their_turns(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slices are short; those behind it take what is left of a step, in their own order."""
+    monkeypatch.setattr("aboard.engine.scheduler_batch.block_rows", lambda model: 4)
+    batch = Batch(model, max_sequences=4, prompt_slice=20)
+    busy = Request(np.array([1], np.int32), AnswerState(model.tokenizer, max_tokens=40), None)
+    batch.add(busy)
+    batch.step()  # an answer is under way from here on: prompts come in slices of 20
+    slow = scored(model, PROMPT)
+    others = [
+        Request(np.array(PROMPT[i:], np.int32), AnswerState(model.tokenizer, max_tokens=1), None)
+        for i in (1, 2)
+    ]
+    for each in (slow, *others):
+        batch.add(each)
+    scores = []
+    for _ in range(16):
+        batch.step()
+        scores.append(len(slow.prompt_scores))
+
+    assert scores == [4 * (step + 1) for step in range(16)]  # to the end of its first turn
 
 
 def test_a_prompt_of_one_token_has_no_scores(model: Model) -> None:

@@ -9,7 +9,7 @@ import pytest
 from aboard.engine import Model, Request, load
 from aboard.engine.answer_state import AnswerState
 from aboard.engine.scheduler_batch import Batch
-from aboard.engine.scheduler_queue import FairQueue
+from aboard.engine.scheduler_queue import MOST_REMEMBERED, FairQueue
 from aboard.errors import NotEnoughMemory, Overloaded, UsageError
 from engine.scripted import says
 from tiny import tiny_llama
@@ -21,7 +21,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load(path, threads=1, context=256)
 
 
-def request(model: Model, owner: str = "", **fields: object) -> Request:
+def request(model: Model, owner: str | tuple[str, ...] = "", **fields: object) -> Request:
     state = AnswerState(model.tokenizer, **fields)
     return Request(np.array([1, 2], np.int32), state, None, owner=owner)
 
@@ -56,6 +56,46 @@ def test_turns_are_shared_out_between_owners(
     model: Model, waiting: str, under_way: str, n_keep: int, turns: str
 ) -> None:
     assert order(model, waiting, under_way, n_keep) == turns
+
+
+def turns(model: Model, waiting: list[tuple[str, ...]], running: list[tuple[str, ...]]) -> list:
+    """Whose turns come, while nothing that was under way ends."""
+    queue = FairQueue()
+    for owner in waiting:
+        queue.add(request(model, owner))
+    under_way = [request(model, owner) for owner in running]
+    while queue:
+        under_way.append(queue.next(under_way))
+    return [each.owner for each in under_way[len(running) :]]
+
+
+def test_a_key_of_many_users_gets_no_more_than_another_key(model: Model) -> None:
+    many = [("many", str(user)) for user in range(6)]
+
+    got = turns(model, [*many, ("one", "a"), ("one", "a"), ("one", "b")], [])
+
+    assert [owner[0] for owner in got] == ["many", "one"] * 3 + ["many"] * 3
+    assert [owner[1] for owner in got if owner[0] == "one"] == ["a", "b", "a"]
+    assert [owner for owner in got if owner[0] == "many"] == many
+
+
+def test_users_of_a_key_have_turns_among_themselves(model: Model) -> None:
+    waiting = [("k", "a"), ("k", "a"), ("k", "b"), ("l", "a")]
+
+    got = turns(model, waiting, [("k", "a"), ("l", "a")])
+
+    assert got == [("k", "b"), ("l", "a"), ("k", "a"), ("k", "a")]
+
+
+def test_what_is_remembered_of_owners_is_bounded_while_somebody_waits(model: Model) -> None:
+    queue, patient = FairQueue(), request(model, "patient")
+    queue.add(patient)
+    for number in range(2 * MOST_REMEMBERED):
+        queue.add(request(model, ("key", str(number))))
+        assert queue.next([patient]) is not patient
+
+    assert len(queue._last_turn) == MOST_REMEMBERED
+    assert queue.next([]) is patient
 
 
 def test_requests_of_one_owner_keep_their_order(model: Model) -> None:
@@ -209,3 +249,36 @@ def test_what_ended_an_answer_comes_after_its_steps(model: Model) -> None:
     assert (len(steps), ended) == (1, False)
     with pytest.raises(UsageError, match="broken"):
         failing.taken()
+
+
+class Broken(AnswerState):
+    """An answer of which can't be told whether it is whole."""
+
+    @property
+    def complete(self) -> bool | None:
+        raise ValueError("broken grammar")
+
+
+def test_an_answer_ends_even_where_its_grammar_fails(model: Model) -> None:
+    state = Broken(model.tokenizer, sampling=says("ab"))
+    bad = Request(np.array([1, 2], np.int32), state, None)
+    good = request(model, sampling=says("abcd"))
+    batch = Batch(model, max_sequences=2, prompt_slice=64)
+    for each in (bad, good):
+        batch.add(each)
+    while not batch.idle:
+        batch.step()
+
+    with pytest.raises(ValueError, match="broken grammar"):
+        bad.text()
+    assert good.text() == "abcd"
+    assert (bad.finish_reason, good.finish_reason) == (None, "stop")
+
+
+def test_the_error_that_ended_an_answer_is_told_rather_than_its_grammar_s(model: Model) -> None:
+    bad = Request(np.array([1], np.int32), Broken(model.tokenizer), None)
+
+    bad.end(None, UsageError("first"))
+
+    with pytest.raises(UsageError, match="first"):
+        bad.text()

@@ -1,5 +1,6 @@
 """Files that fit a device, as the loaded model and its plan say; or none, and what would fit."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,8 @@ def test_a_device_that_is_too_small_is_refused_before_anything_is_measured(tmp_p
 
     assert told.value.hint
     assert "measure" not in stages
+    has, beside, weights, lack = map(float, re.findall(r"([0-9.]+) MB", str(told.value)))
+    assert beside + weights - has == pytest.approx(lack, abs=0.21)  # of numbers with one decimal
     assert [each.name for each in tmp_path.iterdir()] == ["my-model"]
 
 

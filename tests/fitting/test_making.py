@@ -17,7 +17,7 @@ from aboard.artifact.gguf_writer import GgufWriter
 from aboard.artifact.importing import import_checkpoint
 from aboard.checkpoint.gguf import open_gguf
 from aboard.errors import ArtifactError, CorruptTensor, UnsupportedFile, UsageError
-from aboard.fitting import Budget, QuantizedCheckpoint, quantize_checkpoint
+from aboard.fitting import Budget, QuantizedCheckpoint, choosing, quantize_checkpoint
 from aboard.fitting.checkpoint import imported_beside
 from aboard.overlap import sample_of_metadata
 from aboard.quantize import quantizing
@@ -217,6 +217,54 @@ def test_a_run_goes_on_where_one_was_killed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gguf", "whole.gguf"]
 
 
+def test_what_was_measured_for_another_budget_changes_no_file(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "_DOMINATES", 0.5)  # many parts are measured again
+    measured = tmp_path / "measured"
+    alone, second = tmp_path / "alone.gguf", tmp_path / "second.gguf"
+    fitted(source, tmp_path / "first.gguf", Budget(bits=6), measured=measured)
+    want = fitted(source, alone, Budget(bits=8))
+
+    found = fitted(source, second, Budget(bits=8), measured=measured)
+
+    assert second.read_bytes() == alone.read_bytes()
+    assert found.parts == want.parts
+    assert any(len(each.measured) > 1 for each in want.parts)
+
+
+def test_what_killed_runs_left_is_gone_once_the_file_is_there(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.gguf"
+    foreign = [".out.gguf.notes", ".out.gguf", "out.gguf.measured", ".other.gguf.measured"]
+    left = [
+        *(".out.gguf.measured", ".out.gguf.written", f".out.gguf.{'0a' * 8}.gguf"),
+        *(f".out.gguf.{'0a' * 6}.try", f"..out.gguf.{'0a' * 6}.try.part"),
+    ]
+    for name in (*foreign, *left):
+        (tmp_path / name).write_text("\n")
+    for name in (f"..out.gguf.{'0a' * 6}.try.quantize", ".out.gguf.quantize"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "key").write_text("another's")
+
+    fitted(source, out, Budget(format="q8_0"))
+
+    assert {path.name for path in tmp_path.iterdir()} == {"out.gguf", *foreign}
+
+
+@pytest.mark.parametrize("name", [".", "gone/out.gguf", "folder"])
+def test_a_place_that_holds_no_file_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "my-model")
+    (tmp_path / "folder").mkdir()
+    stages: list[str] = []
+
+    with pytest.raises(ArtifactError, match="no file can be written there"):
+        fitted(
+            folder, tmp_path / name, Budget(bits=8), progress=lambda name, *_: stages.append(name)
+        )
+
+    assert stages == []
+
+
 def test_a_folder_is_imported_and_nothing_of_it_is_left(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "my-model")
     out = tmp_path / "out.gguf"
@@ -237,7 +285,7 @@ def test_nothing_is_left_of_a_folder_that_no_file_can_be_made_of(
     if was_killed:
         import_checkpoint(folder, imported_beside(folder, out))
 
-    with pytest.raises(CorruptTensor, match="is 70000"):
+    with pytest.raises(CorruptTensor, match=r"my-model: tensor .* is 70000"):
         fitted(folder, out, Budget(bits=8))
 
     assert [path.name for path in tmp_path.iterdir()] == ["my-model"]
@@ -342,7 +390,9 @@ def test_a_large_weight_that_blocks_hold_is_rounded(tmp_path: Path) -> None:
 
 
 def test_budgets_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(UsageError, match="a budget of size_bytes and bits, expected one of them"):
+    with pytest.raises(
+        UsageError, match="a budget of bytes and of bits a weight, expected one of them"
+    ):
         Budget(size_bytes=10, bits=4)
 
 

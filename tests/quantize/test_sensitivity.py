@@ -284,3 +284,18 @@ def test_what_is_multiplied_is_proportional(checkpoint: OpenCheckpoint) -> None:
     ]
 
     assert losses[0] == pytest.approx(losses[1], rel=0.5, abs=1e-9)
+
+
+def test_what_was_asked_before_is_kept_and_not_told(checkpoint: OpenCheckpoint) -> None:
+    part = parts_of(checkpoint.model)[1]
+    figures = Kept()
+    both = measuring(checkpoint, figures).measure({part: ["Q4_0", "Q5_0"]})[0]
+
+    again = measuring(checkpoint, figures)
+    one = again.measure({part: ["Q4_0"]})[0]
+    other = again.measure({part: ["Q8_0"]})[0]
+
+    assert one.measured == {"Q4_0": both.measured["Q4_0"]}
+    assert one.errors == both.errors
+    assert other.measured.keys() == {"Q8_0"}
+    assert figures.figures[part.label, 1].keys() == {"Q4_0", "Q5_0", "Q8_0"}

@@ -184,3 +184,38 @@ def test_a_defect_is_logged_by_its_place_and_not_by_its_words(
     defect = next(line for line in told if line["level"] == "error")
     assert defect["error"] == "ValueError"
     assert defect["places"][-1].startswith("test_failing.py:")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_defect_of_the_engine_is_logged_by_its_place_and_not_by_its_words(
+    model: Model, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, stream: bool, after: int
+) -> None:
+    monkeypatch.setattr(model, "decoder", failing(ValueError(SECRET), after)(model.decoder))
+    with running(model) as server, server.openai() as client, pytest.raises(openai.APIError):
+        list(client.chat.completions.create(**CHAT, stream=stream))
+
+    told = [json.loads(line) for line in log.getvalue().splitlines()]
+    defects = [line for line in told if line["level"] == "error"]
+    assert [line["error"] for line in defects] == ["ValueError"]
+    assert any(place.startswith("scheduler_batch.py:") for place in defects[0]["places"])
+    assert SECRET not in log.getvalue()
+
+
+def test_an_error_that_is_no_defect_is_not_logged_as_one(
+    model: Model, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "decoder", failing(NotEnoughMemory("full"))(model.decoder))
+    with running(model) as server, server.openai() as client, pytest.raises(openai.APIError):
+        client.chat.completions.create(**CHAT)
+
+    levels = [json.loads(line)["level"] for line in log.getvalue().splitlines()]
+    assert levels == ["info"]
+
+
+def test_of_a_message_that_shows_what_was_being_done_the_first_line_is_logged() -> None:
+    record = logging.LogRecord(
+        "asyncio", logging.ERROR, "", 0, f"a task failed\nfuture: {SECRET}", None, None
+    )
+
+    assert json.loads(JsonLines().format(record))["event"] == "a task failed"

@@ -155,6 +155,25 @@ def test_a_named_origin_may_ask_beforehand_without_a_key(locked: App) -> None:
 
     assert [each.status for each in answers] == [200, 403]
     assert answers[0].headers["access-control-allow-origin"] == INTRANET
+    allowed = answers[0].headers["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "content-type", "x-api-key"} <= set(allowed)
+    assert [each for each in allowed if not each.replace("-", "").isalpha()] == []
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("authorization", 200), ("X-Stainless-Retry-Count", 200), ("x-other", 400), ("*", 400)],
+)
+def test_a_named_origin_may_send_named_headers_alone(locked: App, header: str, status: int) -> None:
+    wanted = [
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", header),
+    ]
+
+    answer = request(locked, "OPTIONS", "/v1/completions", [HOST, ("origin", INTRANET), *wanted])
+
+    assert answer.status == status
+    assert "*" not in answer.headers["access-control-allow-headers"]
 
 
 def test_an_options_request_opens_nothing_where_no_origin_is_named(app: App) -> None:

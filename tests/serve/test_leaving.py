@@ -5,11 +5,13 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aboard.engine import Model, load
 from aboard.serve.limits import Limits
+from aboard.serve.patience import PatientProtocol
 from serve.gate import Gate, gated
 from serve.running import Running, running
 from serve.waiting import until
@@ -47,7 +49,9 @@ def watch() -> Iterator[Watch]:
 def asking(server: Running, path: str = "/v1/chat/completions", **more: object) -> socket.socket:
     """A connection on which a request was sent."""
     body = json.dumps(BODY | more).encode()
-    connection = socket.create_connection(server.address)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect(server.address)
     connection.sendall(
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n".encode()
@@ -145,17 +149,22 @@ def test_many_that_go_leave_nothing_behind(one: Running, gate: Gate, watch: Watc
     assert model.decoder.kv_memory()["used_bytes"] == model.prefix_cache.stats.size_bytes
 
 
-def test_a_client_that_reads_nothing_loses_its_answer(own_model: Model, watch: Watch) -> None:
-    limits = Limits(send_timeout_s=0.05)
-    with running(own_model, limits=limits) as server:
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        connection.connect(server.address)
-        body = json.dumps(BODY | {"stream": True, "n": 100, "logprobs": True, "top_logprobs": 20})
-        connection.sendall(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-        )
+def test_a_client_that_reads_nothing_loses_its_answer(
+    own_model: Model, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = PatientProtocol.connection_made
 
-        assert watch.next()["code"] == "client_reads_nothing"
+    def with_little_room(protocol: PatientProtocol, transport: Any) -> None:
+        made(protocol, transport)
+        own = transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    monkeypatch.setattr(PatientProtocol, "connection_made", with_little_room)
+    with running(own_model, limits=Limits(send_timeout_s=0.05)) as server:
+        more = {"stream": True, "n": 4, "max_tokens": 40, "logprobs": True, "top_logprobs": 20}
+        connection = asking(server, **more)  # reads nothing of some 200 KB
+
+        told = watch.next()
+
         connection.close()
+    assert told["code"] == "client_reads_nothing"

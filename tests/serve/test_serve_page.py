@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +64,17 @@ def test_the_page_names_every_route_and_every_option_it_speaks_of() -> None:
         assert endpoint.path.replace(":path", "") in GUIDE.text
     named = set(re.findall(r"--[a-z-]+", GUIDE.text)) - {"--model", "--model_args", "--tasks"}
     assert named - {"--model_"} <= set(re.findall(r"--[a-z-]+", reference()))
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_systemd_takes_the_unit_of_the_page(tmp_path: Path) -> None:
+    unit = tmp_path / "aboard.service"
+    program = "/opt/aboard/bin/aboard"
+    assert program in GUIDE.blocks("ini")[0]
+    unit.write_text(GUIDE.blocks("ini")[0].replace(program, "/bin/true"))  # it must be there
+
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+
+    assert (verified.returncode, verified.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Literal
 
 import jsonschema
@@ -40,8 +41,6 @@ MARKED = "mistral-numbered"
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Running]]:
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         servers: dict[str, Running] = {}
 
@@ -217,6 +216,14 @@ def test_text_beside_tools_may_have_a_schema(asking) -> None:
             validated(choice.message.tool_calls)
         else:
             jsonschema.validate(json.loads(choice.message.content), WEATHER)
+
+
+def test_to_call_nothing_needs_no_tools(asking) -> None:
+    form = {"type": "choice", "choices": ["yes", "no"]}
+
+    answer = asking(tools=[], tool_choice="none", response_format=form)
+
+    assert answer.choices[0].message.content in ("yes", "no")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 
-SECONDS = 60.0
+SECONDS = 120.0
 """Whatever a test waits for is there by then, however busy the machine is, or never comes."""
 
 

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from aboard.engine import Model, load
 from aboard.tool_calls import Tool, ToolChoice
-from tool_calls.templates import FAMILIES, tiny_caller
+from checkpoint.jinja_oracle import render
+from tiny import tiny_llama
+from tool_calls.templates import FAMILIES, metadata_of, tiny_caller
 
 SCHEMAS = {
     "get_weather": {
@@ -114,7 +117,8 @@ def test_one_call_is_all_where_there_may_be_one_only(caller, name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_model_that_may_call_says_text_or_calls(caller, name: str) -> None:
     model = caller(name)
-    trigger = model.tokenizer.encode(model.tool_calling.form.triggers[0])[0]
+    trigger_text = model.tool_calling.form.triggers[0]
+    trigger, *rest = model.tokenizer.encode(trigger_text)
     seen = set()
 
     for seed in range(8):
@@ -127,11 +131,9 @@ def test_a_model_that_may_call_says_text_or_calls(caller, name: str) -> None:
             logit_bias={trigger: 4.0, 258: 2.0},
         )
         seen.add(checked(message) > 0)
-        trigger_text = model.tool_calling.form.triggers[0]
         assert trigger_text not in (message["content"] or "")
 
-    if model.tokenizer.is_control(trigger):
-        assert True in seen
+    assert rest or True in seen  # a trigger of one token is likely to come
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -164,3 +166,63 @@ def test_calls_and_results_are_told_to_the_model(caller, name: str) -> None:
     assert "get_weather" in told.partition("What is the weather?")[2]
     assert "It rains." in told
     assert "plot-2" in told
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in ("granite", "lfm2")])
+def test_the_prompt_is_what_jinja2_makes_of_the_template(caller, name: str) -> None:
+    model = caller(name)
+    form = model.tool_calling.form
+    arguments = {"city": "Oslo", "unit": "C"}
+    function = {"name": "get_weather", "arguments": arguments}
+    call = {"id": "a1B2c3D4e", "type": "function", "function": function}
+    result = {
+        "role": "tool",
+        "tool_call_id": "a1B2c3D4e",
+        "name": "get_weather",
+        "content": "Rain.",
+    }
+    called = {"role": "assistant", "content": "", "tool_calls": [call]}
+    text = json.dumps(arguments)
+    if name == "plain":
+        tools = "\n".join(json.dumps(tool.described) for tool in TOOLS)
+        told = [
+            {"role": "system", "content": form.instructions.replace("{tools}", tools)},
+            *ASKED,
+            {
+                "role": "assistant",
+                "content": f'<tool_call>\n{{"name": "get_weather", "arguments": {text}}}'
+                "\n</tool_call>",
+            },
+            {"role": "user", "content": "<tool_response>\nRain.\n</tool_response>"},
+        ]
+    elif form.arguments_as_text:
+        function_told = {"name": "get_weather", "arguments": text}
+        told = [*ASKED, {**called, "tool_calls": [{**call, "function": function_told}]}, result]
+    else:
+        told = [*ASKED, called, result]
+    described = None if name == "plain" else [tool.described for tool in TOOLS]
+    want = render(FAMILIES[name].template, told, tools=described)
+
+    tokens = model.chat_tokens([*ASKED, called, result], tools=TOOLS)
+
+    assert model.tokenizer.decode(tokens, skip_special=False) == want
+
+
+def test_past_calls_are_told_without_tools_whatever_the_template_for_that(tmp_path: Path) -> None:
+    hermes = FAMILIES["hermes"]
+    named = {
+        "tokenizer.chat_template": FAMILIES["plain"].template,
+        "tokenizer.chat_template.tool_use": hermes.template,
+    }
+    path = tiny_llama(tmp_path / "t.gguf", vocabulary=261, metadata=metadata_of(hermes) | named)
+    model = load(path, threads=1, context=64)
+    function = {"name": "get", "arguments": "{}"}
+    call = {"id": "1", "type": "function", "function": function}
+    called = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "It rains."}
+
+    told = model.tokenizer.decode(model.chat_tokens([*ASKED, called, result]))
+
+    assert model.tool_calling.form.name == "hermes"
+    assert '<tool_call>\n{"name": "get", "arguments": {}}\n</tool_call>' in told
+    assert "It rains." in told

@@ -25,6 +25,7 @@ ODD = {"text": 'a "quoted" } ] </tool_call> [ARGS] >>> \\ \u00e9', "deep": [{"a"
 ANSWERS = [
     (hermes.FORM, '<tool_call>\n{"name": "f", "arguments": %s}\n</tool_call>', "\n"),
     (mistral.LIST, '[TOOL_CALLS][{"name": "f", "arguments": %s}]', None),
+    (mistral.LIST, '[TOOL_CALLS][{"name": "f", "arguments": %s, "id": "a1B2c3D4e"}]', None),
     (mistral.NAMED, "[TOOL_CALLS]f[ARGS]%s", ""),
     (mistral.NUMBERED, "[TOOL_CALLS]f[CALL_ID]a1B2c3D4e[ARGS]%s", ""),
     (functionary.TAGS, "<function=f>%s</function>", "\n"),

@@ -103,11 +103,28 @@ class Replacement(Closing):
             return ArtifactError(
                 f"{self.path.parent}: the disk is full; {self.path.name} takes "
                 f"{self.size_bytes / 1e6:,.1f} MB",
-                hint="Free some space, or name a file on another disk. Nothing was left behind.",
+                hint="Free some space, or name a file on another disk.",
             )
         return ArtifactError(
             f"{self.path}: can't be written: {error.strerror or error}",
             hint=_HINTS.get(error.errno or 0, "Name a file in another folder, or on another disk."),
+        )
+
+
+def require_writable(path: str | Path) -> None:
+    """Refuse, before hours of work, a place where no file can be written.
+
+    Raises
+    ------
+    ArtifactError
+        The folder isn't there or can't be written, or `path` is a folder.
+    """
+    path = Path(path)
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ArtifactError(
+            f"{path}: no file can be written there",
+            hint="Name a file in a folder that exists.",
         )
 
 

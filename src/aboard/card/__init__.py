@@ -13,7 +13,6 @@ from aboard.card.described import Described, StoredTensor, describe_file
 from aboard.card.making import (
     card_of,
     card_of_quantized,
-    require_writable,
     sensitivities_of,
     write_json,
     write_page,
@@ -30,7 +29,6 @@ __all__ = [
     "card_of_quantized",
     "describe_file",
     "page",
-    "require_writable",
     "sensitivities_of",
     "write_json",
     "write_page",

@@ -187,8 +187,8 @@ class Climbing:
                 each.made,
                 _shared_hashes(evaluation),
             )
-            told = {"key": self._key} | asdict(finished)
-            write_text(self._kept(each.wanted), json.dumps(told))
+            kept = {"key": self._key} | asdict(finished)
+            write_text(self._kept(each.wanted), json.dumps(kept))
             self._finished[each.index] = finished
             if climb.keep:
                 each.file.replace(climb.file(each.wanted.slug))

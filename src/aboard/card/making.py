@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -176,20 +175,3 @@ def write_text(path: Path, text: str) -> None:
             f"{path}: can't be written: {getattr(error, 'strerror', None) or error}",
             hint="Name a file in a folder that exists and has room.",
         ) from None
-
-
-def require_writable(path: str | Path) -> None:
-    """Refuse, before hours of work, a place where nothing can be written.
-
-    Raises
-    ------
-    ArtifactError
-        The folder isn't there or can't be written, or `path` is a folder.
-    """
-    path = Path(path)
-    folder = path.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ArtifactError(
-            f"{path}: no file can be written there",
-            hint="Name a file in a folder that exists.",
-        )

@@ -28,6 +28,10 @@ def device(
     from aboard.cli.output import json_result, note, result
     from aboard.planning import measure_device, write_device
 
+    if out is not None:
+        from aboard.artifact.replacement import require_writable
+
+        require_writable(out)
     found = measure_device(lambda line: note(f"aboard: {line}"))
     if found.was_busy:
         note(f"aboard: the machine is busy (load {found.load:.1f}): measure again when it is idle")

@@ -75,7 +75,7 @@ def eval(
     from aboard.store import resolve
 
     if card is not None:
-        from aboard.card import require_writable
+        from aboard.artifact.replacement import require_writable
 
         require_writable(card)
     with told_on_stderr() as progress:

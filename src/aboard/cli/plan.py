@@ -48,7 +48,7 @@ def plan(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Tell whether MODEL fits a device and how fast it will be, before anything is made.
+    """Tell whether MODEL fits a device and how fast it will be, from its headers.
 
     A line for each precision that it can have; headers alone are read, no weights. Memory is
     counted; speeds are predicted, from bandwidth and integer peak of the device and the part of

@@ -106,7 +106,7 @@ def quantize(
         room=options.room(source, fit, context, users, kv),
     )
     if card is not None:
-        from aboard.card import require_writable
+        from aboard.artifact.replacement import require_writable
 
         require_writable(card)
     with told_on_stderr() as progress:

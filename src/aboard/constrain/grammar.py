@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["json_schema", "regex", "choice", "lark"]
 MAX_CHOICES = 10_000
+MAX_CHOICE_CHARS = 200_000
 
 # Without it text that only one way remains for would have to be cut into tokens in one way, too.
 _HEAD = '%llguidance {"no_forcing": true}\n'
@@ -101,7 +102,7 @@ class Grammar:
         Raises
         ------
         GrammarError
-            There are none, or more than 10,000.
+            There are none, more than 10,000, or of more than 200,000 characters in all.
         UsageError
             They are no texts.
         """
@@ -112,6 +113,11 @@ class Grammar:
             raise UsageError(f"choices are {texts!r:.80}, expected an iterable of texts")
         if not 0 < len(given) <= MAX_CHOICES:
             raise GrammarError(f"there are {len(given)} choices, expected 1 to {MAX_CHOICES}")
+        n_chars = sum(map(len, given))
+        if n_chars > MAX_CHOICE_CHARS:
+            raise GrammarError(
+                f"the choices have {n_chars} characters, expected at most {MAX_CHOICE_CHARS}"
+            )
         with _bounded_nesting("the choices"):
             return cls("choice", _grammar_of(literals(given), "the choices"))
 
@@ -184,9 +190,13 @@ def _bounded_nesting(what: str) -> Iterator[None]:
 def _grammar_of(language: Expression, what: str) -> str:
     from aboard.constrain.language.derivative import Questions
     from aboard.constrain.language.lark import Terminals
+    from aboard.constrain.schema.productions import MAX_TEXT
 
     if Questions().is_empty(language):
         raise GrammarError(f"{what} matches no text")
     terminals = Terminals()
     start = terminals.name(language)
-    return _HEAD + "\n".join([f"start: {start}", *terminals.lines, ""])
+    text = _HEAD + "\n".join([f"start: {start}", *terminals.lines, ""])
+    if len(text) > MAX_TEXT:
+        raise GrammarError(f"{what}: takes a grammar of more than {MAX_TEXT} characters")
+    return text

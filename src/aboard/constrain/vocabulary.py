@@ -17,10 +17,10 @@ MAX_GRAMMARS = 16
 
 _LIMITS: dict[str, Any] = {
     "max_items_in_row": 2_000,
-    "initial_lexer_fuel": 2_000_000,  # 50 ms
+    "initial_lexer_fuel": 15_000,  # with more of it some intersections take minutes
     "step_lexer_fuel": 500_000,  # 35 ms
     "step_max_items": 50_000,  # 3 ms
-    "max_lexer_states": 50_000,  # 100 MB, of all answers to a grammar together
+    "max_lexer_states": 10_000,  # of all answers to a grammar together
     "max_grammar_size": 500_000,
     "precompute_large_lexemes": False,
     "verbose_errors": False,

@@ -94,7 +94,7 @@ class Scheduler(Closing):
         logprobs: bool = False,
         top_logprobs: int = 0,
         prompt_logprobs: int | None = None,
-        owner: str = "",
+        owner: str | tuple[str, ...] = "",
         timeout_s: float | None = None,
         on_change: Callable[[], None] | None = None,
         constraint: Grammar | None = None,
@@ -120,8 +120,10 @@ class Scheduler(Closing):
         prompt_logprobs : int, optional
             Score the prompt's tokens from the second on, each beside so many likeliest tokens:
             `Request.prompt_scores`. All of the prompt is computed then, whatever is known of it.
-        owner : str
-            Whose request it is. Where several owners wait, their turns come fairly.
+        owner : str or tuple of str
+            Whose request it is, such as a key, or a key and a user of it. Where several owners
+            wait, their turns come fairly: between the first names, then between the second of
+            those that share a first, and so on.
         timeout_s : float, optional
             Seconds from now, above 0, after which the answer ends where it is.
         on_change : callable, optional

@@ -225,16 +225,20 @@ class Batch:
         parts = [_Part(sequence, 1) for sequence in self._answers]
         left = self._prompt_slice if parts else max(PROMPT_CHUNK, self._prompt_slice)
         left = self._pace.most(left)
+        rows_left = self._block_rows  # of all prompts that are scored: each row is a vocabulary
         for sequence in list(self._prompts):
-            if left == 0:
-                break
+            scored = sequence.request.scores_prompt
+            most = min(left, rows_left) if scored else left
+            if most == 0:
+                continue
             self._begin(sequence)
-            most = min(left, self._block_rows) if sequence.request.scores_prompt else left
             part = _Part(sequence, min(most, sequence.n_left))
             parts.append(part)
             left -= part.n_tokens
+            rows_left -= part.n_tokens if scored else 0
             if part.ends_turn():
-                self._prompts.rotate(-1)  # goes last
+                self._prompts.remove(sequence)
+                self._prompts.append(sequence)  # goes last
         return parts
 
     def _begin(self, sequence: _Sequence) -> None:

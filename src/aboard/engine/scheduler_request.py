@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from aboard.engine.answer_state import AnswerState, FinishReason, Step, Timing
+from aboard.engine.scheduler_queue import Owner
 from aboard.engine.token_scores import TokenScore, score_tokens
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Request:
     prompt_scores : list of TokenScore
         Of the prompt's tokens from the second on, where they were asked for; whole from the first
         step on.
-    owner : str
+    owner : str or tuple of str
         Whose request it is.
     complete : bool or None
         Whether the answer that ended is a whole one of its grammar; None where it has none.
@@ -50,7 +51,7 @@ class Request:
         timeout_s: float | None,
         *,
         prompt_logprobs: int | None = None,
-        owner: str = "",
+        owner: Owner = "",
         on_change: Callable[[], None] | None = None,
     ) -> None:
         self.n_prompt = prompt.size
@@ -151,8 +152,11 @@ class Request:
         self._steps.put(step)
 
     def end(self, reason: FinishReason | None, error: Exception | None = None) -> None:
-        """There are no more steps."""
-        self.complete = self.state.complete
+        """There are no more steps, whatever becomes of the rest."""
+        try:
+            self.complete = self.state.complete
+        except Exception as failed:
+            reason, error = None, error or failed
         self.finish_reason, self.error = reason, error
         self._steps.put(None)
 

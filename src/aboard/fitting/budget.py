@@ -11,6 +11,14 @@ from aboard.planning import Room
 USUAL_BITS = 4.85
 """Of a weight, where nothing is asked for: what Q4_K_M takes of large models."""
 
+_SAID = {
+    "size_bytes": "bytes",
+    "bits": "bits a weight",
+    "format": "one format",
+    "loss": "loss",
+    "room": "the room of a device",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
@@ -44,12 +52,14 @@ class Budget:
     def __post_init__(self) -> None:
         if len(given := self._given()) > 1:
             raise UsageError(
-                f"a budget of {' and '.join(given)}, expected one of them", hint="Leave one out."
+                f"a budget of {' and of '.join(map(_SAID.__getitem__, given))}, "
+                "expected one of them",
+                hint="Leave one out.",
             )
         for name in ("size_bytes", "bits", "loss"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name} is {value}, expected a positive number")
+                raise UsageError(f"a budget of {_SAID[name]}: {value}, expected a positive number")
 
     @property
     def is_usual(self) -> bool:
@@ -57,8 +67,7 @@ class Budget:
         return not self._given()
 
     def _given(self) -> list[str]:
-        names = ("size_bytes", "bits", "format", "loss", "room")
-        return [name for name in names if getattr(self, name) is not None]
+        return [name for name in _SAID if getattr(self, name) is not None]
 
     def bytes_of(self, n_weights: int) -> int | None:
         """Bytes of the whole file, None where they are what is to be found."""

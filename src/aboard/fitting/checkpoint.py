@@ -114,8 +114,10 @@ def folder_of(checkpoint: Path) -> Path:
     return checkpoint if checkpoint.is_dir() else checkpoint.parent
 
 
-def open_checkpoint(path: Path, opened: ExitStack) -> OpenCheckpoint:
+def open_checkpoint(path: Path, opened: ExitStack, named: Path | None = None) -> OpenCheckpoint:
     """The decoder in the GGUF file `path`; `opened` is given what is to be closed at the end.
+
+    `named`: what messages call it, where it was made of something else.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def open_checkpoint(path: Path, opened: ExitStack) -> OpenCheckpoint:
     grids = {}
     for name in dict.fromkeys(weight.name for weight in model.matrices()):
         if file.tensors[name].format in _WIDE_FLOATS:
-            _require_moderate(path, plain, name)
+            _require_moderate(named or path, plain, name)
         if file.tensors[name].format in _FLOATS and (found := grid_of_tensor(plain, name)):
             grids[name] = found
     return OpenCheckpoint(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aboard.artifact.gguf_writer import header_bytes
+from aboard.artifact.replacement import require_writable
 from aboard.artifact.types import EMBEDDING, HEAD, checked_type, type_of
 from aboard.engine.device import checked_threads
 from aboard.errors import (
@@ -30,6 +31,7 @@ from aboard.fitting.checkpoint import (
     sha256_of,
 )
 from aboard.fitting.choosing import Choosing
+from aboard.fitting.leftovers import remove_leftovers
 from aboard.fitting.limits import Limits, limits_of
 from aboard.fitting.report import QuantizedCheckpoint
 from aboard.fitting.searching import smallest_within_loss
@@ -109,11 +111,12 @@ def quantize_checkpoint(
     """
     checkpoint, out, budget = Path(checkpoint), Path(out), budget or Budget()
     require_other_file(checkpoint, out)
+    require_writable(out)
     read = read_texts(texts)
     made_of, is_new = as_gguf(checkpoint, out, text_only=text_only, progress=progress)
     try:
         with ExitStack() as opened:
-            there = open_checkpoint(made_of, opened)
+            there = open_checkpoint(made_of, opened, checkpoint)
             task = Task(
                 named=checkpoint,
                 checkpoint=there,
@@ -134,8 +137,7 @@ def quantize_checkpoint(
         if made_of != checkpoint and (is_new or not isinstance(error, UsageError)):
             made_of.unlink()
         raise
-    if made_of != checkpoint:
-        made_of.unlink()
+    remove_leftovers(out)
     return report
 
 

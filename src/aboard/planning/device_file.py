@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from aboard.checkpoint.file_bytes import shown
 from aboard.checkpoint.json_text import read_json
-from aboard.errors import MalformedFile, UnsupportedFile
+from aboard.errors import ArtifactError, MalformedFile, UnsupportedFile
 from aboard.models.hyperparameters import finite
 from aboard.planning.device import Ceiling, Device
 from aboard.publishing import written_beside
@@ -32,12 +32,18 @@ def write_device(device: Device, path: Path) -> None:
 
     Raises
     ------
-    OSError
+    ArtifactError
         The place can't be written.
     """
     text = json.dumps({"schema": SCHEMA, **dataclasses.asdict(device)}, indent=2)
-    with written_beside(path) as file:
-        file.write(f"{text}\n".encode())
+    try:
+        with written_beside(path) as file:
+            file.write(f"{text}\n".encode())
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            f"{path}: can't be written: {getattr(error, 'strerror', None) or error}",
+            hint="Name a file in a folder that exists and has room.",
+        ) from None
 
 
 def read_device(path: str | Path) -> Device:

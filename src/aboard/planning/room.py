@@ -96,11 +96,12 @@ class Room:
         """
         if smallest_bytes <= self.weights_bytes:
             return
-        lacks = self._needed(smallest_bytes) - self.device.room_bytes
+        needed = self._needed(smallest_bytes)
+        lacks, weights = needed - self.device.room_bytes, needed - self.beside_bytes
         raise UsageError(
             f"no file fits {self.name}: it has {megabytes(self.device.room_bytes)} for the model, "
             f"of which {self.asked} and the program take {megabytes(self.beside_bytes)}, and the "
-            f"weights of the smallest file that is possible {megabytes(smallest_bytes)}: "
+            f"weights of the smallest file that is possible {megabytes(weights)}: "
             f"{megabytes(lacks)} lack",
             hint=self._possible(smallest_bytes),
         )

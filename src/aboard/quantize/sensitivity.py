@@ -130,6 +130,7 @@ class Measuring:
         self._amplified, self._has_floor = amplified, has_floor
         self._model, self._source, self._windows = model, source, windows
         self._figures, self._threads = figures, threads
+        self._kept: dict[Part, Sensitivity] = {}  # all that is known, asked for or not
         self._base = EightBits(model, source, open_layer)
         self._trials = Trials(
             model, source, self._base, open_head(model), windows, _scored(windows), threads
@@ -142,6 +143,9 @@ class Measuring:
         self, wanted: Mapping[Part, Sequence[str]], progress: Progress = silent
     ) -> list[Sensitivity]:
         """What the formats of `wanted` cost each part, and the errors of all formats.
+
+        What other formats were measured to cost before isn't told, though it may be known: what
+        is made of it must not depend on what was asked before.
 
         Parameters
         ----------
@@ -157,23 +161,24 @@ class Measuring:
         NumericalError
             The model computes no numbers.
         """
-        found = {part: self._known(part, names) for part, names in wanted.items()}
+        kept = {part: self._known(part) for part in wanted}
         missing = {
-            part: [name for name in names if name not in found[part].measured]
+            part: [name for name in names if name not in kept[part].measured]
             for part, names in wanted.items()
         }
-        missing = {
-            part: names for part, names in missing.items() if names or not found[part].errors
-        }
+        missing = {part: names for part, names in missing.items() if names or not kept[part].errors}
         if missing:
             steps = _Steps(self._n_halves_of(missing), progress)
             self._open()
             for part, errors, losses in self._tried(missing, steps):
-                found[part].errors |= errors
-                found[part].measured |= losses
+                kept[part].errors |= errors
+                kept[part].measured |= losses
                 self._figures.add(part.label, 0, errors)
-                self._figures.add(part.label, 1, found[part].measured)
-        return list(found.values())
+                self._figures.add(part.label, 1, kept[part].measured)
+        return [
+            Sensitivity(part, dict(known.errors), {name: known.measured[name] for name in names})
+            for (part, known), names in zip(kept.items(), wanted.values(), strict=True)
+        ]
 
     @property
     def floor(self) -> float:
@@ -181,12 +186,15 @@ class Measuring:
         found = self._figures.known(_FLOOR, 0) if self._floors is None else self._floors
         return float(found[0]) if found is not None else 0.0
 
-    def _known(self, part: Part, names: Sequence[str]) -> Sensitivity:
-        errors = self._figures.known(part.label, 0) or {}
-        measured = self._figures.known(part.label, 1) or {}
-        if measured and not set(fitting_formats(part.columns)) <= set(errors):
-            return Sensitivity(part)
-        return Sensitivity(part, dict(errors), dict(measured))
+    def _known(self, part: Part) -> Sensitivity:
+        """What was measured of a part, by this run or an earlier one; it grows."""
+        if part not in self._kept:
+            errors = self._figures.known(part.label, 0) or {}
+            measured = self._figures.known(part.label, 1) or {}
+            if not set(fitting_formats(part.columns)) <= set(errors):
+                errors, measured = {}, {}
+            self._kept[part] = Sensitivity(part, dict(errors), dict(measured))
+        return self._kept[part]
 
     def _open(self) -> None:
         """Find what the base makes of the tokens, and the floor at each layer."""

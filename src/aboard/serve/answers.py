@@ -71,7 +71,7 @@ class Answers(Closing):
         owner: str,
     ) -> None:
         limits = call.service.limits
-        self._owner = f"{call.noted.owner} {owner}"
+        self._owner = (call.noted.owner, owner)
         self._tokenizer = served.model.tokenizer
         self._timeout_s = limits.answer_timeout_s
         self._per_prompt = per_prompt

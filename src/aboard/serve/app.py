@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from aboard.serve import chat, completions, models, openapi, state, tokens
+from aboard.serve import chat, completions, models, openapi, state, static, tokens
 from aboard.serve.endpoint import Served, refused
 from aboard.serve.error_forms import OPENAI
 from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
@@ -84,13 +84,13 @@ class App:
         self.service = service = Service(models, limits or Limits(), day=day)
         keys = tuple(keys)
         self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
+        reached = (*self.endpoints, *static.endpoints())
         routes = [
-            Route(each.path, Served(each, service), methods=[each.method])
-            for each in self.endpoints
+            Route(each.path, Served(each, service), methods=[each.method]) for each in reached
         ]
         routed = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
         routed.router.redirect_slashes = False
-        open_paths = [each.path for each in self.endpoints if each.open]
+        open_paths = [each.path for each in reached if each.open]
         inner: ASGIApp = Keys(routed, keys=keys, open_paths=open_paths)
         inner = Guard(
             inner,

@@ -98,6 +98,6 @@ async def response_to(
     """
     if stream:
         await answers.begun()
-        return EventStream(events(), call.service.limits, holds=answers, form=form)
+        return EventStream(events(), holds=answers, form=form)
     with answers:
         return json_response(await whole())

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from aboard.serve.body import WHOLE
-from aboard.serve.given import Finish, Given, Usage
+from aboard.serve.given import Given, TextFinish, Usage
 from aboard.serve.sampling_body import SamplingBody
 
 Text = Annotated[str, Field(min_length=1)]
@@ -86,7 +86,7 @@ class CompletionChoice(Given):
     text: str
     index: int
     logprobs: TokenLogprobs | None
-    finish_reason: Finish
+    finish_reason: TextFinish
 
 
 class Completion(Given):
@@ -107,7 +107,7 @@ class CompletionChunkChoice(Given):
     text: str
     index: int
     logprobs: TokenLogprobs | None
-    finish_reason: Finish | None
+    finish_reason: TextFinish | None
 
 
 class CompletionChunk(Given):

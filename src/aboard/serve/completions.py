@@ -21,7 +21,7 @@ from aboard.serve.completion_bodies import (
     TokenLogprobs,
 )
 from aboard.serve.endpoint import Call, Endpoint
-from aboard.serve.given import Usage
+from aboard.serve.given import Finish, TextFinish, Usage
 from aboard.serve.news import End, TextDelta
 from aboard.serve.response_format import compiled, form_of
 from aboard.serve.spoken import Said, written
@@ -152,7 +152,7 @@ class _Writer:
                     text=text,
                     index=answer.index,
                     logprobs=logprobs,
-                    finish_reason=answer.finish_reason,
+                    finish_reason=_finish(answer.finish_reason),
                 )
             )
         return Completion(choices=choices, usage=self._usage, **self._facts)
@@ -164,7 +164,7 @@ class _Writer:
             index, first = news.index, news.index not in begun
             begun.add(index)
             new, tokens = (news.text, news.tokens) if isinstance(news, TextDelta) else ("", [])
-            reason = news.finish_reason if isinstance(news, End) else None
+            reason = _finish(news.finish_reason) if isinstance(news, End) else None
             text, logprobs = self._said(index, new, tokens, first=first)
             if text or reason or (logprobs and logprobs.tokens):
                 choice = CompletionChunkChoice(
@@ -232,6 +232,11 @@ class _Writer:
 
     def _name(self, token: int) -> str:
         return written(self._piece(token), escape="bytes:")
+
+
+def _finish(reason: Finish) -> TextFinish:
+    """Why an answer without tools ended."""
+    return "length" if reason == "length" else "stop"
 
 
 ENDPOINTS = (

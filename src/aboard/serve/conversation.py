@@ -106,7 +106,7 @@ async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) 
     require_few(service.limits, asked.n)
     prompt = await prompt_of(call, served, asked)
     require_room(served, len(prompt), asked.max_tokens, asked.param)
-    if asked.tools or asked.tool_choice != AUTO:
+    if asked.tools or asked.tool_choice.demands:
         grammar: Grammar | None = await service.aside(_tools_grammar, served, asked)
     else:
         grammar = await compiled(call, served, asked.form)

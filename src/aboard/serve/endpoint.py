@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -11,7 +10,6 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aboard.errors import AboardError
 from aboard.serve.body import Body, understood, understood_texts
 from aboard.serve.error_forms import OPENAI, ErrorForm
 from aboard.serve.leaving import ClientGone, unless_gone
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from aboard.serve.service import Service
 
 Understood = TypeVar("Understood", covariant=True)
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ class Endpoint:
 
     method: str
     path: str
-    handle: Callable[[Call[Any]], Awaitable[Response]]
+    handle: Callable[[Call[Any]], Coroutine[Any, Any, Response]]
     summary: str
     takes: type[Body] | None = None
     asks: type[Body] | None = None
@@ -107,12 +104,11 @@ class Served:
         try:
             response = await self._response(Request(scope, receive), facts)
         except ClientGone:
-            facts.code = "client_gone"
+            facts.note_gone()
             return
         except Refusal as refusal:
             response = refused(refusal, facts)
         except Exception as error:
-            _log.exception("a handler failed")
             response = refused(refusal_of(error), facts)
         await response(scope, receive, send)
 
@@ -120,16 +116,10 @@ class Served:
         takes, asks, service = self._endpoint.takes, self._endpoint.asks, self._service
         if takes is None:
             query = None if asks is None else understood_texts(asks, dict(http.query_params))
-            return await self._handled(Call(service, http, query, facts))
+            return await self._endpoint.handle(Call(service, http, query, facts))
         async with service.bodies.read(http) as data:
             call = Call(service, http, understood(takes, data), facts)
-            return await unless_gone(http.receive, self._handled(call))
-
-    async def _handled(self, call: Call[Any]) -> Response:
-        try:
-            return await self._endpoint.handle(call)
-        except AboardError as error:
-            raise refusal_of(error) from None
+            return await unless_gone(http.receive, self._endpoint.handle(call))
 
 
 def refused(refusal: Refusal, facts: Noted) -> Response:

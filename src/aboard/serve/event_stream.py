@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,16 +12,12 @@ from starlette.responses import Response
 
 from aboard.serve.leaving import ClientGone, unless_gone
 from aboard.serve.noted import noted
-from aboard.serve.patience import Patience, Unread
 from aboard.serve.refusals import Refusal, refusal_of
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from aboard.closing import Closing
-    from aboard.serve.limits import Limits
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +50,13 @@ _COMPLETIONS = StreamForm()
 class EventStream(Response):
     """A response that sends each event as soon as it is there.
 
-    An error that ends the answer is the last event. A client that goes away, or reads nothing for
-    `Limits.send_timeout_s`, ends the answer.
+    An error that ends the answer is the last event. A client that goes away ends the answer; one
+    that doesn't read has gone once its connection is given up.
 
     Parameters
     ----------
     events : async generator of BaseModel, str or Named
         As JSON, where they are texts.
-    limits : Limits
     holds : Closing
         What is closed at the end, whatever it is.
     form : StreamForm, optional
@@ -74,7 +68,6 @@ class EventStream(Response):
     def __init__(
         self,
         events: AsyncGenerator[BaseModel | Named | str],
-        limits: Limits,
         *,
         holds: Closing,
         form: StreamForm | None = None,
@@ -84,7 +77,6 @@ class EventStream(Response):
         self._events = events
         self._holds = holds
         self._form = form or _COMPLETIONS
-        self._send_timeout_s = limits.send_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events."""
@@ -92,37 +84,29 @@ class EventStream(Response):
             try:
                 await unless_gone(receive, self._send_all(scope, send))
             except ClientGone:
-                noted(scope).code = "client_gone"
-            except Unread:
-                noted(scope).code = "client_reads_nothing"
+                noted(scope).note_gone()
 
     async def _send_all(self, scope: Scope, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        with Patience(send, self._send_timeout_s) as patience:
-            try:
-                async with aclosing(self._events) as events:
-                    async for event in events:
-                        await patience.send(_written(event))
-                if self._form.last is not None:
-                    await patience.send(_written(self._form.last))
-            except Unread:
-                raise
-            except Exception as error:
-                refusal = self._refusal(error)
-                noted(scope).code = refusal.code
-                await patience.send(_written(self._form.error(refusal)))
-            await patience.send(b"", more=False)
-
-    @staticmethod
-    def _refusal(error: Exception) -> Refusal:
-        if isinstance(error, Refusal):
-            return error
-        _log.error("an answer failed", exc_info=error)
-        return refusal_of(error)
+        try:
+            async with aclosing(self._events) as events:
+                async for event in events:
+                    await send(_part(_written(event)))
+            if self._form.last is not None:
+                await send(_part(_written(self._form.last)))
+        except Exception as error:
+            refusal = error if isinstance(error, Refusal) else refusal_of(error)
+            noted(scope).code = refusal.code
+            await send(_part(_written(self._form.error(refusal))))
+        await send(_part(b"", more=False))
 
 
 # Characters at which some clients end a line, though events end theirs at none of them.
 _ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
+
+
+def _part(data: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}
 
 
 def _written(event: BaseModel | Named | str) -> bytes:

@@ -13,6 +13,7 @@ class Given(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+TextFinish = Literal["stop", "length"]
 Finish = Literal["stop", "length", "tool_calls"]
 
 

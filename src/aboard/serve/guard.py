@@ -23,13 +23,29 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_DIVIDED = ("cross-site", "same-site")  # what browsers say of requests of other origins
-
-_ANTHROPIC = (  # what its client sends from a page
+# Beside what clients of the cloud APIs must say, what those for browsers tell of themselves.
+_HEADERS = (
+    "authorization",
+    "content-type",
+    "x-api-key",
     "anthropic-version",
     "anthropic-beta",
     "anthropic-dangerous-direct-browser-access",
+    *(
+        f"x-stainless-{name}"
+        for name in (
+            "arch",
+            "lang",
+            "os",
+            "package-version",
+            "retry-count",
+            "runtime",
+            "runtime-version",
+            "timeout",
+        )
+    ),
 )
+_DIVIDED = ("cross-site", "same-site")  # what browsers say of requests of other origins
 
 
 class Guard:
@@ -54,7 +70,7 @@ class Guard:
                 app,
                 allow_origins=sorted(self._origins),
                 allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["authorization", "content-type", "x-api-key", *_ANTHROPIC],
+                allow_headers=_HEADERS,
                 expose_headers=["x-request-id", "request-id", "retry-after"],
             )
 

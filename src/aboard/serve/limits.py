@@ -21,8 +21,6 @@ class Limits:
         Of one request.
     max_bodies_bytes : int
         Of all requests that are being read or answered.
-    max_top_logprobs : int
-        Alternatives shown for a token.
     max_kept_responses : int
         Of `/v1/responses`, kept for those who have one key.
     max_kept_bytes : int
@@ -34,7 +32,7 @@ class Limits:
     headers_timeout_s : float
         In which a new connection must have sent its headers.
     send_timeout_s : float
-        For which a client may leave an answer unread.
+        In which a client must read what was sent of an answer, or a KiB of it a second.
     answer_timeout_s : float
         From when a request was taken on to its last token.
     step_s : float
@@ -47,7 +45,6 @@ class Limits:
     max_waiting: int = 128
     max_body_bytes: int = 8 << 20
     max_bodies_bytes: int = 64 << 20
-    max_top_logprobs: int = 20
     max_kept_responses: int = 1024
     max_kept_bytes: int = 32 << 20
     kept_s: float = 86_400.0

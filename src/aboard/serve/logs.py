@@ -10,10 +10,15 @@ import traceback
 
 
 def log_to_stderr() -> None:
-    """Send what this server and uvicorn log to stderr."""
+    """Send what this server, uvicorn and the event loop log to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name, level in (("aboard.serve", logging.INFO), ("uvicorn.error", logging.WARNING)):
+    levels = {
+        "aboard.serve": logging.INFO,
+        "uvicorn.error": logging.WARNING,
+        "asyncio": logging.WARNING,
+    }
+    for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)
@@ -24,7 +29,8 @@ class JsonLines(logging.Formatter):
     """A record as JSON.
 
     Of an exception its type and the places it came through are told, never its words: they may
-    quote a prompt.
+    quote a prompt. For the same reason a message is its first line: in others the event loop shows
+    what it was doing.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -32,7 +38,7 @@ class JsonLines(logging.Formatter):
         told: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": record.getMessage().partition("\n")[0].rstrip(),
         }
         facts = getattr(record, "facts", None)
         if isinstance(facts, dict):

@@ -70,6 +70,10 @@ class Noted:
         """Seconds since it began."""
         return time.perf_counter() - self.began
 
+    def note_gone(self) -> None:
+        """The client is gone, if it wasn't given up."""
+        self.code = self.code or "client_gone"
+
     def note_token(self) -> None:
         """Tokens have come."""
         self.last_token_s = self.elapsed_s

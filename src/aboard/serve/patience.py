@@ -3,34 +3,83 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from aboard.closing import Closing
+from aboard.serve.noted import noted
 
-if TYPE_CHECKING:
-    from starlette.types import Send
+LEAST_BYTES_PER_S = 1024
+"""What a client reads at least, where there is more to read: a modem's speed of 1990."""
+
+
+class Unread:
+    """Watches what waits for a client to read it, and gives up one that doesn't.
+
+    Parameters
+    ----------
+    transport : asyncio.Transport
+        Its buffer is what waits.
+    seconds : float
+        In which the client must have read all of it, or `LEAST_BYTES_PER_S` in each of them.
+    give_up : callable
+        Called once, where it didn't.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, seconds: float, give_up: Callable[[], None]
+    ) -> None:
+        self._transport = transport
+        self._seconds = seconds
+        self._give_up = give_up
+        self._n_left = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Something waits from now on."""
+        self._n_left = self._transport.get_write_buffer_size()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._seconds, self._look)
+
+    def end(self) -> None:
+        """Nothing waits any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        n_read = self._n_left - self._transport.get_write_buffer_size()
+        if n_read < LEAST_BYTES_PER_S * self._seconds:
+            self._timer = None
+            self._give_up()
+        else:
+            self.begin()
 
 
 class PatientProtocol(H11Protocol):
-    """Uvicorn's HTTP, with an end to connections whose headers don't come.
+    """Uvicorn's HTTP, with an end to connections that hold the server up.
 
-    Uvicorn ends those that were silent after a response; one that never sends a whole request would
-    be kept for ever.
+    Uvicorn ends those that were silent after a response; one that never sends a whole request, or
+    reads no answer, would be kept for ever, and what it doesn't read with it.
     """
 
     headers_timeout_s: ClassVar[float] = 15.0
+    send_timeout_s: ClassVar[float] = 60.0
     _waiting: asyncio.TimerHandle | None = None
+    _unread: Unread | None = None
 
     @classmethod
-    def with_timeout(cls, seconds: float) -> type[PatientProtocol]:
-        """The protocol with a patience of so many seconds."""
-        return type(cls.__name__, (cls,), {"headers_timeout_s": seconds})
+    def with_timeouts(cls, *, headers_s: float, send_s: float) -> type[PatientProtocol]:
+        """The protocol with a patience of so many seconds for headers, and for what is unread."""
+        fields = {"headers_timeout_s": headers_s, "send_timeout_s": send_s}
+        return type(cls.__name__, (cls,), fields)
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a request."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # writing pauses at the first byte that isn't taken
+        self._unread = Unread(transport, self.send_timeout_s, self._abort)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
@@ -46,7 +95,27 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """There is nothing to wait for."""
         self._stop_waiting()
+        if self._unread is not None:
+            self._unread.end()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client doesn't read as fast as it is written to."""
+        super().pause_writing()
+        if self._unread is not None:
+            self._unread.begin()
+
+    def resume_writing(self) -> None:
+        """It has read all."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.end()
+
+    def _abort(self) -> None:
+        """Closing would wait until all is read."""
+        if self.scope is not None:
+            noted(cast(dict[str, Any], self.scope)).code = "client_reads_nothing"
+        self.transport.abort()
 
     def _wait(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
@@ -62,59 +131,3 @@ class PatientProtocol(H11Protocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
-
-
-class Unread(Exception):
-    """A client read nothing for longer than it may."""
-
-
-class Patience(Closing):
-    """Sends the parts of a body, of which none may wait too long; for one task.
-
-    One timer goes round for all parts. A timeout for each would take as long as the sending.
-
-    Parameters
-    ----------
-    send : callable
-        Of ASGI.
-    seconds : float
-        For which a part may wait; it is given up after that, and before twice that.
-    """
-
-    def __init__(self, send: Send, seconds: float) -> None:
-        self._send = send
-        self._seconds = seconds
-        self._waits = self._waited = self._expired = False
-        self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
-
-    async def send(self, data: bytes, *, more: bool = True) -> None:
-        """Send a part of the body; the last, where there is no more.
-
-        Raises
-        ------
-        Unread
-            The client doesn't read.
-        """
-        self._waits, self._waited = True, False
-        try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
-        except asyncio.CancelledError:
-            if self._expired:
-                raise Unread from None
-            raise
-        finally:
-            self._waits = False
-
-    def close(self) -> None:
-        """Wait for nothing more."""
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        """Give up a part that waited the last time already."""
-        if self._waits and self._waited and self._task is not None:
-            self._expired = True
-            self._task.cancel()
-            return
-        self._waited = self._waits
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -22,6 +23,7 @@ from aboard.errors import (
 
 INVALID = "invalid_request_error"
 SERVER = "server_error"
+_log = logging.getLogger(__name__)
 
 
 class ErrorFacts(BaseModel):
@@ -87,11 +89,12 @@ class Refusal(Exception):
 
 
 def refusal_of(error: Exception, *, param: str | None = None) -> Refusal:
-    """The refusal that an error comes to; of one that isn't ours nothing is told.
+    """The refusal that an error comes to; of one that isn't ours nothing is told but to the log.
 
     `param` is the parameter that is to blame, where it is the client's mistake.
     """
     if not isinstance(error, AboardError):
+        _log.error("a defect", exc_info=error)
         return Refusal(
             500, "the server failed", code="internal_error", kind=SERVER, headers=NO_RETRY
         )
@@ -136,11 +139,9 @@ def invalid(message: str, param: str) -> Refusal:
     return Refusal(400, f"{param}: {message}", code="invalid_value", param=param)
 
 
-def overloaded(message: str, *, retry_s: int = 1) -> Refusal:
+def overloaded(message: str) -> Refusal:
     """More is asked for than may wait."""
-    return Refusal(
-        429, message, code="queue_full", kind="rate_limit_error", headers=retry_after(retry_s)
-    )
+    return Refusal(429, message, code="queue_full", kind="rate_limit_error", headers=retry_after(1))
 
 
 def ending() -> Refusal:

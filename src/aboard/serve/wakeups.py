@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 
 
 class Wakeups:
@@ -23,8 +24,9 @@ class Wakeups:
         with self._lock:
             first = not self._news
             self._news.append(event)
-        if first and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake)
+        if first:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         with self._lock:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from aboard.tool_calls.grammar import Wanted, grammar_of
-from aboard.tool_calls.probing import found_form, takes_system
+from aboard.tool_calls.probing import as_written, found_form, takes_system
 from aboard.tool_calls.reading import CallReader
 from aboard.tool_calls.writing import written
 
@@ -41,6 +41,10 @@ class ToolCalling:
         self._control = {mark: texts[mark] for mark in self.form.marks if mark in texts}
 
     @cached_property
+    def _form_without_tools(self) -> CallForm:
+        return as_written(self.form, self._template)
+
+    @cached_property
     def _takes_system(self) -> bool:
         return takes_system(self._template)
 
@@ -55,14 +59,15 @@ class ToolCalling:
             `role` and `content`; of an assistant `tool_calls`, too, in the form of the cloud API,
             with arguments as JSON text or as a mapping; of a tool `tool_call_id`.
         tools : sequence of Tool
-            What may be called.
+            What may be called; none where the conversation only tells of past calls.
 
         Raises
         ------
         UsageError
             A call is none, or its arguments are no object.
         """
-        told = written(self.form, messages, tools, takes_system=self._takes_system)
+        form = self.form if tools else self._form_without_tools
+        told = written(form, messages, tools, takes_system=self._takes_system)
         given = [tool.described for tool in tools] if tools and self.form.tells_tools else None
         return told, given
 

@@ -34,6 +34,9 @@ class CallForm:
     before_id : str
         What stands before the 9 letters and digits with which the model itself tells its calls
         apart, between the name and `before_arguments`; "" where it has none.
+    before_last_id : str
+        What stands before such an id behind the arguments, where the model may write it there; a
+        quotation mark ends it.
     tells_tools : bool
         Whether the chat template is given the tools; else `instructions` has them.
     writes_calls : bool
@@ -60,6 +63,7 @@ class CallForm:
     text_begins: str = ""
     marks: tuple[str, ...] = ()
     before_id: str = ""
+    before_last_id: str = ""
     tells_tools: bool = True
     writes_calls: bool = True
     writes_results: bool = True

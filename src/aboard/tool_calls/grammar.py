@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from aboard.tool_calls.form import CallForm
 
 
+_ID = "/[a-zA-Z0-9]{9}/"
+_MARK = '"'  # ends an id behind the arguments
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What an answer may be.
@@ -158,12 +162,15 @@ class _Writer:
 
     def _call(self, tool: Tool, arguments: str) -> str:
         form = self._form
-        before = self._literal(tool.name + form.before_id)
         if form.before_id:
-            before += " /[a-zA-Z0-9]{9}/ " + self._literal(form.before_arguments)
+            before = f"{self._literal(tool.name + form.before_id)} {_ID} "
+            before += self._literal(form.before_arguments)
         else:
             before = self._literal(tool.name + form.before_arguments)
-        return f"{before} {arguments}" + (f" {self._literal(form.closing)}" if form.closing else "")
+        behind = f" {self._literal(form.closing)}" if form.closing else ""
+        if form.before_last_id:
+            behind = f" ({self._literal(form.before_last_id)} {_ID} {_quoted(_MARK)})?{behind}"
+        return f"{before} {arguments}{behind}"
 
     def _literal(self, text: str) -> str:
         """A text, in which marks are control tokens where the model has them."""

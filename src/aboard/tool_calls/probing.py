@@ -43,13 +43,18 @@ def found_form(template: ChatTemplate, vocabulary: Set[str]) -> CallForm:
     form = form_of(template.tools_source or "", vocabulary)
     if form is not plain.FORM and "probe_tool" not in _rendered(template, [_USER]):
         form = plain.FORM  # it says nothing of tools, whatever it does with calls
-    if form is plain.FORM:
-        return form
+    return form if form is plain.FORM else as_written(form, template, (_TOOL,))
+
+
+def as_written(
+    form: CallForm, template: ChatTemplate, tools: Sequence[Mapping[str, Any]] | None = None
+) -> CallForm:
+    """The form, with what the template does with past calls: it may be another without tools."""
     for as_text in (False, True):
-        text = _rendered(template, _called(as_text))
+        text = _rendered(template, _called(as_text), tools)
         if "probe_tool" in text and "probe_value" in text and "probe_result" in text:
             return replace(form, arguments_as_text=as_text)
-    results = "probe_result" in _rendered(template, [_USER, _assistant(), _RESULT])
+    results = "probe_result" in _rendered(template, [_USER, _assistant(), _RESULT], tools)
     return replace(form, writes_calls=False, writes_results=results)
 
 

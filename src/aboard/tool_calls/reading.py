@@ -205,12 +205,22 @@ class CallReader:
                 if self._depth == 0:
                     parts.append(Arguments(self._left[: at + 1]))
                     self._left = self._left[at + 1 :]
-                    self._read = self._literal(self._form.closing, self._behind)
+                    self._read = self._last_id
                     return True
         if self._left:
             parts.append(Arguments(self._left))
         self._left = ""
         return False
+
+    def _last_id(self, parts: list[Part]) -> bool:
+        """Behind the arguments: an id, where the model writes one there, and the call's end."""
+        before, closing = self._form.before_last_id, self._form.closing
+        if before and self._left.startswith(before):
+            closing = before + "0" * 9 + '"' + closing
+        elif before and before.startswith(self._left):
+            return False
+        self._read = self._literal(closing, self._behind)
+        return True
 
     def _behind(self, parts: list[Part]) -> bool:
         """Behind a whole call: another, or the end."""

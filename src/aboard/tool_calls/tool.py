@@ -142,6 +142,11 @@ class ToolChoice:
     names: tuple[str, ...] | None = None
     param: str = "tool_choice"
 
+    @property
+    def demands(self) -> bool:
+        """Whether it can't be met without tools."""
+        return self.mode == "required" or self.names is not None
+
 
 AUTO = ToolChoice()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from functools import lru_cache
+from itertools import groupby
 
 from aboard.constrain.language import characters
 from aboard.constrain.language.characters import Ranges
@@ -44,5 +45,16 @@ def of_category(name: str) -> Ranges | None:
     wanted = CATEGORIES.get(name)
     if wanted is None:
         return None
-    codes = (c for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c)) in wanted)
-    return characters.ranges((code, code) for code in codes)
+    return characters.ranges(pair for each in sorted(wanted) for pair in _runs()[each])
+
+
+@lru_cache(maxsize=1)
+def _runs() -> dict[str, list[tuple[int, int]]]:
+    """Of each category, runs of characters: looked up for all at once, which takes 0.2 s."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    code = 0
+    for category, run in groupby(map(unicodedata.category, map(chr, range(sys.maxunicode + 1)))):
+        end = code + sum(1 for _ in run)
+        found.setdefault(category, []).append((code, end - 1))
+        code = end
+    return found

@@ -5,7 +5,9 @@ Surrogates are no characters: no text in UTF-8 has them.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from functools import lru_cache
 
 Ranges = tuple[tuple[int, int], ...]
 """First and last code point of each range."""
@@ -45,6 +47,7 @@ def shared(one: Ranges, other: Ranges) -> Ranges:
     return tuple(found)
 
 
+@lru_cache(maxsize=512)
 def complement(one: Ranges) -> Ranges:
     """All other characters."""
     gaps: list[tuple[int, int]] = []
@@ -65,7 +68,8 @@ def minus(one: Ranges, other: Ranges) -> Ranges:
 
 def contains(one: Ranges, code: int) -> bool:
     """Whether the character is one of them."""
-    return any(first <= code <= last for first, last in one)
+    at = bisect_right(one, (code, LAST)) - 1
+    return at >= 0 and code <= one[at][1]
 
 
 def of(text: str) -> Ranges:

@@ -128,6 +128,7 @@ class Questions:
         for _ in range(64 * (most + 1)):
             if not waiting:
                 return found
+            self.spend()
             text, at = waiting.pop()
             if at.nullable:
                 found.append(text)
@@ -163,6 +164,7 @@ class Questions:
         sets = self._first_sets(expression)
         known = self._letters.get(sets)
         if known is None:
+            self.spend(sum(map(len, sets)) * len(sets) // 32)
             known = self._letters[sets] = _representatives(sets)
         return known
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from aboard.constrain.language import characters
 from aboard.constrain.language.characters import EVERY, Ranges
@@ -170,9 +171,14 @@ def letters(ranges: Ranges) -> Expression:
     return Characters(ranges, nullable=False, plain=True) if ranges else NOTHING
 
 
+@lru_cache(maxsize=4096)
+def _letter(letter: str) -> Expression:
+    return letters(characters.of(letter))
+
+
 def literal(text: str) -> Expression:
     """This text."""
-    return sequence(*(letters(characters.of(letter)) for letter in text))
+    return sequence(*map(_letter, text))
 
 
 def sequence(*parts: Expression) -> Expression:
@@ -282,6 +288,13 @@ def optional(part: Expression) -> Expression:
     return choice(part, EMPTY)
 
 
+def _common_start(texts: list[str]) -> str:
+    """What all of `texts` begin with."""
+    first, last = min(texts), max(texts)
+    n = next((i for i, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), -1)
+    return first if n < 0 else first[:n]
+
+
 def literals(texts: Iterable[str]) -> Expression:
     """Any of `texts`; beginnings that several share stand there once."""
     given = list(dict.fromkeys(texts))
@@ -289,12 +302,10 @@ def literals(texts: Iterable[str]) -> Expression:
         return literal(given[0]) if given else NOTHING
     by_first: dict[str, list[str]] = {}
     for text in given:
-        by_first.setdefault(text[:1], []).append(text[1:])
+        by_first.setdefault(text[:1], []).append(text)
     options = []
-    for first, rests in by_first.items():
-        start = first
-        while len(rests) > 1 and rests[0] and all(rest[:1] == rests[0][0] for rest in rests):
-            start += rests[0][0]
-            rests = [rest[1:] for rest in rests]
-        options.append(sequence(literal(start), literals(rests)) if start else EMPTY)
+    for alike in by_first.values():
+        start = _common_start(alike)
+        rests = literals(text[len(start) :] for text in alike)
+        options.append(sequence(literal(start), rests) if start else EMPTY)
     return choice(*options)

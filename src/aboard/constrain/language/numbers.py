@@ -1,11 +1,15 @@
-"""Numbers by their decimal texts: integers as `-12`, others as `3.5` with any zeros at the end.
+"""Numbers by their decimal texts: integers as `-12`, others as `3.5` with zeros at the end.
 
 Zero has no sign, and nothing is written with an exponent, so that of an integer there is one text
 and of other numbers one but for zeros behind the last digit.
+
+Most readers make floats of numbers with a point. Texts of 15 digits or fewer are told apart by them
+and keep their order, so `floats` has no others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from math import gcd
 
@@ -27,15 +31,18 @@ from aboard.constrain.language.expression import (
 )
 from aboard.errors import GrammarError
 
-MAX_DIGITS = 64
-"""Before and behind the point. A float needs 17; a model that repeats a digit must end."""
+MAX_DIGITS = 48
+"""Before and behind the point. A model that repeats a digit must end."""
+
+FLOAT_DIGITS = 15
+"""Two decimal numbers of so many digits are never the same float (DBL_DIG of C)."""
 
 MAX_REMAINDERS = 20
 _MAX_ENDINGS = 10_000
 
 _DIGIT = letters(ranges([(48, 57)]))
 _NONZERO = letters(ranges([(49, 57)]))
-_ZEROS = repeat(literal("0"), 0, None)
+_ZEROS = repeat(literal("0"), 0, FLOAT_DIGITS)
 _SOME = repeat(_DIGIT, 0, None)
 _POSITIVE = sequence(_NONZERO, repeat(_DIGIT, 0, MAX_DIGITS - 1))
 _WHOLE = choice(literal("0"), _POSITIVE)
@@ -70,8 +77,44 @@ def integer(value: int) -> Expression:
 
 
 def fraction(value: Decimal) -> Expression:
-    """The texts of a number that is no integer."""
-    return sequence(literal(format(value, "f").rstrip("0")), _ZEROS)
+    """The texts of a number that is no integer, of as many digits as `floats` has."""
+    return fractions_of([value])
+
+
+def fractions_of(values: Iterable[Decimal]) -> Expression:
+    """The texts of numbers that are no integers."""
+    by_zeros: dict[int, list[str]] = {}
+    for value in values:
+        text = format(value, "f").rstrip("0")
+        n_digits = len(text.lstrip("-0.").replace(".", ""))
+        by_zeros.setdefault(max(FLOAT_DIGITS - n_digits, 0), []).append(text)
+    return choice(
+        *(
+            sequence(literals(texts), repeat(literal("0"), 0, n_zeros))
+            for n_zeros, texts in by_zeros.items()
+        )
+    )
+
+
+def floats(n_digits: int = FLOAT_DIGITS) -> Expression:
+    """Numbers with a point, of at most so many digits from the first that isn't zero on."""
+    small = sequence(
+        literal("0."),
+        repeat(literal("0"), 0, MAX_DIGITS - FLOAT_DIGITS),
+        repeat(_DIGIT, 1, n_digits),
+    )
+    large = (
+        sequence(_NONZERO, repeat(_DIGIT, n, n), literal("."), repeat(_DIGIT, 1, n_digits - n - 1))
+        for n in range(n_digits - 1)
+    )
+    return sequence(optional(_MINUS), choice(small, *large))
+
+
+def short_integers(n_digits: int) -> Expression:
+    """Integers of at most so many digits."""
+    return choice(
+        literal("0"), sequence(optional(_MINUS), _NONZERO, repeat(_DIGIT, 0, n_digits - 1))
+    )
 
 
 def integers_from(least: int) -> Expression:
@@ -217,7 +260,7 @@ def _ending(divisor: int, n_last: int) -> Expression:
     if divisor == 1:
         return _SOME
     values = range(0, 10**n_last, divisor)
-    if len(values) > _MAX_ENDINGS:
+    if 10**n_last // divisor > _MAX_ENDINGS:
         raise GrammarError(f"multiples of {divisor} have too many endings")
     short = literals(str(v) for v in values if len(str(v)) < n_last)
     return choice(sequence(_SOME, literals(f"{v:0{n_last}}" for v in values)), short)

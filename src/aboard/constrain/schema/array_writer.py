@@ -23,7 +23,7 @@ from aboard.constrain.schema.productions import (
     pick,
 )
 from aboard.constrain.schema.punctuation import CLOSE_ARRAY, COMMA, OPEN_ARRAY
-from aboard.constrain.schema.shapes import ArrayShape, Count
+from aboard.constrain.schema.shapes import ArrayShape, Count, Span
 from aboard.errors import UnsupportedSchema
 
 MAX_DISTINCT = 60
@@ -65,6 +65,14 @@ class ArrayWriter:
         bounds = [span for span, _ in shape.items] + [count.span for count in shape.counts]
         ends = [edge for span in bounds for edge in (span.first, span.end) if edge is not None]
         self._n_apart = max(ends, default=0)  # from there on all items are alike
+        self._mark = rules.mark(shape)
+        self._alone: dict[int, list[Formula]] = {}  # what single items satisfy, and what others
+        self._spans: list[tuple[Span, Formula]] = []
+        for span, formula in shape.items:
+            if span.end == span.first + 1:
+                self._alone.setdefault(span.first, []).append(formula)
+            else:
+                self._spans.append((span, formula))
 
     def node(self) -> Node:
         """All of an array, with its brackets."""
@@ -78,8 +86,9 @@ class ArrayWriter:
 
     def _item(self, index: int) -> Formula:
         """What the item at `index` satisfies, counts aside."""
-        demands = (formula for span, formula in self._shape.items if span.has(index))
-        return self._meaning.formulas.both(*demands)
+        self._meaning.questions.spend(len(self._spans) // 8)
+        demands = (formula for span, formula in self._spans if span.has(index))
+        return self._meaning.formulas.both(*self._alone.get(index, ()), *demands)
 
     def _items(self) -> Node:
         least, most = self._shape.least, self._shape.most
@@ -96,7 +105,7 @@ class ArrayWriter:
         further = chain(COMMA, self._value(self._item(index)))
         if index >= self._n_apart:
             return Again(further, max(least - index, 0), None if most is None else most - index)
-        rest = self._rules.rule(("items", self._shape, index + 1), lambda: self._behind(index + 1))
+        rest = self._rules.rule(("items", self._mark, index + 1), lambda: self._behind(index + 1))
         all_ = chain(further, rest)
         return all_ if index < least else maybe(all_)
 
@@ -105,7 +114,7 @@ class ArrayWriter:
 
         Numbers beyond what still decides something aren't told apart; `begun`: there are any.
         """
-        key = ("counted", self._shape, index, n_items, counts, begun)
+        key = ("counted", self._mark, index, n_items, counts, begun)
         return self._rules.rule(key, lambda: self._counted_body(index, n_items, counts, begun))
 
     def _counted_body(self, index: int, n_items: int, counts: tuple[int, ...], begun: bool) -> Node:
@@ -146,11 +155,11 @@ class ArrayWriter:
         texts = self._texts(pointer, 0)
         most = len(texts) if self._shape.most is None else min(self._shape.most, len(texts))
         body = Distinct(tuple(texts), COMMA, self._shape.least, most)
-        return self._rules.rule(("distinct", self._shape), lambda: body)
+        return self._rules.rule(("distinct", self._mark), lambda: body)
 
     def _differing(self, pointer: str, n_items: int, used: frozenset[Text]) -> Rule:
         """What follows `n_items`, whose texts are `used`."""
-        key = ("differing", self._shape, n_items, used)
+        key = ("differing", self._mark, n_items, used)
         return self._rules.rule(key, lambda: self._differing_body(pointer, n_items, used))
 
     def _differing_body(self, pointer: str, n_items: int, used: frozenset[Text]) -> Node:

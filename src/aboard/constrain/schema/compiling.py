@@ -24,13 +24,20 @@ from aboard.constrain.schema.productions import Node, Productions, Rule, Text, p
 from aboard.constrain.schema.shapes import Shape
 from aboard.errors import GrammarError
 
+_MAX_LISTED = 8
+_START = 400  # steps: what the smallest schema takes, for a grammar may hold many
+
 
 def compile_schema(
-    schema: Schema, others: Mapping[str, Schema] | None = None, *, name: str = "start"
+    schema: Schema,
+    others: Mapping[str, Schema] | None = None,
+    *,
+    name: str = "start",
+    questions: Questions | None = None,
 ) -> str:
     """The rules and terminals of a Lark grammar whose rule `name` is what `schema` accepts.
 
-    All other names begin with it.
+    All other names begin with it. `questions` bounds the work of several schemas together.
 
     Raises
     ------
@@ -39,16 +46,21 @@ def compile_schema(
     GrammarError
         The schema is none, is too large, takes too much work, or accepts nothing.
     """
-    questions = Questions()
-    meaning = Meaning(Document(schema, others or {}), questions)
-    writer = _Writer(meaning, Productions(questions))
+    questions = Questions() if questions is None else questions
+    questions.spend(_START)
+    document = Document(schema, others or {})
+    meaning = Meaning(document, questions)
+    writer = _Writer(meaning, Productions(questions), document)
     return writer.lark(meaning.root(), name)
 
 
 class _Writer:
-    def __init__(self, meaning: Meaning, rules: Productions) -> None:
+    def __init__(self, meaning: Meaning, rules: Productions, document: Document) -> None:
         self._meaning = meaning
         self._rules = rules
+        self._precision = document.precision
+        # In draft 4 1.0 is no integer.
+        self._zeros = NOTHING if document.root.draft == 4 else POINT_ZEROS
         self._spelling = Spelling()
 
     def lark(self, formula: Formula, name: str) -> str:
@@ -87,8 +99,14 @@ class _Writer:
         )
 
     def _numbers(self, shape: Shape) -> Expression:
-        if self._meaning.questions.is_empty(shape.fractions):
-            return shape.integers
+        questions = self._meaning.questions
         if shape.integers == INTEGERS and shape.fractions == FRACTIONS:
             return NUMBERS
-        return choice(sequence(shape.integers, optional(POINT_ZEROS)), shape.fractions)
+        integers = self._precision.cut_integers(shape.integers)
+        if questions.is_empty(shape.fractions):
+            return integers
+        if questions.texts(shape.fractions, _MAX_LISTED) is not None:  # of bounded length
+            return choice(integers, shape.fractions)
+        return self._precision.cut(
+            choice(sequence(shape.integers, optional(self._zeros)), shape.fractions)
+        )

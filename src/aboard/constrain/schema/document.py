@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +11,14 @@ from decimal import Decimal
 from typing import Any
 
 from aboard.checkpoint.json_text import unique
+from aboard.constrain.schema.precision import precision_of
 from aboard.constrain.schema.references import resolved, split_fragment, unescaped
 from aboard.errors import GrammarError, UnsupportedSchema
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_VALUES = 50_000
-MAX_EXPONENT = 400
+MAX_NUMBER = 400
 
 _DRAFT = re.compile(r"https?://json-schema\.org/(?:draft-0?(\d)|draft/(\d{4})-\d\d)/schema#?")
 ANY_DRAFT = 9999
@@ -96,6 +98,8 @@ class Document:
     ----------
     root : Place
         Where the schema begins.
+    precision : Precision
+        How numbers are written.
 
     Raises
     ------
@@ -105,6 +109,7 @@ class Document:
 
     def __init__(self, schema: Schema, others: Mapping[str, Schema]) -> None:
         values = {"": _parsed(schema)} | {uri: _parsed(other) for uri, other in others.items()}
+        self.precision = precision_of(values.values())
         scoped = any(_holds_key(value, "$dynamicRef") for value in values.values())
         self._roots: dict[str, Place] = {}
         for uri, value in values.items():
@@ -284,15 +289,19 @@ def _check_size(value: Any) -> None:
 
 
 def _decimal(digits: str) -> Decimal:
-    number = Decimal(digits)
-    if abs(number.adjusted()) > MAX_EXPONENT or len(digits) > MAX_EXPONENT:
+    """The number that readers make of it: the float next to it, by its shortest digits.
+
+    From 2 ** 53 on, where all floats are integers, by all of its digits: integers are told from it.
+    """
+    value = float(digits)
+    if math.isinf(value) or (value == 0 and Decimal(digits) != 0) or len(digits) > MAX_NUMBER:
         raise ValueError(f"the number {digits[:40]} is too large or too small")
-    return number
+    return Decimal(repr(value)) if abs(value) < 1 << 53 else Decimal(value)
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_EXPONENT:
-        raise ValueError(f"a number has {len(digits)} digits, expected at most {MAX_EXPONENT}")
+    if len(digits) > MAX_NUMBER:
+        raise ValueError(f"a number has {len(digits)} digits, expected at most {MAX_NUMBER}")
     return int(digits)
 
 

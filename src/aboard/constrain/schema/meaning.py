@@ -6,10 +6,11 @@ Members and items are looked into only where that decides something, so schemas 
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from aboard.constrain.language.derivative import Questions
-from aboard.constrain.language.expression import NOTHING, choice, literals, other
+from aboard.constrain.language.expression import NOTHING, literals, other
 from aboard.constrain.schema.containers import (
     array_of,
     arrays,
@@ -28,8 +29,16 @@ from aboard.constrain.schema.keywords import (
     schemas,
     schemas_by_name,
 )
-from aboard.constrain.schema.scalars import number, numbers, strings
-from aboard.constrain.schema.shapes import FULL, ArrayShape, ObjectShape, Shape
+from aboard.constrain.schema.scalars import check_constants, constants, numbers, strings
+from aboard.constrain.schema.shapes import (
+    FULL,
+    ArrayShape,
+    Demands,
+    ObjectShape,
+    Shape,
+    demands_of,
+    joined,
+)
 from aboard.constrain.schema.unevaluated import Evaluation
 from aboard.errors import GrammarError
 
@@ -112,16 +121,14 @@ class Meaning:
                 for part in formula.parts:
                     shape = self.shape(part)
                     found = shape if found is FULL else found.meet(shape, self._is_possible)
-                    self.questions.spend(len(found.objects) + len(found.arrays))
+                    self.questions.spend(sum(1 + each.size // 8 for each in found.objects))
+                    self.questions.spend(sum(1 + each.size // 8 for each in found.arrays))
                 return found
-        found = Shape()
-        for part in formula.parts:
-            found = found.join(self.shape(part))
-        return found
+        return joined([self.shape(part) for part in formula.parts])
 
     def _of_values(self, values: tuple[Any, ...]) -> Shape:
         found_arrays, found_objects, texts = [], [], []
-        integers, fractions = NOTHING, NOTHING
+        numerals: list[int | Decimal] = []
         for value in values:
             if isinstance(value, list):
                 found_arrays.append(array_of(value, self.formulas))
@@ -130,8 +137,9 @@ class Meaning:
             elif isinstance(value, str):
                 texts.append(value)
             elif value is not None and not isinstance(value, bool):
-                whole, part = number(value)
-                integers, fractions = choice(integers, whole), choice(fractions, part)
+                numerals.append(value)
+        self.questions.spend(sum(1 + len(text) // 2 for text in texts) + 3 * len(numerals))
+        integers, fractions = constants(numerals)
         return Shape(
             any(value is None for value in values),
             any(value is True for value in values),
@@ -197,8 +205,10 @@ class Meaning:
             case "enum":
                 if not isinstance(value, list):
                     raise malformed(place, keyword, "a list of values")
+                check_constants(place, keyword)
                 return make.values(tuple(value))
             case "const":
+                check_constants(place, keyword)
                 return make.values((value,))
             case "$ref" | "$dynamicRef":
                 return make.schema(self.follow(place, keyword))
@@ -303,7 +313,7 @@ class Meaning:
         return not any(self._is_possible(each) for each in alternatives)
 
     def _is_possible(self, shape: ArrayShape | ObjectShape) -> bool:
-        self.questions.spend()
+        self.questions.spend(1 + shape.size // 32)
         if shape.most is not None and shape.least > shape.most:
             return False
         if isinstance(shape, ArrayShape):
@@ -325,18 +335,17 @@ class Meaning:
         return True
 
     def _is_possible_object(self, shape: ObjectShape) -> bool:
+        demands = demands_of(shape)
         for name, formula in shape.needs:
             demanded = formula
             if isinstance(name, str):
-                demanded = self.formulas.both(self.member(shape, name), formula)
+                demanded = self.formulas.both(self.member(demands, name), formula)
             if shape.most == 0 or self.is_impossible(demanded):
                 return False
         return True
 
-    def member(self, shape: ObjectShape, name: str) -> Formula:
-        """What a member of this name satisfies in objects of `shape`."""
-        rules = []
-        for names, formula in shape.rules:
-            if names == name if isinstance(names, str) else self.questions.accepts(names, name):
-                rules.append(formula)
-        return self.formulas.both(*rules)
+    def member(self, demands: Demands, name: str) -> Formula:
+        """What a member of this name satisfies."""
+        self.questions.spend(len(demands.patterns))
+        by_pattern = (f for names, f in demands.patterns if self.questions.accepts(names, name))
+        return self.formulas.both(*demands.rules.get(name, ()), *by_pattern)

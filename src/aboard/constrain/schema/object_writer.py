@@ -29,11 +29,11 @@ from aboard.constrain.schema.productions import (
     pick,
 )
 from aboard.constrain.schema.punctuation import CLOSE_OBJECT, COLON, COMMA, OPEN_OBJECT
-from aboard.constrain.schema.shapes import Names, ObjectShape
+from aboard.constrain.schema.shapes import Names, ObjectShape, demands_of
 from aboard.errors import GrammarError
 
 MAX_CLASSES = 64
-MAX_NAMED = 40
+MAX_NAMED = 400
 """Names of a finite language that become named members, so that none comes twice."""
 
 Value = Callable[[Formula], Rule]
@@ -85,6 +85,8 @@ class ObjectWriter:
         self._rules = rules
         self._value = value
         self._spelling = spelling
+        self._mark = rules.mark(shape)
+        self._demands = demands_of(shape)
         self._names = self._named()
         self._kin = self._other_kin()
         self._wishes = tuple(
@@ -138,7 +140,7 @@ class ObjectWriter:
             formula = self._meaning.formulas.both(*formulas)
             if self._meaning.is_impossible(formula):
                 continue
-            texts = None if language.plain else questions.texts(language, MAX_NAMED)
+            texts = questions.texts(language, MAX_NAMED)
             if texts is None:
                 found.append(Kin(language, formula))
             else:
@@ -150,19 +152,21 @@ class ObjectWriter:
 
         `begun`: there are some before them, `n` if that is counted; `open_`: the wishes left.
         """
-        state = ("members", self._shape, at, begun, n, open_)
+        state = ("members", self._mark, at, begun, n, open_)
         return self._rules.rule(state, lambda: self._members_body(at, begun, n, open_))
 
     def _members_body(self, at: int, begun: bool, n: int, open_: frozenset[int]) -> Node:
         if at == len(self._names):
             return self._others(begun, n, open_)
         name = self._names[at]
-        needs = [f for names, f in self._shape.needs if names == name]
+        needs = self._demands.needs.get(name, ())
         options: list[Node] = []
         if not needs:
             options.append(self._members(at + 1, begun, n, open_))
         if self._shape.most is None or n < self._shape.most:
-            satisfied = self._meaning.formulas.both(self._meaning.member(self._shape, name), *needs)
+            satisfied = self._meaning.formulas.both(
+                self._meaning.member(self._demands, name), *needs
+            )
             comma = COMMA if begun else NIL
             name_key = self._key(literal(name))
             after = min(n + 1, self._cap()) if self._counts else 0

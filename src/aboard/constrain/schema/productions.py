@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from aboard.constrain.language.derivative import Questions
 from aboard.constrain.language.expression import Expression
 from aboard.constrain.language.lark import Terminals
+from aboard.errors import GrammarError
+
+MAX_RULES = 2_000
+"""Of a grammar. llguidance follows them by calls: a chain of 3,000 overflows a stack of 8 MiB."""
+
+MAX_TEXT = 2_000_000
+"""Characters of a grammar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +103,17 @@ class Productions:
         self._numbers: dict[object, int] = {}
         self._bodies: dict[int, Node] = {}
         self._waiting: list[tuple[int, Callable[[], Node]]] = []
+        self._marks: dict[object, int] = {}
+
+    def mark(self, key: object) -> int:
+        """A number that equal keys share: large ones are compared once, not with every rule."""
+        return self._marks.setdefault(key, len(self._marks))
 
     def rule(self, key: object, body: Callable[[], Node]) -> Rule:
         """The rule that is known by `key`; `body` makes it, later, if it is new."""
         number = self._numbers.get(key)
         if number is None:
-            self._questions.spend(5)
+            self._questions.spend(20)
             number = self._numbers[key] = len(self._numbers)
             self._waiting.append((number, body))
         return Rule(number)
@@ -128,8 +140,16 @@ class Productions:
                 if below not in reached:
                     reached.add(below)
                     waiting.append(below)
+            if len(reached) > MAX_RULES:
+                raise GrammarError(
+                    f"the schema takes more than {MAX_RULES} rules",
+                    hint="Make it smaller: fewer properties, smaller counts of items and members.",
+                )
         first = f"{name}: {writing.rule(start.number)}"
-        return "\n".join([first, *lines, *writing.terminals.lines, ""])
+        text = "\n".join([first, *lines, *writing.terminals.lines, ""])
+        if len(text) > MAX_TEXT:
+            raise GrammarError(f"the schema's grammar has more than {MAX_TEXT} characters")
+        return text
 
     def _filled(self) -> set[int]:
         """The rules that some text fills: the smallest set that their bodies allow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from functools import lru_cache
 
@@ -9,33 +10,36 @@ from aboard.constrain.language.derivative import Questions
 from aboard.constrain.language.expression import (
     ANY,
     LETTER,
-    NOTHING,
     Expression,
     both,
     choice,
+    literals,
     repeat,
 )
 from aboard.constrain.language.numbers import (
     FRACTIONS,
     INTEGERS,
+    MAX_DIGITS,
     fraction,
     fractions_above,
     fractions_below,
-    integer,
+    fractions_of,
     integers_from,
     integers_to,
     multiples,
 )
 from aboard.constrain.language.pattern import matched, searched
-from aboard.constrain.schema.document import ANY_DRAFT, Place
+from aboard.constrain.schema.document import ANY_DRAFT, Place, shown
 from aboard.constrain.schema.formats import FORMATS, UNENFORCED
 from aboard.constrain.schema.keywords import count, malformed, text, unsupported
 from aboard.errors import GrammarError
 
 MAX_LENGTH = 10_000_000
 _MAX_FORMAT = 20_000
-_MAX_LISTED = 1_000
+_MAX_LISTED = 10_000
 _PRECISION = 2_000  # of decimal arithmetic: that of two numbers of 400 digits is exact
+_LARGEST = Decimal(10) ** (MAX_DIGITS + 1)
+_SMALLEST = Decimal(10) ** -(MAX_DIGITS + 1)
 
 read_pattern = lru_cache(maxsize=256)(searched)
 
@@ -56,6 +60,7 @@ def strings(place: Place, questions: Questions) -> Expression:
     if least or most is not None:
         needs.append(repeat(LETTER, least, most))
     if (pattern := text(place, "pattern")) is not None:
+        questions.spend(len(pattern))
         needs.append(language_of_pattern(place, "pattern", pattern))
     name = text(place, "format")
     if name in FORMATS:
@@ -116,16 +121,38 @@ def _multiples(place: Place, divisor: Decimal) -> tuple[Expression, Expression]:
     """The multiples of `divisor`, at least those within the schema's bounds."""
     low = [value for value, _ in _bounds(place, "minimum", "exclusiveMinimum")]
     high = [value for value, _ in _bounds(place, "maximum", "exclusiveMaximum")]
+    has_point = isinstance(place.value["multipleOf"], Decimal)
     with localcontext(prec=_PRECISION):
         if low and high and (min(high) - max(low)) / divisor < _MAX_LISTED:
             first = int((max(low) / divisor).to_integral_value(ROUND_CEILING))
             last = int((min(high) / divisor).to_integral_value(ROUND_FLOOR))
-            found = [number(n * divisor) for n in range(first, last + 1)]
-            return choice(*(each for each, _ in found)), choice(*(each for _, each in found))
+            found = [n * divisor for n in range(first, last + 1)]
+            return _listed([v for v in found if not has_point or _divides(divisor, v)])
+    if has_point and Decimal(float(divisor)) != divisor:
+        raise unsupported(
+            place,
+            "multipleOf",
+            f"is {divisor}, which no float is: readers that use floats take some of its multiples "
+            "for none",
+            f"Give a minimum and a maximum with at most {_MAX_LISTED} multiples between, or ask "
+            "for integers and let the reader divide them.",
+        )
     try:
         return multiples(divisor)
     except GrammarError as error:
         raise unsupported(place, "multipleOf", f"can't be enforced: {error}") from None
+
+
+def _divides(divisor: Decimal, value: Decimal) -> bool:
+    """Whether floats say so, too: 0.29 / 0.01 is 28.999999999999996 with them."""
+    return (float(value) / float(divisor)).is_integer()
+
+
+def _listed(values: list[Decimal]) -> tuple[Expression, Expression]:
+    """These numbers, as integers and others."""
+    whole = [value for value in values if value == value.to_integral_value()]
+    others = [value for value in values if value != value.to_integral_value()]
+    return literals(str(int(value)) for value in whole), fractions_of(others)
 
 
 def _or_equal(found: Expression, value: Decimal, exclusive: bool) -> Expression:
@@ -135,22 +162,16 @@ def _or_equal(found: Expression, value: Decimal, exclusive: bool) -> Expression:
 
 def _bounds(place: Place, keyword: str, exclusive: str) -> list[tuple[Decimal, bool]]:
     """The values of a bound, and whether they are beyond it themselves."""
-    found = []
     inclusive = _number(place, keyword)
     strict = place.value.get(exclusive)
-    if (
-        strict is not None
-        and place.draft != ANY_DRAFT
-        and isinstance(strict, bool) != (place.draft == 4)
-    ):
+    in_draft_4 = isinstance(strict, bool)  # there it says how the other is meant
+    if strict is not None and place.draft != ANY_DRAFT and in_draft_4 != (place.draft == 4):
         raise malformed(place, exclusive, "true or false" if place.draft == 4 else "a number")
-    if isinstance(strict, bool):  # draft 4: it says how the other is meant
-        return [] if inclusive is None else [(inclusive, strict)]
-    if inclusive is not None:
-        found.append((inclusive, False))
-    if (beyond := _number(place, exclusive)) is not None:
+    found = [] if inclusive is None else [(inclusive, in_draft_4 and strict)]
+    if not in_draft_4 and (beyond := _number(place, exclusive)) is not None:
         found.append((beyond, True))
-    return found
+    sign = 1 if keyword == "minimum" else -1
+    return [_within_reach(value, is_strict, sign) for value, is_strict in found]
 
 
 def _number(place: Place, keyword: str) -> Decimal | None:
@@ -162,9 +183,40 @@ def _number(place: Place, keyword: str) -> Decimal | None:
     return Decimal(value)
 
 
-def number(value: int | Decimal) -> tuple[Expression, Expression]:
-    """A number alone, as integer and as other number: one of the two is empty."""
-    exact = Decimal(value)
-    if exact == exact.to_integral_value():
-        return integer(int(exact)), NOTHING
-    return NOTHING, fraction(exact)
+def _within_reach(bound: Decimal, is_strict: bool, beyond_zero: int) -> tuple[Decimal, bool]:
+    """A bound that divides numbers of at most `MAX_DIGITS` digits as this one does.
+
+    `beyond_zero`: which sign numbers have that are beyond 0.
+    """
+    if bound and bound.copy_abs() < _SMALLEST:
+        return Decimal(0), (bound > 0) == (beyond_zero > 0)
+    return min(max(bound, -_LARGEST), _LARGEST), is_strict
+
+
+def constants(values: Iterable[int | Decimal]) -> tuple[Expression, Expression]:
+    """Numbers alone, as integers and as other numbers: one of the two may be empty."""
+    return _listed([Decimal(value) for value in values])
+
+
+def check_constants(place: Place, keyword: str) -> None:
+    """Refuse constants that no number is long enough for.
+
+    Raises
+    ------
+    UnsupportedSchema
+        One has too many digits.
+    """
+    waiting = [place.value[keyword]]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, int | Decimal) and not isinstance(value, bool):
+            whole, _, part = format(Decimal(value).copy_abs(), "f").partition(".")
+            if max(len(whole), len(part)) > MAX_DIGITS:
+                why = (
+                    f"has {shown(value)}: of more than {MAX_DIGITS} digits before or behind a point"
+                )
+                raise unsupported(place, keyword, why)

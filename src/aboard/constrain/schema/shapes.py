@@ -71,6 +71,11 @@ class ArrayShape:
     unique: str | None = None
 
     @property
+    def size(self) -> int:
+        """How many demands there are."""
+        return len(self.items) + len(self.counts)
+
+    @property
     def is_free(self) -> bool:
         """Whether it demands nothing."""
         return self == _ANY_ARRAY
@@ -131,6 +136,11 @@ class ObjectShape:
     order: tuple[str, ...] = ()
 
     @property
+    def size(self) -> int:
+        """How many demands there are."""
+        return len(self.rules) + len(self.needs) + len(self.order)
+
+    @property
     def is_free(self) -> bool:
         """Whether it demands nothing."""
         return not (self.rules or self.needs or self.least) and self.most is None
@@ -155,6 +165,37 @@ class ObjectShape:
             yield ObjectShape(most=self.least - 1, order=self.order)
         if self.most is not None:
             yield ObjectShape(least=self.most + 1, order=self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What objects of a shape are asked for, by name.
+
+    Attributes
+    ----------
+    rules, needs : dict of str to list of Formula
+        Those of one name.
+    patterns : list of (Expression, Formula)
+        Rules of languages of names.
+    """
+
+    rules: dict[str, list[Formula]]
+    needs: dict[str, list[Formula]]
+    patterns: list[tuple[Expression, Formula]]
+
+
+def demands_of(shape: ObjectShape) -> Demands:
+    """The demands of a shape."""
+    found = Demands({}, {}, [])
+    for names, formula in shape.rules:
+        if isinstance(names, str):
+            found.rules.setdefault(names, []).append(formula)
+        else:
+            found.patterns.append((names, formula))
+    for names, formula in shape.needs:
+        if isinstance(names, str):
+            found.needs.setdefault(names, []).append(formula)
+    return found
 
 
 _ANY_ARRAY = ArrayShape()
@@ -187,19 +228,6 @@ class Shape:
     arrays: tuple[ArrayShape, ...] = ()
     objects: tuple[ObjectShape, ...] = ()
 
-    def join(self, other: Shape) -> Shape:
-        """What is of either shape."""
-        return Shape(
-            self.null or other.null,
-            self.true or other.true,
-            self.false or other.false,
-            choice(self.integers, other.integers),
-            choice(self.fractions, other.fractions),
-            choice(self.strings, other.strings),
-            _alternatives((*self.arrays, *other.arrays)),
-            _alternatives((*self.objects, *other.objects)),
-        )
-
     def meet(self, other: Shape, keep: Keep) -> Shape:
         """What is of both shapes; alternatives that aren't to `keep` are left out."""
         return Shape(
@@ -231,6 +259,20 @@ class Shape:
             arrays,
             objects,
         )
+
+
+def joined(shapes: list[Shape]) -> Shape:
+    """What is of any of the shapes."""
+    return Shape(
+        any(shape.null for shape in shapes),
+        any(shape.true for shape in shapes),
+        any(shape.false for shape in shapes),
+        choice(*(shape.integers for shape in shapes)),
+        choice(*(shape.fractions for shape in shapes)),
+        choice(*(shape.strings for shape in shapes)),
+        _alternatives(each for shape in shapes for each in shape.arrays),
+        _alternatives(each for shape in shapes for each in shape.objects),
+    )
 
 
 FULL = Shape(

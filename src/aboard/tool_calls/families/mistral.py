@@ -11,6 +11,7 @@ LIST = CallForm(
     triggers=("[TOOL_CALLS]",),
     opening='[{"name": "',
     before_arguments='", "arguments": ',
+    before_last_id=', "id": "',
     closing="}",
     again=', {"name": "',
     end="]",

@@ -12,7 +12,6 @@ from aboard.tool_calls.families import hermes
 FORM = replace(
     hermes.FORM,
     name="plain",
-    marks=(),
     tells_tools=False,
     writes_calls=False,
     writes_results=False,

@@ -1,0 +1,125 @@
+"""Answers had again from what the page copies, and conversations from what it exports."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from serve.browser.window import Window
+
+QUESTION = """It's "odd": \\n $HOME `id` 'x' é ✓
+True null {"a": [1]}"""
+
+
+@pytest.fixture
+def drawn(window: Window) -> Window:
+    """Its answers are drawn, with parameters of the cloud API and beyond it."""
+    window.set("Temperature", "0.9")
+    window.set("Top k", "50")
+    window.set("Min p", "0.001")
+    window.set("Stop texts", "never said\\n\nnor this")
+    window.hold_to("what a regular expression matches", "[a-z]{20}")
+    return window
+
+
+def test_the_copied_command_gives_the_same_answer(drawn: Window) -> None:
+    answer = drawn.ask(QUESTION)
+
+    command = drawn.press_copy(answer, "Copy as curl")
+    told = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+
+    said = json.loads(told.stdout)["choices"][0]["message"]["content"]
+    assert [QUESTION, said] == drawn.contents()
+
+
+def test_the_copied_program_gives_the_same_answer(drawn: Window) -> None:
+    drawn.page.get_by_label("System prompt").fill("Say 'it'.")
+    drawn.ask(QUESTION)
+    answer = drawn.ask("And then?")
+
+    program = drawn.press_copy(answer, "Copy as Python")
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert told.stdout.decode().removesuffix("\n") == drawn.contents()[3]
+
+
+def test_the_seed_of_an_answer_gives_it_again(drawn: Window) -> None:
+    answer = drawn.ask("Name a colour.")
+    first = drawn.contents()[1]
+    answer.locator("summary").click()
+    answer.get_by_role("button", name="Use this seed").click()
+    answer.get_by_role("button", name="Regenerate").click()
+    drawn.answered(2)
+
+    assert drawn.contents()[1] == first
+
+
+def test_another_seed_is_drawn_for_each_answer(drawn: Window) -> None:
+    drawn.ask("Name a colour.")
+    first = drawn.contents()[1]
+    drawn.messages.last.get_by_role("button", name="Regenerate").click()
+    drawn.answered(2)
+
+    assert drawn.contents()[1] != first
+
+
+def test_what_was_exported_is_there_again_once_it_is_imported(
+    window: Window, tmp_path: Path
+) -> None:
+    window.ask("Name a colour.")
+    before = window.exported()
+    file = tmp_path / "kept.json"
+    kept = {"kind": "aboard conversations", "version": 1, "conversations": before}
+    file.write_text(json.dumps(kept), "utf-8")
+    window.page.get_by_role("button", name="New conversation").first.click()
+    window.page.locator("#import-file").set_input_files(file)
+
+    expect(window.messages).to_have_count(2)
+    assert window.exported() == before * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "JSON"),
+        ("[]", "expected an object"),
+        ('{"kind": "other"}', "holds no aboard conversations"),
+        (
+            '{"kind": "aboard conversations", "version": 1, "conversations":'
+            ' [{"system": "", "messages": [{"role": "nobody", "content": ""}]}]}',
+            "conversations[0].messages[0].role",
+        ),
+        (
+            '{"kind": "aboard conversations", "version": 1, "conversations":'
+            ' [{"system": "", "messages": [{"role": "user", "content": 1}]}]}',
+            "conversations[0].messages[0].content: expected a text",
+        ),
+    ],
+)
+def test_a_file_that_holds_none_is_refused_with_the_reason(
+    window: Window, tmp_path: Path, text: str, reason: str
+) -> None:
+    file = tmp_path / "wrong.json"
+    file.write_text(text)
+    window.page.locator("#import-file").set_input_files(file)
+
+    expect(window.notice).to_contain_text("wrong.json can't be read")
+    expect(window.notice).to_contain_text(reason)
+
+
+def test_nothing_is_kept_in_the_browser_until_the_user_asks(window: Window) -> None:
+    page = window.page
+    page.on("dialog", lambda dialog: dialog.accept())
+    window.ask("Name a colour.")
+    before = window.contents()
+    assert page.evaluate("localStorage.length + sessionStorage.length") == 0
+
+    page.get_by_label("Keep them in this browser").check()
+    page.reload()
+    expect(window.messages).to_have_count(2)
+    assert window.contents() == before
+    page.get_by_label("Keep them in this browser").uncheck()
+    assert page.evaluate("localStorage.length") == 0
