@@ -19,7 +19,8 @@ AboardError
 ├── AttestationMismatch    a replay differs from the attestation it is checked against
 ├── ArtifactError          what ships can't be written as it should be
 ├── PeerError              another engine, measured beside ours, fails
-└── StoreError             a model can't be brought, found or verified
+├── StoreError             a model can't be brought, found or verified
+└── StorageFull            a disk or a quota has no room for what is to be kept
 
 A message says what was found, what was expected and where; `hint` says what to do next.
 """
@@ -140,6 +141,10 @@ class PeerError(AboardError):
 
 class StoreError(AboardError):
     """A model can't be brought, found or verified."""
+
+
+class StorageFull(AboardError):
+    """There is no room for what is to be kept: the disk is full, or a quota is used up."""
 
 
 _ANOTHER = "Get the file again, or another version of it: Aboard doesn't run what it must guess at."

@@ -144,6 +144,8 @@ def test_few_texts_are_listed() -> None:
     ]
     assert questions.texts(searched("^[abc]{1,2}$"), 6) is None
     assert questions.texts(searched("^a*$"), 6) is None
+    assert questions.texts(searched("^[abc]{40}$"), 30) is None
+    assert Questions(steps=1000).texts(searched("^[a-z]{2000}$"), 100) is None
 
 
 def test_work_is_bounded() -> None:

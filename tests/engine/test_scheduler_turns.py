@@ -21,16 +21,25 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load(path, threads=1, context=256)
 
 
-def request(model: Model, owner: str | tuple[str, ...] = "", **fields: object) -> Request:
+def request(
+    model: Model,
+    owner: str | tuple[str, ...] = "",
+    *,
+    background: bool = False,
+    **fields: object,
+) -> Request:
     state = AnswerState(model.tokenizer, **fields)
-    return Request(np.array([1, 2], np.int32), state, None, owner=owner)
+    return Request(np.array([1, 2], np.int32), state, None, owner=owner, background=background)
 
 
 def order(model: Model, waiting: str, under_way: str = "", n_keep: int = 0) -> str:
-    """Whose turns come, where each letter is a request of that owner; `n_keep` stay under way."""
+    """Whose turns come, where each letter is a request of that owner; `n_keep` stay under way.
+
+    Capitals are in the background.
+    """
     queue = FairQueue()
     for owner in waiting:
-        queue.add(request(model, owner))
+        queue.add(request(model, owner, background=owner.isupper()))
     running = [request(model, owner) for owner in under_way]
     turns = ""
     while queue:
@@ -50,6 +59,8 @@ def order(model: Model, waiting: str, under_way: str = "", n_keep: int = 0) -> s
         ("ab", "a", 1, "ba"),
         ("aabb", "aaa", 9, "bbaa"),
         ("", "a", 0, ""),
+        ("AABaab", "", 0, "abaABA"),
+        ("ABa", "aaa", 9, "aAB"),
     ],
 )
 def test_turns_are_shared_out_between_owners(

@@ -7,6 +7,7 @@ import openai
 import pytest
 
 from aboard.engine import Model, load
+from aboard.serve.keeping.kept import Kept
 from serve.running import Running, running
 from tiny import tiny_llama
 
@@ -40,4 +41,23 @@ def server(model: Model) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def client(server: Running) -> Iterator[openai.OpenAI]:
     with server.openai() as client:
+        yield client
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    with Kept(tmp_path / "data") as kept:
+        yield kept
+
+
+@pytest.fixture
+def keeping(model: Model, kept: Kept) -> Iterator[Running]:
+    """A server that keeps files and batches."""
+    with running(model, kept=kept) as server:
+        yield server
+
+
+@pytest.fixture
+def keeper(keeping: Running) -> Iterator[openai.OpenAI]:
+    with keeping.openai() as client:
         yield client

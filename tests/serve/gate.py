@@ -25,6 +25,14 @@ class Gate:
         for _ in range(n_passes):
             self._leave.release()
 
+    def step(self) -> None:
+        """Allow one more pass, where more will follow, and wait until the next is asked for."""
+        with self._asked:
+            self._asked.wait_for(lambda: self._n_asked > self.n_passes)
+            n_asked = self._n_asked
+        self.let(1)
+        self.wait(n_asked + 1)
+
     def open(self) -> None:
         """Allow all that come."""
         self._free = True

@@ -1,7 +1,7 @@
 """A server in a thread of the test's own process."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from aboard.engine import Model
 from aboard.serve.app import App
 from aboard.serve.limits import Limits
 from aboard.serve.listening import Server
-from aboard.serve.served import ServedModel, ServedModels
+from aboard.serve.served import Served, ServedModel, ServedModels, served
 from serve.waiting import SECONDS
 
 NAME = "tiny"
@@ -30,7 +30,9 @@ class Running:
 
     @property
     def served(self) -> ServedModel:
-        return self.app.service.models.first
+        first = self.app.service.models.first
+        assert isinstance(first, ServedModel)
+        return first
 
     @property
     def address(self) -> tuple[str, int]:
@@ -53,12 +55,14 @@ def running(
     model: Model,
     *,
     limits: Limits | None = None,
+    name: str = NAME,
     aliases: tuple[str, ...] = (),
+    more: Sequence[Served] = (),
     tls: Any = None,
     **options: Any,
 ) -> Iterator[Running]:
-    """A server of one model until the block ends; `options` are those of `App`."""
-    app = App(ServedModels([ServedModel(model, NAME, aliases)]), limits, **options)
+    """A server of a model, and of `more`, until the block ends; `options` are those of `App`."""
+    app = App(ServedModels([served(model, name, aliases), *more]), limits, **options)
     listens = threading.Event()
     urls: list[str] = []
 

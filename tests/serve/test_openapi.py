@@ -2,12 +2,33 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from aboard.engine import Model
+from aboard.artifact.importing import import_checkpoint
+from aboard.engine import Model, load
+from aboard.serve.keeping.kept import Kept
+from aboard.serve.served import served
+from serve.batch_asking import begun, chat, ended, line
 from serve.running import Running, running
+from tiny_encoders import TinyBert, bert_folder
+
+
+@pytest.fixture(scope="module")
+def server(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("served")
+    import_checkpoint(bert_folder(folder / "bert", TinyBert()), folder / "bert.gguf")
+    encoder = served(load(folder / "bert.gguf", threads=1))
+    with (
+        Kept(folder / "data") as kept,
+        running(model, kept=kept, more=[encoder]) as server,
+        server.openai() as client,
+    ):
+        begun(client, [line("a", chat("x")), line("b", chat("x", temperature=9))])
+        begun(client, [b"no json"])
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +48,7 @@ def test_every_route_is_described(server: Running, document: dict[str, Any]) -> 
     operations = [
         each["operationId"] for path in document["paths"].values() for each in path.values()
     ]
-    assert len(set(operations)) == len(operations) == 16
+    assert len(set(operations)) == len(operations) == 26
 
 
 def test_a_key_is_described_where_one_is_needed(model: Model, document: dict[str, Any]) -> None:
@@ -89,7 +110,13 @@ def test_requests_refuse_what_is_not_named(document: dict[str, Any]) -> None:
 
 
 def test_null_is_described_as_taken_for_what_may_be_left_out(document: dict[str, Any]) -> None:
-    for name in ("ChatRequest", "CompletionRequest", "TokenizeRequest", "StreamOptions"):
+    for name in (
+        "ChatRequest",
+        "CompletionRequest",
+        "EmbeddingRequest",
+        "BatchRequest",
+        "StreamOptions",
+    ):
         schema = document["components"]["schemas"][name]
         for field, each in schema["properties"].items():
             assert ({"type": "null"} in each.get("anyOf", [])) is (
@@ -145,6 +172,20 @@ def test_null_is_described_as_taken_for_what_may_be_left_out(document: dict[str,
             "/v1/messages/count_tokens",
             {"model": "tiny", "messages": [{"role": "user", "content": "x"}]},
         ),
+        ("POST", "/v1/embeddings", {"model": "bert", "input": ["sea", "boat"]}),
+        ("POST", "/v1/embeddings", {"model": "bert", "input": "sea", "encoding_format": "base64"}),
+        ("POST", "/v1/embeddings", {"model": "tiny", "input": "sea"}),
+        ("GET", "/v1/files", None),
+        ("GET", "/v1/files?limit=0", None),
+        ("GET", "/v1/files/file-none", None),
+        ("GET", "/v1/files/file-none/content", None),
+        ("DELETE", "/v1/files/file-none", None),
+        ("POST", "/v1/files", {}),
+        ("GET", "/v1/batches", None),
+        ("GET", "/v1/batches?after=none", None),
+        ("GET", "/v1/batches/batch_none", None),
+        ("POST", "/v1/batches", {"input_file_id": "none"}),
+        ("POST", "/v1/batches/batch_none/cancel", None),
     ],
 )
 def test_what_the_server_gives_is_what_is_described(
@@ -153,11 +194,37 @@ def test_what_the_server_gives_is_what_is_described(
     with server.http() as http:
         answer = http.request(method, path, json=body)
 
-    template = re.sub(r"(/v1/models)/.*", r"\1/{model}", path).replace("none", "{response_id}")
+    template = re.sub(r"(/v1/models)/.*", r"\1/{model}", path.partition("?")[0])
+    template = re.sub("file-[^/]+", "{file_id}", template)
+    template = re.sub("batch_[^/]+", "{batch_id}", template)
+    template = re.sub("responses/none", "responses/{response_id}", template)
     responses = document["paths"][template][method.lower()]["responses"]
     content = responses[str(answer.status_code)]["content"]
     schema = content[answer.headers["content-type"]]["schema"]
     assert mismatches(document, schema, answer.json()) == []
+
+
+def test_files_and_batches_are_what_is_described(server: Running, document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    with server.openai() as client:
+        batches = [ended(client, each.id) for each in client.batches.list()]
+    with server.http() as http:
+        for batch in batches:
+            told = http.get(f"/v1/batches/{batch.id}").json()
+            assert mismatches(document, schemas["BatchObject"], told) == []
+        file = http.get(f"/v1/files/{batches[-1].output_file_id}").json()
+        content = http.get(f"/v1/files/{file['id']}/content")
+        deleted = http.delete(f"/v1/files/{file['id']}").json()
+
+    assert {each.status for each in batches} == {"completed", "failed"}
+    assert mismatches(document, schemas["FileObject"], file) == []
+    assert mismatches(document, schemas["FileDeleted"], deleted) == []
+    operation = document["paths"]["/v1/files/{file_id}/content"]["get"]
+    assert list(operation["responses"]["200"]["content"]) == [content.headers["content-type"]]
+    form = document["paths"]["/v1/files"]["post"]["requestBody"]["content"]
+    assert list(form) == ["multipart/form-data"]
+    query = {each["name"] for each in document["paths"]["/v1/files"]["get"]["parameters"]}
+    assert query == {"after", "limit", "order", "purpose"}
 
 
 @pytest.mark.parametrize(

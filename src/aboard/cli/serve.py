@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 from aboard.cli import options
 
 if TYPE_CHECKING:
-    from aboard.serve.served import ServedModel
+    from aboard.serve.served import Served
 
 
 def serve(
@@ -62,6 +63,18 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="Speak HTTPS: the certificate, PEM.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, PEM.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            envvar="ABOARD_DATA",
+            help="Keep files and batches there; no other server may. Without it none are kept.",
+        ),
+    ] = None,
+    data_size: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="How much all files may take there, such as 500MB."),
+    ] = "16GB",
     max_sequences: Annotated[
         int, typer.Option(metavar="N", min=1, help="Answers that are computed together.")
     ] = 32,
@@ -83,7 +96,7 @@ def serve(
 ) -> None:
     """Answer over HTTP as the cloud API does, for programs on this machine."""
     from aboard.cli.output import json_result, note
-    from aboard.cli.serving import loaded_models, require_serve
+    from aboard.cli.serving import kept_in, loaded_models, require_serve
     from aboard.errors import UsageError
 
     require_serve()
@@ -108,8 +121,10 @@ def serve(
         answer_timeout_s=timeout,
         drain_s=drain,
     )
-    served = loaded_models(models, alias or [], threads=threads, context=context, kv=kv)
-    with ServedModels(served) as all_models:
+    with ExitStack() as held:
+        kept = None if data is None else held.enter_context(kept_in(data, data_size))
+        served = loaded_models(models, alias or [], threads=threads, context=context, kv=kv)
+        all_models = held.enter_context(ServedModels(served))
         app = App(
             all_models,
             limits,
@@ -117,6 +132,7 @@ def serve(
             hosts=[*(allow_host or []), *own_names(host)],
             origins=allow_origin or [],
             day=None if date is None else date.date(),
+            kept=kept,
         )
         log_to_stderr()
 
@@ -134,7 +150,7 @@ def serve(
     note("aboard: ended")
 
 
-def _facts(url: str, served: Sequence[ServedModel]) -> dict[str, object]:
+def _facts(url: str, served: Sequence[Served]) -> dict[str, object]:
     told = [
         {"id": each.name, "aliases": each.aliases, "system_fingerprint": each.fingerprint}
         for each in served

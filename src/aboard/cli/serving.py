@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
-    from aboard.serve.served import ServedModel
+    from pathlib import Path
 
-_NEEDED = ("starlette", "uvicorn", "pydantic", "prometheus_client")
+    from aboard.serve.keeping.kept import Kept
+    from aboard.serve.served import Served
+
+_NEEDED = ("starlette", "uvicorn", "pydantic", "prometheus_client", "python_multipart")
 
 
 def require_serve() -> None:
@@ -38,29 +41,55 @@ def loaded_models(
     threads: int | None,
     context: int | None,
     kv: str,
-) -> list[ServedModel]:
+) -> list[Served]:
     """The models under their names: those of the catalogue, or of the files without `.gguf`.
+
+    `context` and `kv` are for models that make text; an encoder takes texts as long as its makers
+    say.
 
     Raises
     ------
     AboardError
-        A model can't be found or loaded, is an encoder, or an alias is of none of them.
+        A model can't be found or loaded, or an alias is of none of them.
     """
     import aboard
-    from aboard.engine import EmbeddingModel
-    from aboard.serve.served import ServedModel
+    from aboard.serve.served import served
     from aboard.store import resolve
 
     paths = {model: resolve(model) for model in models}
     names = {model: path.name.removesuffix(".gguf") for model, path in paths.items()}
     by_model = _aliases(aliases, names)
-    served = []
+    all_served = []
     for model, path in paths.items():
-        loaded = aboard.load(path, threads=threads, context=context, kv=kv)
-        if isinstance(loaded, EmbeddingModel):
-            raise UsageError(f"{model}: an encoder, expected a model that answers")
-        served.append(ServedModel(loaded, names[model], by_model[model]))
-    return served
+        own = context if context is None or _makes_text(path) else None
+        loaded = aboard.load(path, threads=threads, context=own, kv=kv)
+        all_served.append(served(loaded, names[model], by_model[model]))
+    return all_served
+
+
+def kept_in(folder: Path, size: str) -> Kept:
+    """The folder where a server keeps files and batches, of at most `size`, such as "500MB".
+
+    Raises
+    ------
+    UsageError
+        It can't be used, another server has it, or the size is none.
+    """
+    from aboard.planning import parse_size
+    from aboard.serve.keeping.kept import Kept
+    from aboard.serve.keeping.quotas import Quotas
+
+    return Kept(folder, Quotas(max_bytes=parse_size(size)))
+
+
+def _makes_text(path: Path) -> bool:
+    from aboard.checkpoint.gguf import open_gguf
+    from aboard.errors import naming
+    from aboard.models import EncoderModel, describe_model
+
+    with open_gguf(path) as file, naming(file.path):
+        config = describe_model(file.metadata, frozenset(file.tensors))
+    return not isinstance(config, EncoderModel)
 
 
 def _aliases(given: Sequence[str], names: dict[str, str]) -> dict[str, list[str]]:

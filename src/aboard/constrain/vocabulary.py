@@ -17,7 +17,7 @@ MAX_GRAMMARS = 16
 
 _LIMITS: dict[str, Any] = {
     "max_items_in_row": 2_000,
-    "initial_lexer_fuel": 15_000,  # with more of it some intersections take minutes
+    "initial_lexer_fuel": 2_000_000,  # 50 ms; of large enumerations
     "step_lexer_fuel": 500_000,  # 35 ms
     "step_max_items": 50_000,  # 3 ms
     "max_lexer_states": 10_000,  # of all answers to a grammar together

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aboard.checkpoint.tokenizer import Tokenizer
 
 Float32 = npt.NDArray[np.float32]
+Tokens = Sequence[int] | npt.NDArray[np.int32]
 
 # Tokens that are computed together: beyond so many nothing is gained.
 _BATCH_TOKENS = 2048
@@ -112,13 +113,13 @@ class EmbeddingModel(Model):
         )
 
     def embed_tokens(
-        self, sequences: Iterable[Sequence[int]], *, normalize: bool | None = None
+        self, sequences: Iterable[Tokens], *, normalize: bool | None = None
     ) -> Float32:
         """The vectors of texts that are token ids already, as `embed` gives them.
 
         Parameters
         ----------
-        sequences : iterable of sequences of int
+        sequences : iterable of sequences or arrays of int
             Each with what belongs around a text, such as [CLS] and [SEP].
         normalize : bool, optional
             As for `embed`.
@@ -144,7 +145,7 @@ class EmbeddingModel(Model):
         behind = [self.tokenizer.eos_id] if self.tokenizer.adds_eos else []
         return ids[: self.context_length - len(behind)] + ids[len(ids) - len(behind) :]
 
-    def _checked(self, sequences: Iterable[Sequence[int]]) -> Iterator[npt.NDArray[np.int32]]:
+    def _checked(self, sequences: Iterable[Tokens]) -> Iterator[npt.NDArray[np.int32]]:
         for number, sequence in enumerate(sequences):
             ids = checked_tokens(sequence, self.config.n_vocabulary)
             if not ids.size:

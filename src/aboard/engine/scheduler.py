@@ -95,6 +95,7 @@ class Scheduler(Closing):
         top_logprobs: int = 0,
         prompt_logprobs: int | None = None,
         owner: str | tuple[str, ...] = "",
+        background: bool = False,
         timeout_s: float | None = None,
         on_change: Callable[[], None] | None = None,
         constraint: Grammar | None = None,
@@ -124,6 +125,8 @@ class Scheduler(Closing):
             Whose request it is, such as a key, or a key and a user of it. Where several owners
             wait, their turns come fairly: between the first names, then between the second of
             those that share a first, and so on.
+        background : bool
+            Its turn comes where nobody waits who is not in the background.
         timeout_s : float, optional
             Seconds from now, above 0, after which the answer ends where it is.
         on_change : callable, optional
@@ -179,6 +182,7 @@ class Scheduler(Closing):
             timeout_s,
             prompt_logprobs=prompt_logprobs,
             owner=owner,
+            background=background,
             on_change=on_change,
         )
         if os.getpid() != self._process:

@@ -14,13 +14,15 @@ Owner: TypeAlias = str | tuple[str, ...]
 MOST_REMEMBERED = 1000
 """Of so many owners, and groups of them, the last turn is known; that of others was before."""
 
+_LIVE, _BACKGROUND = "0", "1"  # in this order
+
 
 class FairQueue:
     """Requests in the order in which they get their turn.
 
     Next is the oldest request of the owner who has the fewest under way; of several such owners, of
     the one whose last turn was longest ago. So nobody waits for all that another asked for, and
-    requests of one owner alone keep their order.
+    requests of one owner alone keep their order. Requests in the background come after all others.
 
     Owners of several names are shared out by their first names, as if all who share it were one
     owner, then among those by their second, and so on: a key with a thousand users gets no more
@@ -54,8 +56,9 @@ class FairQueue:
     def next(self, under_way: Iterable[Request]) -> Request:
         """Take out the request whose turn it is; there is one."""
         running = [_names(request) for request in under_way]
-        owners = list(self._by_owner)
-        depth = 0
+        foremost = min(each[0] for each in self._by_owner)
+        owners = [each for each in self._by_owner if each[0] == foremost]
+        depth = 1
         while len(owners) > 1:
             depth += 1
             n_under_way = Counter(each[:depth] for each in running)
@@ -88,5 +91,7 @@ class FairQueue:
 
 
 def _names(request: Request) -> tuple[str, ...]:
+    """Whose it is, behind a mark of those in the background."""
     owner = request.owner
-    return (owner,) if isinstance(owner, str) else owner
+    names = (owner,) if isinstance(owner, str) else owner
+    return (_BACKGROUND if request.background else _LIVE, *names)

@@ -40,6 +40,8 @@ class Request:
         step on.
     owner : str or tuple of str
         Whose request it is.
+    background : bool
+        Whether its turn comes after all that are not.
     complete : bool or None
         Whether the answer that ended is a whole one of its grammar; None where it has none.
     """
@@ -52,6 +54,7 @@ class Request:
         *,
         prompt_logprobs: int | None = None,
         owner: Owner = "",
+        background: bool = False,
         on_change: Callable[[], None] | None = None,
     ) -> None:
         self.n_prompt = prompt.size
@@ -61,6 +64,7 @@ class Request:
         self.prompt = prompt
         self.state = state
         self.owner = owner
+        self.background = background
         self.prompt_scores: list[TokenScore] = []
         self._prompt_logprobs = prompt_logprobs
         self._deadline = None if timeout_s is None else time.monotonic() + min(timeout_s, _EVER_S)

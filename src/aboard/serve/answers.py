@@ -72,6 +72,7 @@ class Answers(Closing):
     ) -> None:
         limits = call.service.limits
         self._owner = (call.noted.owner, owner)
+        self._background = call.noted.background
         self._tokenizer = served.model.tokenizer
         self._timeout_s = limits.answer_timeout_s
         self._per_prompt = per_prompt
@@ -101,7 +102,8 @@ class Answers(Closing):
             prompt_logprobs=ask.prompt_logprobs,
             constraint=ask.constraint,
             owner=self._owner,
-            timeout_s=self._timeout_s,
+            background=self._background,
+            timeout_s=None if self._background else self._timeout_s,
             on_change=lambda: wakeups.set(self._news),
         )
 

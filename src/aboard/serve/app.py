@@ -13,7 +13,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from aboard.serve import chat, completions, models, openapi, state, static, tokens
+from aboard.serve import (
+    batches,
+    chat,
+    completions,
+    embeddings,
+    files,
+    models,
+    openapi,
+    state,
+    static,
+    tokens,
+)
+from aboard.serve.batch_running import BatchRunner
 from aboard.serve.endpoint import Served, refused
 from aboard.serve.error_forms import OPENAI
 from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
@@ -28,6 +40,7 @@ from aboard.serve.service import Service
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from aboard.serve.keeping.kept import Kept
     from aboard.serve.served import ServedModels
 
 ENDPOINTS = (
@@ -35,6 +48,9 @@ ENDPOINTS = (
     *completions.ENDPOINTS,
     *responses.ENDPOINTS,
     *messages.ENDPOINTS,
+    *embeddings.ENDPOINTS,
+    *files.ENDPOINTS,
+    *batches.ENDPOINTS,
     *models.ENDPOINTS,
     *tokens.ENDPOINTS,
     *state.ENDPOINTS,
@@ -57,6 +73,8 @@ class App:
         Pages that may ask beside the server's own.
     day : date, optional
         What chat templates tell the model; by default the day it is.
+    kept : Kept, optional
+        Where files and batches are kept; they aren't where there is none.
 
     Attributes
     ----------
@@ -80,8 +98,9 @@ class App:
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
         day: date | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        self.service = service = Service(models, limits or Limits(), day=day)
+        self.service = service = Service(models, limits or Limits(), day=day, kept=kept)
         keys = tuple(keys)
         self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
         reached = (*self.endpoints, *static.endpoints())
@@ -111,11 +130,13 @@ class App:
 
     @asynccontextmanager
     async def _living(self, app: Starlette) -> AsyncIterator[None]:
-        self.service.start()
+        service = self.service
+        service.start(BatchRunner(service, self.endpoints) if service.keeps else None)
         try:
             yield
+            await service.drain()
         finally:
-            self.service.close()
+            service.close()
 
 
 async def _no_route(http: Request, error: Exception) -> Response:

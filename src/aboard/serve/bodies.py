@@ -75,14 +75,7 @@ class Bodies:
                 code="unsupported_media_type",
                 headers=CLOSE,
             )
-        encoding = http.headers.get("content-encoding", "identity").lower()
-        if encoding != "identity":
-            raise Refusal(
-                415,
-                f"the body is {encoding}, expected plain",
-                code="unsupported_encoding",
-                headers=CLOSE,
-            )
+        require_plain(http)
         length = http.headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._limits.max_body_bytes:
             raise self._too_large()
@@ -106,5 +99,23 @@ class Bodies:
             413,
             f"the body has more than {self._limits.max_body_bytes:,} bytes",
             code="body_too_large",
+            headers=CLOSE,
+        )
+
+
+def require_plain(http: Request) -> None:
+    """Refuse a body that is compressed by its headers.
+
+    Raises
+    ------
+    Refusal
+        It is.
+    """
+    encoding = http.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise Refusal(
+            415,
+            f"the body is {encoding}, expected plain",
+            code="unsupported_encoding",
             headers=CLOSE,
         )

@@ -35,6 +35,15 @@ Prompt = Annotated[
 ]
 
 
+def each_of(prompt: str | list[int] | list[str] | list[list[int]]) -> Sequence[str | list[int]]:
+    """Each of the texts that a `Prompt` holds."""
+    if isinstance(prompt, str):
+        return [prompt]
+    if isinstance(prompt[0], int):
+        return [[each for each in prompt if isinstance(each, int)]]
+    return [each for each in prompt if not isinstance(each, int)]
+
+
 class CompletionRequest(SamplingBody):
     """Prompts to be continued as they stand, without a chat template."""
 
@@ -63,12 +72,7 @@ class CompletionRequest(SamplingBody):
     @property
     def prompts(self) -> Sequence[str | list[int]]:
         """Each of them."""
-        prompt = self.prompt
-        if isinstance(prompt, str):
-            return [prompt]
-        if isinstance(prompt[0], int):
-            return [[each for each in prompt if isinstance(each, int)]]
-        return [each for each in prompt if not isinstance(each, int)]
+        return each_of(self.prompt)
 
 
 class TokenLogprobs(Given):

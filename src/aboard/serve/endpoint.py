@@ -62,6 +62,8 @@ class Endpoint:
         The body of the request.
     asks : type of Body, optional
         Its query, where it takes no body.
+    form : type of Body, optional
+        The fields of its form, beside the `file`; the handler reads it.
     gives : type of BaseModel or str
         The body of the answer; or its media type, where it is no JSON.
     streams : type of BaseModel, optional
@@ -82,6 +84,7 @@ class Endpoint:
     summary: str
     takes: type[Body] | None = None
     asks: type[Body] | None = None
+    form: type[Body] | None = None
     gives: type[BaseModel] | str
     streams: type[BaseModel] | None = None
     named: bool = False

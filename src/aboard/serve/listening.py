@@ -155,7 +155,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End; at the second time at once."""
-        self.force_exit = self.should_exit
+        self.force_exit = self._service.hurried = self.should_exit
         self.should_exit = self._service.ending = True
         self.signal = sig
 

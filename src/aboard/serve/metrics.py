@@ -9,9 +9,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from aboard.serve.served import ServedModel
+
 if TYPE_CHECKING:
     from aboard.serve.noted import Noted
-    from aboard.serve.served import ServedModels
+    from aboard.serve.served import Served, ServedModels
 
 # Bounds as OpenTelemetry's conventions for generative AI advise.
 _SECONDS = tuple(0.01 * 2**i for i in range(14))
@@ -35,7 +37,12 @@ _FIRST_TOKEN = (
 )
 _NEXT_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
 _TOKENS = tuple(float(4**i) for i in range(14))
-_OPERATIONS = {"/v1/chat/completions": "chat", "/v1/completions": "text_completion"}
+_EMBEDDINGS = "embeddings"
+_OPERATIONS = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "text_completion",
+    "/v1/embeddings": _EMBEDDINGS,
+}
 _LABELS = ("gen_ai_operation_name", "gen_ai_request_model")
 
 
@@ -84,11 +91,25 @@ class Metrics:
             ("http_route", "http_response_status_code", "error_code"),
             registry=registry,
         )
+        self._lines = Counter(
+            "aboard_batch_lines",
+            "Lines of batches that were answered.",
+            ("http_route", "http_response_status_code", "error_code"),
+            registry=registry,
+        )
         registry.register(_Now(models))
 
     def count(self, noted: Noted) -> None:
         """Take in a request that is over."""
         self._responses.labels(noted.route, str(noted.status), noted.code).inc()
+        self._count_answer(noted)
+
+    def count_line(self, noted: Noted) -> None:
+        """Take in a line of a batch that was answered."""
+        self._lines.labels(noted.route, str(noted.status), noted.code).inc()
+        self._count_answer(noted)
+
+    def _count_answer(self, noted: Noted) -> None:
         operation = _OPERATIONS.get(noted.route)
         if operation is None or not noted.model:
             return
@@ -100,6 +121,8 @@ class Metrics:
         if usage is None:
             return
         self._tokens.labels(*labels, "input").observe(usage.prompt_tokens)
+        if operation == _EMBEDDINGS:
+            return
         self._tokens.labels(*labels, "output").observe(usage.completion_tokens)
         self._cached.labels(noted.model).inc(usage.prompt_tokens_details.cached_tokens)
         n_more = usage.completion_tokens / max(len(noted.finish_reasons), 1) - 1
@@ -131,13 +154,16 @@ class _Now(Collector):
             for name, text in gauges.items()
         }
         for served in self._models.all:
-            load, model = served.scheduler.load, served.model
-            values = (
-                load.n_running,
-                load.n_waiting,
-                model.decoder.kv_memory()["used_bytes"],
-                model.prefix_cache.stats.size_bytes,
-            )
-            for family, value in zip(families.values(), values, strict=True):
+            for family, value in zip(families.values(), _values(served), strict=False):
                 family.add_metric([served.name], value)
         yield from families.values()
+
+
+def _values(served: Served) -> list[int]:
+    """The gauges of a model; an encoder keeps no keys and values."""
+    load, model = served.load, served.model
+    values = [load.n_running, load.n_waiting]
+    if isinstance(served, ServedModel):
+        values.append(model.decoder.kv_memory()["used_bytes"])
+        values.append(model.prefix_cache.stats.size_bytes)
+    return values

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.given import Given
-from aboard.serve.served import ServedModel
+from aboard.serve.served import Served
 
 
 class ModelObject(Given):
@@ -38,10 +38,10 @@ async def list_models(call: Call[None]) -> Response:
 async def get_model(call: Call[None]) -> Response:
     """One of them."""
     name = call.http.path_params["model"]
-    return json_response(_object(name, call.service.models.named(name)))
+    return json_response(_object(name, call.service.models.of_any_kind(name)))
 
 
-def _object(name: str, served: ServedModel) -> ModelObject:
+def _object(name: str, served: Served) -> ModelObject:
     return ModelObject(
         id=name,
         object="model",

@@ -31,6 +31,8 @@ class Noted:
         Whose it is: a number that stands for a key, or an address.
     holder : str
         To whom what is kept belongs: a hash of the key, the same whenever it is sent, or "".
+    background : bool
+        Whether it is a line of a batch: all others come before it.
     route : str
         The path as it is declared, or "" where there is none.
     errors : ErrorForm
@@ -55,6 +57,7 @@ class Noted:
     began: float = field(default_factory=time.perf_counter)
     owner: str = ""
     holder: str = ""
+    background: bool = False
     route: str = ""
     errors: ErrorForm = OPENAI
     model: str = ""

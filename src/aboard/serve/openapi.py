@@ -16,6 +16,7 @@ from aboard.serve.body import Body
 from aboard.serve.endpoint import Call, Endpoint
 
 JSON, EVENTS = "application/json", "text/event-stream"
+FORM = "multipart/form-data"
 _REFS = "#/components/schemas/{model}"
 _ERRORS = {
     400: "The request isn't understood, or asks for what isn't supported; `param` names it.",
@@ -23,11 +24,13 @@ _ERRORS = {
     403: "The Host isn't this server's, or a page of another site asks.",
     404: "There is no such thing.",
     408: "The body didn't come in time.",
+    409: "It is past that.",
     413: "The body is too large.",
     415: "The body is no JSON by its headers.",
     429: "Too many answers wait for their turn; `Retry-After` says when to ask again.",
     500: "The server failed.",
     503: "The server is ending, or has no room now; `Retry-After` says when to ask again.",
+    507: "There is no room for what is to be kept.",
     529: "The server is ending, or has no room now; `Retry-After` says when to ask again.",
     504: "The answer took longer than it may.",
 }
@@ -74,7 +77,9 @@ def endpoint(endpoints: Sequence[Endpoint], *, locked: bool) -> Endpoint:
 
 
 def _schemas(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    takes: set[type[BaseModel]] = {each.takes for each in endpoints if each.takes is not None}
+    takes: set[type[BaseModel]] = {
+        kind for each in endpoints for kind in (each.takes, each.form) if kind is not None
+    }
     gives: set[type[BaseModel]] = {
         kind
         for each in endpoints
@@ -112,6 +117,9 @@ def _operation(each: Endpoint) -> dict[str, Any]:
         operation.setdefault("parameters", []).extend(_query(each.asks))
     if each.takes is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: _reference(each.takes)}}
+    if each.form is not None:
+        content = {FORM: {"schema": _form(each.form)}}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -129,12 +137,23 @@ def _query(kind: type[Body]) -> list[dict[str, Any]]:
     ]
 
 
+def _form(kind: type[Body]) -> dict[str, Any]:
+    """The schema of a form: a file, and its fields."""
+    file = {
+        "type": "object",
+        "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
+        "required": ["file"],
+    }
+    return {"allOf": [file, _reference(kind)["schema"]]}
+
+
 def _responses(each: Endpoint) -> dict[str, Any]:
     given = {JSON: _reference(each.gives)} if not isinstance(each.gives, str) else {each.gives: {}}
     if each.streams is not None:
         given[EVENTS] = {"schema": _event(each.streams, named=each.named)}
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": given}}
-    statuses = {*_EVERY, *each.statuses, *(_WITH_BODY if each.takes is not None else ())}
+    has_body = each.takes is not None or each.form is not None
+    statuses = {*_EVERY, *each.statuses, *(_WITH_BODY if has_body else ())}
     if each.asks is not None:
         statuses.add(400)
     for status in sorted(each.errors.statuses.get(status, status) for status in statuses):

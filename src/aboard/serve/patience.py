@@ -78,7 +78,9 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a request."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # writing pauses at the first byte that isn't taken
+        # Writing pauses as soon as bytes aren't taken. Not at 0: TLS of asyncio pauses at as many
+        # bytes as this, so that it would pause, and never go on, where all is taken.
+        transport.set_write_buffer_limits(high=1, low=0)
         self._unread = Unread(transport, self.send_timeout_s, self._abort)
         self._wait()
 

@@ -15,6 +15,7 @@ from aboard.errors import (
     NotEnoughMemory,
     NumericalError,
     Overloaded,
+    StorageFull,
     TemplateError,
     TokenizerError,
     UnsupportedSchema,
@@ -113,6 +114,8 @@ def refusal_of(error: Exception, *, param: str | None = None) -> Refusal:
             return overloaded(message)
         case NotEnoughMemory():
             return Refusal(503, message, code="no_memory", kind=SERVER, headers=retry_after(5))
+        case StorageFull():
+            return Refusal(507, message, code="storage_full", kind=SERVER, headers=NO_RETRY)
         case NumericalError():
             return Refusal(500, message, code="no_logits", kind=SERVER, headers=NO_RETRY)
         case _:

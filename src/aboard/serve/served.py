@@ -1,28 +1,32 @@
-"""The models of a server: their names, their schedulers, and the hash of what answers."""
+"""The models of a server: their names, where they compute, and the hash of what answers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aboard.closing import Closing
 from aboard.engine.attest import identity
+from aboard.engine.embedding import EmbeddingModel
 from aboard.errors import UsageError
+from aboard.serve.encoding import Encoding
 from aboard.serve.refusals import Refusal
 
 if TYPE_CHECKING:
     from aboard.engine import Model, Scheduler
+    from aboard.engine.scheduler_batch import Load
     from aboard.serve.limits import Limits
 
 ANY = "*"
 """The alias that every name is."""
 
 
-class ServedModel(Closing):
-    """A model under a name.
+class Served(Closing):
+    """What is served under a name: a `ServedModel` or a `ServedEncoder`.
 
     Parameters
     ----------
@@ -48,7 +52,21 @@ class ServedModel(Closing):
         self.created = int(time.time())
         self.identity = identity(model)
         self.fingerprint = fingerprint(self.identity)
-        self._scheduler: Scheduler | None = None
+
+    @property
+    @abstractmethod
+    def load(self) -> Load:
+        """How many requests are under way, and how many wait."""
+
+    @abstractmethod
+    def start(self, limits: Limits) -> None:
+        """Begin to serve."""
+
+
+class ServedModel(Served):
+    """A model that makes text; as `Served`."""
+
+    _scheduler: Scheduler | None = None
 
     @property
     def scheduler(self) -> Scheduler:
@@ -56,6 +74,11 @@ class ServedModel(Closing):
         if self._scheduler is None:
             raise UsageError(f"{self.name} is not being served")
         return self._scheduler
+
+    @property
+    def load(self) -> Load:
+        """How many answers are under way, and how many wait."""
+        return self.scheduler.load
 
     def start(self, limits: Limits) -> None:
         """Begin to serve."""
@@ -72,53 +95,139 @@ class ServedModel(Closing):
             self._scheduler = None
 
 
+class ServedEncoder(Served):
+    """A model that turns texts into vectors; as `Served`."""
+
+    model: EmbeddingModel
+    _encoding: Encoding | None = None
+
+    @property
+    def encoding(self) -> Encoding:
+        """Where vectors are computed; from `start` to `close`."""
+        if self._encoding is None:
+            raise UsageError(f"{self.name} is not being served")
+        return self._encoding
+
+    @property
+    def load(self) -> Load:
+        """How many requests are under way, and how many wait."""
+        return self.encoding.load
+
+    def start(self, limits: Limits) -> None:
+        """Begin to serve."""
+        self._encoding = Encoding(self.model, max_waiting=limits.max_waiting)
+
+    def close(self) -> None:
+        """Cancel what is under way."""
+        if self._encoding is not None:
+            self._encoding.close()
+            self._encoding = None
+
+
+def served(model: Model, name: str | None = None, aliases: Iterable[str] = ()) -> Served:
+    """A loaded model under a name, as the kind of model that it is."""
+    kind = ServedEncoder if isinstance(model, EmbeddingModel) else ServedModel
+    return kind(model, name, aliases)
+
+
+Kind = TypeVar("Kind", ServedModel, ServedEncoder)
+
+
 class ServedModels(Closing):
     """All models of a server.
 
     Raises
     ------
     UsageError
-        There is none, or two have the same name.
+        There is none, or two have the same name; `*` may be one of each kind.
     """
 
-    def __init__(self, models: Sequence[ServedModel]) -> None:
+    def __init__(self, models: Sequence[Served]) -> None:
         if not models:
             raise UsageError("there is no model to serve")
-        self._by_name: dict[str, ServedModel] = {}
+        self._by_name: dict[str, Served] = {}
+        self._any: dict[type[Served], Served] = {}
         self.all = tuple(models)
         for model in models:
             for name in (model.name, *model.aliases):
-                if name in self._by_name:
+                if name == ANY and type(model) not in self._any:
+                    self._any[type(model)] = model
+                elif name == ANY or name in self._by_name:
                     raise UsageError(f"two models are called {name!r}")
-                self._by_name[name] = model
+                else:
+                    self._by_name[name] = model
 
     @property
-    def names(self) -> dict[str, ServedModel]:
+    def names(self) -> dict[str, Served]:
         """Every name and alias, but for `*`."""
-        return {name: model for name, model in self._by_name.items() if name != ANY}
+        return dict(self._by_name)
 
     @property
-    def first(self) -> ServedModel:
+    def first(self) -> Served:
         """The one that is meant where none is named."""
         return self.all[0]
 
-    def named(self, name: str) -> ServedModel:
-        """The model of a name.
+    def of_any_kind(self, name: str) -> Served:
+        """What has a name.
 
         Raises
         ------
         Refusal
-            There is none.
+            Nothing has.
         """
-        found = self._by_name.get(name) or self._by_name.get(ANY)
+        found = self._by_name.get(name) or next(iter(self._any.values()), None)
         if found is None:
-            raise Refusal(
-                404,
-                f"the model {name!r} does not exist here; there are {', '.join(self.names)}",
-                code="model_not_found",
-                param="model",
-            )
+            raise self._unknown(name)
         return found
+
+    def named(self, name: str) -> ServedModel:
+        """The model of a name that makes text.
+
+        Raises
+        ------
+        Refusal
+            There is none, or it is an encoder.
+        """
+        return self._of_kind(
+            ServedModel,
+            name,
+            "is an encoder, which makes no text: ask /v1/embeddings for its vectors",
+        )
+
+    def encoder(self, name: str) -> ServedEncoder:
+        """The encoder of a name.
+
+        Raises
+        ------
+        Refusal
+            There is none, or the model is none.
+        """
+        return self._of_kind(
+            ServedEncoder, name, "makes text and no vectors: an encoder has to be served beside it"
+        )
+
+    def _of_kind(self, kind: type[Kind], name: str, otherwise: str) -> Kind:
+        found = self._by_name.get(name) or self._any.get(kind)
+        if found is None:
+            raise self._unknown(name)
+        if isinstance(found, kind):
+            return found
+        others = [known for known, each in self._by_name.items() if isinstance(each, kind)]
+        there = f" (there is {', '.join(others)})" if others else ""
+        raise Refusal(
+            400,
+            f"{name!r} {otherwise}{there}",
+            code="unsupported_model",
+            param="model",
+        )
+
+    def _unknown(self, name: str) -> Refusal:
+        return Refusal(
+            404,
+            f"the model {name!r} does not exist here; there are {', '.join(self.names)}",
+            code="model_not_found",
+            param="model",
+        )
 
     def start(self, limits: Limits) -> None:
         """Begin to serve all of them."""

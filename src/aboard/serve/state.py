@@ -11,7 +11,7 @@ from aboard import __version__
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.given import Given
 from aboard.serve.refusals import ending
-from aboard.serve.served import ServedModel
+from aboard.serve.served import Served, ServedEncoder
 
 PROMETHEUS = CONTENT_TYPE_LATEST
 
@@ -30,6 +30,7 @@ class ModelProps(Given):
     """
 
     id: str
+    kind: Literal["text", "embeddings"]
     aliases: list[str]
     file: str
     architecture: str
@@ -91,7 +92,7 @@ async def metrics(call: Call[None]) -> Response:
     return Response(call.service.metrics.text(), headers={"content-type": PROMETHEUS})
 
 
-def _model(served: ServedModel) -> ModelProps:
+def _model(served: Served) -> ModelProps:
     model = served.model
     tokenizer, template = model.tokenizer, model.chat_template
     bos, eos = (
@@ -100,6 +101,7 @@ def _model(served: ServedModel) -> ModelProps:
     )
     return ModelProps(
         id=served.name,
+        kind="embeddings" if isinstance(served, ServedEncoder) else "text",
         aliases=list(served.aliases),
         file=model.path.name,
         architecture=model.config.architecture,

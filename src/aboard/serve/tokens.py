@@ -12,7 +12,7 @@ from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.given import Given
 
 if TYPE_CHECKING:
-    from aboard.serve.served import ServedModel
+    from aboard.serve.served import Served
 
 
 class _OfModel(Body):
@@ -75,9 +75,9 @@ async def detokenize(call: Call[DetokenizeRequest]) -> Response:
     return json_response(Text(content=text))
 
 
-def _served(call: Call[TokenizeRequest] | Call[DetokenizeRequest]) -> ServedModel:
+def _served(call: Call[TokenizeRequest] | Call[DetokenizeRequest]) -> Served:
     models, name = call.service.models, call.body.model
-    served = models.first if name is None else models.named(name)
+    served = models.first if name is None else models.of_any_kind(name)
     call.noted.model = served.name
     return served
 

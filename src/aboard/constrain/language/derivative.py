@@ -133,9 +133,11 @@ class Questions:
             if at.nullable:
                 found.append(text)
             below = self._one_longer(text, at, most)
-            if below is None or len(found) > most:
+            if below is None:
                 return None
             waiting += reversed(below)
+            if len(found) + len(waiting) > most:  # each that waits is the beginning of a text
+                return None
         return None
 
     def _one_longer(

@@ -24,7 +24,8 @@ export class Log {
     this.grown = new Set();
     this.frame = 0;
     this.follows = true;
-    node.addEventListener("scroll", () => (this.follows = this.#isAtEnd()));
+    this.top = 0;
+    node.addEventListener("scroll", () => this.#scrolled());
     const watch = new ResizeObserver(() => this.follows && this.toEnd());
     watch.observe(node);
     watch.observe(list);
@@ -77,6 +78,13 @@ export class Log {
   refresh(message) {
     this.grown.delete(message);
     this.views.get(message)?.show();
+  }
+
+  /** Upwards is away from the end; what grows below while this is told is not. */
+  #scrolled() {
+    const { scrollTop } = this.node;
+    if (scrollTop < this.top || this.#isAtEnd()) this.follows = this.#isAtEnd();
+    this.top = scrollTop;
   }
 
   #isAtEnd() {

@@ -1,0 +1,521 @@
+"""Batches by the openai client: checked as a whole, answered as live requests are, to the end."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import openai
+import pytest
+
+from aboard.engine import Model, load
+from aboard.errors import UsageError
+from aboard.serve.app import App
+from aboard.serve.batch_results import finish
+from aboard.serve.keeping.kept import Kept
+from aboard.serve.keeping.quotas import Quotas
+from aboard.serve.limits import Limits
+from serve.batch_asking import CHAT, begun, chat, ended, line, results, strict, written
+from serve.gate import Gate, gated
+from serve.running import Running, running
+from serve.waiting import until
+
+TEXTS = ["Name a colour.", "Tell of the sea.", "Ünïcode \u2028 line", "1, 2, 3"]
+
+
+@pytest.fixture(scope="module")
+def shared(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with (
+        Kept(tmp_path_factory.mktemp("shared"), Quotas(max_lines=5)) as kept,
+        running(model, kept=kept, aliases=("gpt-4o-mini",)) as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(shared: Running) -> Iterator[openai.OpenAI]:
+    with shared.openai() as client:
+        yield client
+
+
+def refused(call, **options) -> openai.APIStatusError:
+    with pytest.raises(openai.APIStatusError) as caught:
+        call(**options)
+    return caught.value
+
+
+def test_lines_are_answered_as_live_requests_are(client: openai.OpenAI) -> None:
+    bodies = [chat(text, logprobs=True, top_logprobs=2) for text in TEXTS]
+    lines = [line(f"line {i}", body) for i, body in enumerate(bodies)]
+
+    batch = ended(client, begun(client, lines, metadata={"for": "a test"}).id)
+
+    assert (batch.object, batch.status, batch.endpoint) == ("batch", "completed", CHAT)
+    assert (batch.model, batch.metadata, batch.completion_window) == (
+        "tiny",
+        {"for": "a test"},
+        "24h",
+    )
+    counts = batch.request_counts
+    assert (counts.total, counts.completed, counts.failed) == (4, 4, 0)
+    assert batch.expires_at == batch.created_at + 24 * 3600
+    times = [batch.created_at, batch.in_progress_at, batch.finalizing_at, batch.completed_at]
+    assert times == sorted(times)
+    assert (batch.errors, batch.error_file_id, batch.cancelled_at) == (None, None, None)
+    output = client.files.retrieve(batch.output_file_id)
+    assert (output.purpose, output.filename) == ("batch_output", f"{batch.id}_output.jsonl")
+    text = client.files.content(batch.output_file_id).text
+    assert len(text.splitlines()) == 4  # by whatever ends a line
+    told = results(client, batch.output_file_id)
+    assert [each["custom_id"] for each in told] == [f"line {i}" for i in range(4)]
+    assert len({each["id"] for each in told}) == 4
+    for each, body in zip(told, bodies, strict=True):
+        live = client.chat.completions.create(**body).model_dump(exclude_unset=True)
+        answer = each["response"]["body"]
+        for usage in (live["usage"], answer["usage"]):
+            del usage["prompt_tokens_details"]  # what was cached differs
+        assert strict(answer) == strict(live)
+        assert (each["error"], each["response"]["status_code"]) == (None, 200)
+        assert each["response"]["request_id"].startswith("req_")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        ("/v1/completions", {"model": "gpt-4o-mini", "prompt": "a", "max_tokens": 3, "seed": 5}),
+        (CHAT, chat("x", seed=5, temperature=1.0, n=2)),
+    ],
+)
+def test_every_route_that_asks_a_model_can_be_asked(
+    client: openai.OpenAI, shared: Running, endpoint: str, body: dict
+) -> None:
+    batch = ended(client, begun(client, [line("a", body, endpoint)], endpoint).id)
+    with shared.http() as http:
+        live = http.post(endpoint, json=body).json()
+
+    (told,) = results(client, batch.output_file_id)
+    got = told["response"]["body"]
+    assert strict(got)["choices"] == strict(live)["choices"]
+    assert got.keys() == live.keys()
+
+
+def test_without_a_seed_lines_have_one_of_their_own_that_stays(client: openai.OpenAI) -> None:
+    import hashlib
+
+    body = chat("x", temperature=1.5, max_tokens=20)
+    batch = ended(client, begun(client, [line("a", body), line("b", body)]).id)
+
+    answers = [
+        each["response"]["body"]["choices"][0]["message"]["content"]
+        for each in results(client, batch.output_file_id)
+    ]
+    assert answers[0] != answers[1]
+    for number, answer in enumerate(answers, start=1):
+        digest = hashlib.sha256(f"{batch.id}:{number}".encode()).digest()
+        seed = int.from_bytes(digest[:8], "big") % 2**63
+        live = client.chat.completions.create(**body, seed=seed)
+        assert live.choices[0].message.content == answer
+
+
+def test_lines_that_fail_are_in_a_file_of_their_own(client: openai.OpenAI) -> None:
+    lines = [
+        line("good", chat("x")),
+        line("odd", chat("x", temperature=9)),
+        line("long", chat("x" * 600)),
+        line("streamed", chat("x", stream=True)),
+        line("tools", chat("x", reasoning_effort="high")),
+    ]
+
+    batch = ended(client, begun(client, lines).id)
+
+    counts = batch.request_counts
+    assert (batch.status, counts.total, counts.completed, counts.failed) == ("completed", 5, 1, 4)
+    assert [each["custom_id"] for each in results(client, batch.output_file_id)] == ["good"]
+    told = results(client, batch.error_file_id)
+    assert [
+        (
+            each["custom_id"],
+            each["response"]["status_code"],
+            each["response"]["body"]["error"]["code"],
+            each["response"]["body"]["error"]["param"],
+        )
+        for each in told
+    ] == [
+        ("odd", 400, "invalid_value", "temperature"),
+        ("long", 400, "context_length_exceeded", "messages"),
+        ("streamed", 400, "invalid_value", "stream"),
+        ("tools", 400, "unsupported_parameter", "reasoning_effort"),
+    ]
+
+
+GOOD = line("a", chat("x"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "errors"),
+    [
+        ([GOOD, b"{no json"], [("invalid_json_line", 2, None)]),
+        ([b"", GOOD, b"", b"[]"], [("invalid_value", 4, None)]),
+        ([GOOD, GOOD], [("duplicate_custom_id", 2, "custom_id")]),
+        ([GOOD | {"custom_id": ""}], [("invalid_value", 1, "custom_id")]),
+        ([GOOD | {"method": "GET"}], [("invalid_value", 1, "method")]),
+        ([GOOD | {"url": "/v1/completions"}], [("url_mismatch", 1, "url")]),
+        ([GOOD | {"more": 1}], [("unknown_parameter", 1, "more")]),
+        ([GOOD | {"body": {}}], [("missing_required_parameter", 1, "body.model")]),
+        ([line("a", chat("x", model="none"))], [("model_not_found", 1, "model")]),
+        ([{"custom_id": "a"}], [("missing_required_parameter", 1, "method")]),
+        (
+            [line("a", {}), GOOD | {"method": "PUT"}],
+            [
+                ("missing_required_parameter", 1, "body.model"),
+                ("invalid_value", 2, "method"),
+            ],
+        ),
+        ([line(f"{i}", chat("x")) for i in range(6)], [("too_many_tasks", None, None)]),
+        ([b"", b"  "], [("empty_file", None, None)]),
+    ],
+)
+def test_lines_that_are_not_sound_fail_the_batch_before_any_is_answered(
+    client: openai.OpenAI, lines: list, errors: list
+) -> None:
+    batch = ended(client, begun(client, lines).id)
+
+    assert (batch.status, batch.output_file_id, batch.in_progress_at) == ("failed", None, None)
+    assert batch.failed_at >= batch.created_at
+    assert [(each.code, each.line, each.param) for each in batch.errors.data] == errors
+    assert all(each.message for each in batch.errors.data)
+
+
+def test_a_batch_asks_one_model_under_whatever_name(
+    client: openai.OpenAI, model: Model, tmp_path: Path
+) -> None:
+    from aboard.serve.served import served
+
+    same = [line("a", chat("x")), line("b", chat("x", model="gpt-4o-mini"))]
+    assert ended(client, begun(client, same).id).status == "completed"
+    with (
+        Kept(tmp_path / "data") as kept,
+        running(model, kept=kept, more=[served(model, "other")]) as server,
+        server.openai() as own,
+    ):
+        batch = ended(own, begun(own, [GOOD, line("b", chat("x", model="other"))]).id)
+
+    assert [(each.code, each.line) for each in batch.errors.data] == [("model_mismatch", 2)]
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"endpoint": "/tokenize"}, "endpoint"),
+        ({"endpoint": "/v1/batches"}, "endpoint"),
+        ({"endpoint": "/v1/moderations"}, "endpoint"),
+        ({"completion_window": "1h"}, "completion_window"),
+        ({"metadata": {"k" * 65: "v"}}, None),
+        ({"metadata": {str(i): "v" for i in range(17)}}, "metadata"),
+        ({"output_expires_after": {"anchor": "created_at", "seconds": 1}}, None),
+        ({"input_file_id": "file-none"}, "input_file_id"),
+    ],
+)
+def test_a_batch_that_cannot_be_is_refused_by_name(
+    client: openai.OpenAI, options: dict, param: str | None
+) -> None:
+    file = client.files.create(file=("f", written([GOOD])), purpose="batch")
+    asked = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h"} | options
+
+    error = refused(client.batches.create, **asked)
+
+    assert error.status_code in (400, 404)
+    assert param is None or error.param == param
+
+
+def test_only_files_for_batches_are_taken(client: openai.OpenAI) -> None:
+    file = client.files.create(file=("f", written([GOOD])), purpose="user_data")
+
+    error = refused(
+        client.batches.create, input_file_id=file.id, endpoint=CHAT, completion_window="24h"
+    )
+
+    assert (error.status_code, error.param) == (400, "input_file_id")
+
+
+def test_batches_are_listed_newest_first_by_pages(keeper: openai.OpenAI) -> None:
+    ids = [begun(keeper, [GOOD]).id for _ in range(3)]
+
+    page = keeper.batches.list(limit=2)
+
+    assert ([each.id for each in page.data], page.has_more) == (ids[:0:-1], True)
+    assert [each.id for each in keeper.batches.list(limit=1)] == ids[::-1]
+    assert refused(keeper.batches.retrieve, batch_id="batch_none").status_code == 404
+
+
+def test_what_batches_did_is_measured(client: openai.OpenAI, shared: Running) -> None:
+    ended(client, begun(client, [GOOD]).id)
+
+    with shared.http() as http:
+        text = http.get("/metrics").text
+
+    assert (
+        'aboard_batch_lines_total{error_code="",http_response_status_code="200",'
+        f'http_route="{CHAT}"}}' in text
+    )
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def gate(model_file: Path) -> Iterator[Gate]:
+    with gated(load(model_file, threads=1, context=512)) as gate:
+        yield gate
+
+
+@pytest.fixture
+def slow(gate: Gate, tmp_path: Path, clock: Clock, model_file: Path) -> Iterator[Running]:
+    """A server that computes what the gate lets through, two lines at a time."""
+    model = load(model_file, threads=1, context=512)
+    gate._real, model.decoder = model.decoder, gate
+    with (
+        Kept(tmp_path / "data", clock=clock) as kept,
+        running(model, kept=kept, limits=Limits(max_sequences=4)) as server,
+    ):
+        yield server
+        gate.open()
+
+
+def lines(n: int) -> list[dict]:
+    return [line(f"{i}", chat(f"text {i}", max_tokens=2)) for i in range(n)]
+
+
+def answered(client: openai.OpenAI, gate: Gate, id: str, n: int) -> None:
+    """Let a batch have so many lines answered, or one more; others are under way then."""
+    while client.batches.retrieve(id).request_counts.completed < n:
+        gate.step()
+
+
+def test_a_batch_that_is_cancelled_gives_what_was_answered(slow: Running, gate: Gate) -> None:
+    with slow.openai() as client:
+        batch = begun(client, lines(8))
+        answered(client, gate, batch.id, 2)
+
+        told = client.batches.cancel(batch.id)
+        assert told.status in ("cancelling", "cancelled")
+        batch = ended(client, batch.id)  # lines under way are not waited for
+
+        assert (batch.status, batch.request_counts.total) == ("cancelled", 8)
+        assert batch.cancelled_at >= batch.cancelling_at
+        n = batch.request_counts.completed
+        assert 2 <= n <= 4
+        good, bad = (results(client, each) for each in (batch.output_file_id, batch.error_file_id))
+        assert [each["custom_id"] for each in good] == [f"{i}" for i in range(n)]
+        assert [(each["custom_id"], each["response"], each["error"]["code"]) for each in bad] == [
+            (f"{i}", None, "batch_cancelled") for i in range(n, 8)
+        ]
+        error = refused(client.batches.cancel, batch_id=batch.id)
+        assert (error.status_code, error.code) == (409, "batch_not_cancellable")
+
+
+def test_a_batch_that_takes_too_long_expires_with_what_was_answered(
+    slow: Running, gate: Gate, clock: Clock
+) -> None:
+    with slow.openai() as client:
+        keep = {"anchor": "created_at", "seconds": 7200}
+        batch = begun(client, lines(8), output_expires_after=keep)
+        answered(client, gate, batch.id, 2)
+
+        clock.now += 24 * 3600
+        begun(client, [GOOD])  # the runner looks at all
+        batch = ended(client, batch.id)
+
+        assert (batch.status, batch.expired_at) == ("expired", batch.created_at + 24 * 3600)
+        n = batch.request_counts.completed
+        assert len(results(client, batch.output_file_id)) == n
+        codes = [each["error"]["code"] for each in results(client, batch.error_file_id)]
+        assert codes == ["batch_expired"] * (8 - n)
+        assert client.files.retrieve(batch.output_file_id).expires_at == int(clock.now) + 7200
+        clock.now += 7200
+        assert refused(client.files.retrieve, file_id=batch.output_file_id).status_code == 404
+
+
+def test_a_file_that_is_deleted_meanwhile_is_answered_nevertheless(
+    slow: Running, gate: Gate
+) -> None:
+    with slow.openai() as client:
+        batch = begun(client, lines(8))
+        answered(client, gate, batch.id, 1)
+        kept = slow.app.service.kept
+        blob = kept.batches.current(batch.id).blob
+
+        client.files.delete(batch.input_file_id)
+        assert kept.blobs.path(blob).exists()
+        gate.open()
+
+        assert ended(client, batch.id).request_counts.completed == 8
+        assert not kept.blobs.path(blob).exists()
+
+
+def test_live_requests_find_a_place_and_go_first(slow: Running, gate: Gate) -> None:
+    with slow.openai() as client:
+        batch = begun(client, lines(6))
+        gate.wait(1)
+        until(lambda: slow.served.scheduler.load.n_requests == 2)  # of four places
+        gate.open()
+        live = client.chat.completions.create(**chat("live", max_tokens=2))
+
+        assert live.usage.completion_tokens == 2
+        assert ended(client, batch.id).request_counts.completed == 6
+
+
+def test_two_batches_take_turns(slow: Running, gate: Gate) -> None:
+    with slow.openai() as client:
+        first = begun(client, lines(60))
+        until(lambda: client.batches.retrieve(first.id).status == "in_progress")
+        second = begun(client, [line("a", chat("short", max_tokens=1))])
+        answered(client, gate, second.id, 1)
+
+        assert client.batches.retrieve(first.id).request_counts.completed < 30
+        gate.open()
+        assert ended(client, second.id).status == "completed"
+        assert ended(client, first.id).status == "completed"
+
+
+def test_a_server_that_ends_finishes_its_lines_and_the_next_goes_on(
+    gate: Gate, tmp_path: Path, model_file: Path
+) -> None:
+    model = load(model_file, threads=1, context=512)
+    gate._real, model.decoder = model.decoder, gate
+    limits = Limits(max_sequences=4)
+    with Kept(tmp_path / "data") as kept:
+        with running(model, kept=kept, limits=limits) as server, server.openai() as client:
+            batch = begun(client, lines(8))
+            answered(client, gate, batch.id, 2)
+            n_answered = kept.batches.current(batch.id).completed
+            server.server.handle_exit(15, None)  # as by SIGTERM, with two lines under way
+            gate.open()
+        n_before = kept.batches.current(batch.id).completed
+        assert kept.batches.current(batch.id).status == "in_progress"
+        n_passes = gate.n_passes
+        with running(model, kept=kept, limits=limits) as server, server.openai() as client:
+            batch = ended(client, batch.id)
+            told = results(client, batch.output_file_id)
+
+    assert n_answered < n_before <= n_answered + 2
+    assert [each["custom_id"] for each in told] == [f"{i}" for i in range(8)]
+    assert [each["id"] for each in told] == list(dict.fromkeys(each["id"] for each in told))
+    assert gate.n_passes > n_passes
+
+
+def test_a_server_that_is_told_twice_waits_for_no_line(slow: Running, gate: Gate) -> None:
+    kept, runner = slow.app.service.kept, slow.app.service.batches
+    with slow.openai() as client:
+        batch = begun(client, lines(8))
+        answered(client, gate, batch.id, 1)
+        slow.server.handle_exit(15, None)
+        until(lambda: runner._work.done())
+        assert runner.busy  # its lines wait at the gate
+
+        slow.server.handle_exit(15, None)
+        until(lambda: not runner.busy)
+
+    assert kept.batches.current(batch.id).status == "in_progress"
+
+
+def test_a_disk_that_is_full_for_a_while_loses_no_line(
+    keeper: openai.OpenAI, keeping: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aboard.errors import StorageFull
+
+    kept = keeping.app.service.kept
+    failed: list[int] = []
+
+    def full(number: int, answers: object) -> None:
+        failed.append(number)
+        raise StorageFull("full")
+
+    monkeypatch.setattr(kept.batches, "answer", full)
+    batch = begun(keeper, lines(3))
+    until(lambda: failed)
+    monkeypatch.undo()
+    runner = keeping.app.service.batches
+    while keeper.batches.retrieve(batch.id).status != "completed":
+        begun(keeper, [GOOD])  # the runner looks again
+
+    assert runner.endpoints.keys() >= {CHAT, "/v1/completions", "/v1/embeddings"}
+    told = results(keeper, keeper.batches.retrieve(batch.id).output_file_id)
+    assert [each["custom_id"] for each in told] == ["0", "1", "2"]
+
+
+def test_a_batch_that_has_ended_stays_as_it_is(
+    keeper: openai.OpenAI, keeping: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = keeping.app.service.kept
+    batch = ended(keeper, begun(keeper, [GOOD]).id)
+    stale = replace(kept.batches.current(batch.id), status="finalizing")
+    under_way = kept.batches.under_way
+    monkeypatch.setattr(kept.batches, "under_way", lambda: [stale, *under_way()])
+
+    ended(keeper, begun(keeper, [GOOD]).id)  # the runner looks, and sees what was before
+    until(lambda: not keeping.app.service.batches.busy)
+
+    assert keeper.batches.retrieve(batch.id) == batch
+    assert len(results(keeper, batch.output_file_id)) == 1
+    with pytest.raises(UsageError, match="ended"):
+        finish(kept, stale, 1000)
+    assert keeper.batches.retrieve(batch.id) == batch
+
+
+def test_lines_that_somebody_took_away_end_their_batch(
+    slow: Running, gate: Gate, tmp_path: Path
+) -> None:
+    kept = slow.app.service.kept
+    with slow.openai() as client:
+        batch = begun(client, lines(8))
+        answered(client, gate, batch.id, 2)
+        slow.server.handle_exit(15, None)
+        gate.open()
+        until(lambda: not slow.app.service.batches.busy)
+        kept.blobs.path(kept.batches.current(batch.id).blob).unlink()
+    with running(slow.served.model, kept=kept) as server, server.openai() as client:
+        batch = ended(client, batch.id)
+        told = results(client, batch.output_file_id)
+
+    assert (batch.status, batch.error_file_id) == ("expired", None)
+    assert len(told) == batch.request_counts.completed >= 2
+
+
+def test_a_batch_waits_for_the_model_that_it_asks(
+    slow: Running, gate: Gate, model: Model, tmp_path: Path
+) -> None:
+    with slow.openai() as client:
+        batch = begun(client, lines(8))
+        answered(client, gate, batch.id, 1)
+        slow.server.handle_exit(15, None)
+        gate.open()
+        kept = slow.app.service.kept
+        until(lambda: not slow.app.service.batches.busy)
+    with running(model, kept=kept, name="other") as server, server.openai() as client:
+        other = ended(client, begun(client, [line("a", chat("x", model="other"))]).id)
+        waiting = client.batches.retrieve(batch.id)
+    with running(model, kept=kept) as server, server.openai() as client:
+        counts = ended(client, batch.id).request_counts
+
+    assert (other.status, waiting.status) == ("completed", "in_progress")
+    assert (counts.completed, counts.failed) == (8, 0)
+
+
+def test_without_a_folder_there_is_no_runner(model: Model) -> None:
+    from aboard.serve.served import ServedModels, served
+
+    app = App(ServedModels([served(model, "tiny")]))
+
+    assert app.service.keeps is False
+    assert json.loads(json.dumps([each.path for each in app.endpoints])).count("/v1/batches") == 2
