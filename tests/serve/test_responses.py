@@ -268,7 +268,7 @@ USER = {"role": "user", "content": "x"}
         ),
         (
             {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "["}]},
-            "input",
+            "input[0].arguments",
             None,
         ),
     ],

@@ -164,6 +164,8 @@ def test_a_call_of_a_response_that_is_cut_is_incomplete(responses) -> None:
 
     assert response.status == "incomplete"
     assert response.output[-1].status == "incomplete"
+    with pytest.raises(openai.BadRequestError, match="was cut: nothing follows on it"):
+        respond(responses, input="And?", previous_response_id=response.id)
 
 
 @pytest.mark.parametrize(

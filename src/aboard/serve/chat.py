@@ -38,7 +38,7 @@ from aboard.serve.refusals import blamed, invalid
 from aboard.serve.response_format import form_of
 from aboard.serve.spoken import Said
 from aboard.serve.token_logprobs import logprob_of
-from aboard.serve.tool_bodies import AnyTool, NamedChoice, choice_of, object_of
+from aboard.serve.tool_bodies import AnyTool, NamedChoice, choice_of, object_in
 from aboard.tool_calls import Tool
 
 if TYPE_CHECKING:
@@ -119,7 +119,10 @@ def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _called(call: MessageToolCall, param: str) -> dict[str, Any]:
-    arguments = object_of(call.function.arguments, param)
+    try:
+        arguments = object_in(call.function.arguments)
+    except ValueError as error:
+        raise invalid(str(error), param) from None
     function = {"name": call.function.name, "arguments": arguments}
     return {"id": call.id, "type": "function", "function": function}
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, Tag
 
 from aboard.serve.body import Body, told_by
-from aboard.serve.refusals import invalid
 from aboard.tool_calls import ToolChoice
 from aboard.tool_calls.tool import MAX_TOOLS, NAME
 
@@ -79,12 +78,12 @@ Choice = Annotated[
 ]
 
 
-def object_of(arguments: str, param: str) -> dict[str, Any]:
-    """The arguments of a call, which stand at `param` as JSON text.
+def object_in(arguments: str) -> dict[str, Any]:
+    """The arguments of a call that are told as JSON text.
 
     Raises
     ------
-    Refusal
+    ValueError
         They are no object.
     """
     try:
@@ -92,7 +91,7 @@ def object_of(arguments: str, param: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
-        raise invalid("expected a JSON object, as text", param)
+        raise ValueError("expected a JSON object, as text")
     return told
 
 

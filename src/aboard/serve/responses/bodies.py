@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, Tag, model_validator
+from pydantic import Field, StringConstraints, Tag, field_validator, model_validator
 
 from aboard.serve.body import WHOLE, Body, OnlyFalse, few, told_by
 from aboard.serve.drawing_body import DrawingBody
 from aboard.serve.responses import items
 from aboard.serve.responses.text_format import TextConfig
 from aboard.serve.responses.tools import AnyTool, Choice
+from aboard.serve.tool_bodies import object_in
 
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Key = Annotated[str, StringConstraints(max_length=64)]
@@ -96,6 +97,12 @@ class InputCall(Body):
     status: items.Status | None = None
 
     unsupported: ClassVar[Mapping[str, str]] = _NO_CALLER
+
+    @field_validator("arguments")
+    @classmethod
+    def _are_an_object(cls, given: str) -> str:
+        object_in(given)
+        return given
 
     @property
     def item(self) -> items.CallItem:

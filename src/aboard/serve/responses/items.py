@@ -12,7 +12,7 @@ from aboard.serve.body import told_by
 from aboard.serve.given import Given
 from aboard.serve.refusals import invalid
 from aboard.serve.token_logprobs import TokenLogprob
-from aboard.serve.tool_bodies import object_of
+from aboard.serve.tool_bodies import object_in
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 
@@ -94,7 +94,7 @@ def messages_of(items: Iterable[Item]) -> list[dict[str, Any]]:
     Raises
     ------
     Refusal
-        A function returned something that nobody had called, or a call's arguments are no object.
+        A function returned something that nobody had called, or a call was cut.
     """
     names: dict[str, str] = {}
     messages: list[dict[str, Any]] = []
@@ -114,7 +114,9 @@ def messages_of(items: Iterable[Item]) -> list[dict[str, Any]]:
 
 
 def _call(item: CallItem) -> dict[str, Any]:
-    function = {"name": item.name, "arguments": object_of(item.arguments, "input")}
+    if item.status == "incomplete":
+        raise invalid(f"the function_call {item.call_id!r} was cut: nothing follows on it", "input")
+    function = {"name": item.name, "arguments": object_in(item.arguments)}
     return {"id": item.call_id, "type": "function", "function": function}
 
 
