@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import anthropic
 import httpx2
 import openai
 
@@ -40,6 +41,10 @@ class Running:
     def openai(self, **options: Any) -> openai.OpenAI:
         options = {"api_key": "none", "max_retries": 0, **options}
         return openai.OpenAI(base_url=f"{self.url}/v1", **options)
+
+    def anthropic(self, **options: Any) -> anthropic.Anthropic:
+        options = {"api_key": "none", "max_retries": 0, **options}
+        return anthropic.Anthropic(base_url=self.url, **options)
 
     def http(self, **options: Any) -> httpx2.Client:
         return httpx2.Client(base_url=self.url, timeout=60, **options)

@@ -99,6 +99,40 @@ def test_every_route_that_asks_a_model_can_be_asked(
     assert got.keys() == live.keys()
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "body", "said"),
+    [
+        ("/v1/responses", {"input": "x", "max_output_tokens": 5}, "output"),
+        (
+            "/v1/messages",
+            {"messages": [{"role": "user", "content": "x"}], "max_tokens": 5},
+            "content",
+        ),
+    ],
+)
+def test_other_protocols_can_be_asked_too(
+    client: openai.OpenAI, shared: Running, endpoint: str, body: dict, said: str
+) -> None:
+    body = body | {"model": "gpt-4o-mini", "seed": 5, "temperature": 1}
+    mistaken = body | {"foo": 1}
+    lines = [line("a", body, endpoint), line("b", mistaken, endpoint)]
+
+    batch = ended(client, begun(client, lines, endpoint).id)
+    with shared.http() as http:
+        live = http.post(endpoint, json=body).json()
+        wrong = http.post(endpoint, json=mistaken).json()
+
+    (told,) = results(client, batch.output_file_id)
+    (refused,) = results(client, batch.error_file_id)
+    answered = [without_id(each) for each in told["response"]["body"][said]]
+    assert answered == [without_id(each) for each in live[said]]
+    assert refused["response"]["body"]["error"] == wrong["error"]
+
+
+def without_id(item: dict) -> dict:
+    return {name: value for name, value in item.items() if name != "id"}
+
+
 def test_without_a_seed_lines_have_one_of_their_own_that_stays(client: openai.OpenAI) -> None:
     import hashlib
 

@@ -12,6 +12,7 @@ import pytest
 from aboard.engine import Model, Request
 from aboard.errors import NotEnoughMemory, NumericalError
 from aboard.serve.logs import JsonLines
+from serve.failing import failing
 from serve.gate import gated
 from serve.running import Running, running
 from serve.waiting import until
@@ -33,25 +34,6 @@ def log() -> Iterator[io.StringIO]:
     yield text
     logger.removeHandler(handler)
     logger.setLevel(before)
-
-
-def failing(error: Exception, after: int = 0):
-    """A forward pass that fails after some that don't."""
-
-    class Failing:
-        def __init__(self, real: object) -> None:
-            self._real, self._left = real, after
-
-        def forward(self, *arguments: object) -> object:
-            if self._left == 0:
-                raise error
-            self._left -= 1
-            return self._real.forward(*arguments)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._real, name)
-
-    return Failing
 
 
 def test_the_answer_that_fails_in_these_tests_would_not_end_before(model: Model) -> None:

@@ -48,7 +48,7 @@ def test_every_route_is_described(server: Running, document: dict[str, Any]) -> 
     operations = [
         each["operationId"] for path in document["paths"].values() for each in path.values()
     ]
-    assert len(set(operations)) == len(operations) == 22
+    assert len(set(operations)) == len(operations) == 28
 
 
 def test_a_key_is_described_where_one_is_needed(model: Model, document: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def test_a_key_is_described_where_one_is_needed(model: Model, document: dict[str
 
     assert document["security"] == []
     assert "securitySchemes" not in document["components"]
-    assert locked["security"] == [{"key": []}]
+    assert locked["security"] == [{"key": []}, {"x_api_key": []}]
     assert locked["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     assert locked["paths"]["/health"]["get"]["security"] == []
 
@@ -155,6 +155,23 @@ def test_null_is_described_as_taken_for_what_may_be_left_out(document: dict[str,
             },
         ),
         ("POST", "/v1/chat/completions", {"model": "tiny", "messages": []}),
+        ("POST", "/v1/responses", {"model": "tiny", "input": "x", "max_output_tokens": 3}),
+        ("POST", "/v1/responses", {"model": "tiny", "input": "x", "top_logprobs": 2}),
+        ("POST", "/v1/responses", {"model": "tiny"}),
+        ("GET", "/v1/responses/none", None),
+        ("DELETE", "/v1/responses/none", None),
+        ("GET", "/v1/responses/none/input_items", None),
+        (
+            "POST",
+            "/v1/messages",
+            {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 3},
+        ),
+        ("POST", "/v1/messages", {"model": "tiny", "messages": []}),
+        (
+            "POST",
+            "/v1/messages/count_tokens",
+            {"model": "tiny", "messages": [{"role": "user", "content": "x"}]},
+        ),
         ("POST", "/v1/embeddings", {"model": "bert", "input": ["sea", "boat"]}),
         ("POST", "/v1/embeddings", {"model": "bert", "input": "sea", "encoding_format": "base64"}),
         ("POST", "/v1/embeddings", {"model": "tiny", "input": "sea"}),
@@ -180,6 +197,7 @@ def test_what_the_server_gives_is_what_is_described(
     template = re.sub(r"(/v1/models)/.*", r"\1/{model}", path.partition("?")[0])
     template = re.sub("file-[^/]+", "{file_id}", template)
     template = re.sub("batch_[^/]+", "{batch_id}", template)
+    template = re.sub("responses/none", "responses/{response_id}", template)
     responses = document["paths"][template][method.lower()]["responses"]
     content = responses[str(answer.status_code)]["content"]
     schema = content[answer.headers["content-type"]]["schema"]
@@ -232,13 +250,41 @@ def test_what_a_stream_gives_is_what_is_described(
         assert mismatches(document, schema, json.loads(event)) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "last"),
+    [
+        ("/v1/responses", {"input": "x", "max_output_tokens": 3, "top_logprobs": 1}, "[DONE]"),
+        (
+            "/v1/messages",
+            {"messages": [{"role": "user", "content": "x"}], "max_tokens": 3},
+            '{"type":"message_stop"}',
+        ),
+    ],
+)
+def test_what_a_stream_of_named_events_gives_is_what_is_described(
+    server: Running, document: dict[str, Any], path: str, body: dict, last: str
+) -> None:
+    with server.http() as http:
+        answer = http.post(path, json=body | {"model": "tiny", "stream": True})
+
+    content = document["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    assert list(content["schema"]["properties"]) == ["event", "data"]
+    schema = content["schema"]["properties"]["data"]["contentSchema"]
+    lines = answer.text.splitlines()
+    events = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+    assert events[-1] == last
+    for event in events[: -1 if last == "[DONE]" else None]:
+        assert mismatches(document, schema, json.loads(event)) == []
+
+
 def mismatches(document: dict[str, Any], schema: dict[str, Any], value: object) -> list[str]:
     """Where a value isn't as its schema says; the few keywords that answers use."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return mismatches(document, document["components"]["schemas"][name], value)
-    if "anyOf" in schema:
-        found = [mismatches(document, each, value) for each in schema["anyOf"]]
+    if "anyOf" in schema or "oneOf" in schema:
+        forms = schema.get("anyOf") or schema["oneOf"]
+        found = [mismatches(document, each, value) for each in forms]
         return [] if [] in found else [f"none of {len(found)}: {found}"]
     if "const" in schema:
         return [] if value == schema["const"] else [f"{value!r} is not {schema['const']!r}"]
@@ -269,6 +315,8 @@ def mismatches(document: dict[str, Any], schema: dict[str, Any], value: object) 
             if name in known
             else mismatches(document, more, item)
             if isinstance(more, dict)
+            else []
+            if more
             else [f"{name} is unknown"]
         )
     ]

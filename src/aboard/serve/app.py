@@ -29,11 +29,14 @@ from aboard.serve import (
 )
 from aboard.serve.batch_running import BatchRunner
 from aboard.serve.endpoint import Served, refused
+from aboard.serve.error_forms import OPENAI
 from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
 from aboard.serve.limits import Limits
+from aboard.serve.messages import routes as messages
 from aboard.serve.noted import noted
 from aboard.serve.observing import Observed
 from aboard.serve.refusals import Refusal
+from aboard.serve.responses import routes as responses
 from aboard.serve.service import Service
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
 ENDPOINTS = (
     *chat.ENDPOINTS,
     *completions.ENDPOINTS,
+    *responses.ENDPOINTS,
+    *messages.ENDPOINTS,
     *embeddings.ENDPOINTS,
     *files.ENDPOINTS,
     *batches.ENDPOINTS,
@@ -118,12 +123,16 @@ class App:
             origins=checked_origins(origins),
         )
         self._http = Observed(inner, service.metrics)
+        self._errors = {each.path: each.errors for each in self.endpoints}
         self._lifespan = Router(lifespan=self._living)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or the beginning and the end of the application."""
-        app = self._lifespan if scope["type"] == "lifespan" else self._http
-        await app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        noted(scope).errors = self._errors.get(scope["path"], OPENAI)
+        await self._http(scope, receive, send)
 
     @asynccontextmanager
     async def _living(self, app: Starlette) -> AsyncIterator[None]:

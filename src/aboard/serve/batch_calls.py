@@ -96,7 +96,8 @@ def _no_stream(endpoint: Endpoint) -> Reply:
         param="stream",
     )
     facts = Noted(route=endpoint.path, status=refusal.status, code=refusal.code)
-    return Reply(refusal.status, refusal.body.model_dump_json(), facts)
+    body = endpoint.errors.body(refusal, facts)
+    return Reply(refusal.status, body.model_dump_json(), facts)
 
 
 def seeded(body: dict[str, Any], takes: type[Body], batch: str, line: int) -> dict[str, Any]:

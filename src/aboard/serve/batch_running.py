@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 60.0  # after which batches that could not go on are tried again, and files expire
 _AGAIN_S = 1.0  # after which a line is asked for again that the server had no room for
-_NO_ROOM = (429, 503)
+_NO_ROOM = (429, 503, 529)
 
 
 class _Ending(Exception):

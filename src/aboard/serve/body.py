@@ -112,22 +112,34 @@ def _never(given: bool) -> bool:
     return given
 
 
+def few(most: int, what: str) -> BeforeValidator:
+    """Of mappings, before any of their names is looked at: pydantic counts them at last."""
+
+    def check(given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > most:
+            raise ValueError(f"{len(given)} {what}, expected at most {most}")
+        return given
+
+    return BeforeValidator(check)
+
+
 OnlyFalse = Annotated[
     bool, AfterValidator(_never), WithJsonSchema({"type": "boolean", "const": False})
 ]
 """What is not done; a literal of False would take 0 for it."""
 
 
-def told_by(field: str, *values: str) -> Discriminator:
+def told_by(field: str, *values: str, default: str | None = None) -> Discriminator:
     """Which of several objects one is, as its `field` says: tags are "=" and the value.
 
-    No tag is a field's name, so that the place of an error can be told from its path.
+    No tag is a field's name, so that the place of an error can be told from its path. Where there
+    is no `field` it is `default`, if there is one.
     """
     known = {f"={value}" for value in values}
 
     def tag(given: Any) -> str | None:
         value = given.get(field) if isinstance(given, dict) else getattr(given, field, None)
-        found = f"={value}"
+        found = f"={default if value is None else value}"
         return found if found in known else None
 
     expected = ", ".join(repr(value) for value in values)

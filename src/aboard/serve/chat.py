@@ -28,8 +28,6 @@ from aboard.serve.chat_bodies import (
     GivenFunction,
     Message,
     MessageToolCall,
-    TokenAlternative,
-    TokenLogprob,
     ToolMessage,
 )
 from aboard.serve.conversation import Conversation, answers_to
@@ -38,8 +36,9 @@ from aboard.serve.given import Finish, Usage
 from aboard.serve.news import ArgumentsDelta, CallBegun, End, TextDelta, Whole
 from aboard.serve.refusals import blamed, invalid
 from aboard.serve.response_format import form_of
-from aboard.serve.spoken import Said, written
-from aboard.serve.tool_bodies import AnyTool, NamedChoice, choice_of
+from aboard.serve.spoken import Said
+from aboard.serve.token_logprobs import logprob_of
+from aboard.serve.tool_bodies import AnyTool, NamedChoice, choice_of, object_in
 from aboard.tool_calls import Tool
 
 if TYPE_CHECKING:
@@ -121,11 +120,9 @@ def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:
 
 def _called(call: MessageToolCall, param: str) -> dict[str, Any]:
     try:
-        arguments = json.loads(call.function.arguments or "{}")
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise invalid("expected a JSON object, as text", param)
+        arguments = object_in(call.function.arguments)
+    except ValueError as error:
+        raise invalid(str(error), param) from None
     function = {"name": call.function.name, "arguments": arguments}
     return {"id": call.id, "type": "function", "function": function}
 
@@ -224,16 +221,9 @@ class _Writer:
     def _logprobs(self, tokens: Sequence[Said]) -> ChoiceLogprobs | None:
         if not self._body.logprobs:
             return None
-        return ChoiceLogprobs(content=[self._token(said) for said in tokens], refusal=None)
-
-    def _token(self, said: Said) -> TokenLogprob:
-        step = said.step
-        likely = [TokenAlternative(**self._named(*each)) for each in step.top]
-        return TokenLogprob(**self._named(step.token, step.logprob), top_logprobs=likely)
-
-    def _named(self, token: int, logprob: float | None) -> dict[str, Any]:
-        piece = self._piece(token)
-        return {"token": written(piece), "logprob": logprob, "bytes": list(piece)}
+        return ChoiceLogprobs(
+            content=[logprob_of(said, self._piece) for said in tokens], refusal=None
+        )
 
 
 ENDPOINTS = (

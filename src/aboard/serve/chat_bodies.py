@@ -10,6 +10,7 @@ from pydantic import Field, Tag, model_validator
 from aboard.serve.body import WHOLE, Body, OnlyFalse, told_by
 from aboard.serve.given import Finish, Given, Usage
 from aboard.serve.sampling_body import SamplingBody
+from aboard.serve.token_logprobs import TokenLogprob
 from aboard.serve.tool_bodies import AnyTool, Choice
 from aboard.tool_calls.tool import MAX_TOOLS
 
@@ -171,20 +172,6 @@ class ChatRequest(SamplingBody):
     def owner(self) -> str:
         """Who asks."""
         return self.safety_identifier or self.user or ""
-
-
-class TokenAlternative(Given):
-    """A token that was likely."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class TokenLogprob(TokenAlternative):
-    """A token of the answer."""
-
-    top_logprobs: list[TokenAlternative]
 
 
 class ChoiceLogprobs(Given):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aboard.serve.served import ServedModel
 
 
-__all__ = ["Conversation", "Tool", "ToolChoice", "answers_to"]
+__all__ = ["Conversation", "Tool", "ToolChoice", "answers_to", "prompt_of"]
 
 Message: TypeAlias = Mapping[str, object]
 
@@ -83,6 +83,17 @@ class Conversation:
     param: str = "messages"
 
 
+async def prompt_of(call: Call[Any], served: ServedModel, asked: Conversation) -> list[int]:
+    """The tokens of a conversation, up to where the answer begins.
+
+    Raises
+    ------
+    Refusal
+        The chat template refuses it, or a message or a tool is wrong.
+    """
+    return await call.service.aside(_prompt, served, asked, call.service.day)
+
+
 async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) -> Answers:
     """The answers to a conversation, under way.
 
@@ -93,7 +104,7 @@ async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) 
     """
     service = call.service
     require_few(service.limits, asked.n)
-    prompt = await service.aside(_prompt, served, asked, service.day)
+    prompt = await prompt_of(call, served, asked)
     require_room(served, len(prompt), asked.max_tokens, asked.param)
     if asked.tools or asked.tool_choice.demands:
         grammar: Grammar | None = await service.aside(_tools_grammar, served, asked)

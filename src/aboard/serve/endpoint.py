@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from aboard.serve.body import Body, understood, understood_texts
+from aboard.serve.error_forms import OPENAI, ErrorForm
 from aboard.serve.leaving import ClientGone, unless_gone
 from aboard.serve.noted import Noted, noted
 from aboard.serve.refusals import Refusal, refusal_of
@@ -67,6 +68,10 @@ class Endpoint:
         The body of the answer; or its media type, where it is no JSON.
     streams : type of BaseModel, optional
         The events, where `stream` asks for them.
+    named : bool
+        Whether each event has a name, which is the `type` of its data.
+    errors : ErrorForm
+        How refusals are told.
     statuses : tuple of int
         Errors beyond those that every route may give.
     open : bool
@@ -84,6 +89,8 @@ class Endpoint:
     form: type[Body] | None = None
     gives: type[BaseModel] | str
     streams: type[BaseModel] | None = None
+    named: bool = False
+    errors: ErrorForm = OPENAI
     statuses: tuple[int, ...] = ()
     open: bool = False
     also: tuple[str, ...] = ()
@@ -99,7 +106,7 @@ class Served:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that goes away ends what was being done for it."""
         facts = noted(scope)
-        facts.route = self._endpoint.path
+        facts.route, facts.errors = self._endpoint.path, self._endpoint.errors
         try:
             response = await self._response(Request(scope, receive), facts)
         except ClientGone:
@@ -124,7 +131,9 @@ class Served:
 def refused(refusal: Refusal, facts: Noted) -> Response:
     """The response that tells a refusal, which is noted."""
     facts.code = refusal.code
-    return json_response(refusal.body, status=refusal.status, headers=refusal.headers)
+    form = facts.errors
+    status = form.statuses.get(refusal.status, refusal.status)
+    return json_response(form.body(refusal, facts), status=status, headers=refusal.headers)
 
 
 def json_response(

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-# Beside what clients of the cloud API must say, what its client for browsers tells of itself.
+# Beside what clients of the cloud APIs must say, what those for browsers tell of themselves.
 _HEADERS = (
     "authorization",
     "content-type",
     "x-api-key",
+    "anthropic-version",
+    "anthropic-beta",
+    "anthropic-dangerous-direct-browser-access",
     *(
         f"x-stainless-{name}"
         for name in (
@@ -68,7 +71,7 @@ class Guard:
                 allow_origins=sorted(self._origins),
                 allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=_HEADERS,
-                expose_headers=["x-request-id", "retry-after"],
+                expose_headers=["x-request-id", "request-id", "retry-after"],
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -206,7 +209,7 @@ def _forbidden(message: str, code: str) -> Refusal:
 def _no_key() -> Refusal:
     return Refusal(
         401,
-        "a key is needed: Authorization: Bearer KEY",
+        "a key is needed: Authorization: Bearer KEY, or x-api-key: KEY",
         code="invalid_api_key",
         headers={"www-authenticate": "Bearer"},
     )

@@ -21,6 +21,12 @@ class Limits:
         Of one request.
     max_bodies_bytes : int
         Of all requests that are being read or answered.
+    max_kept_responses : int
+        Of `/v1/responses`, kept for those who have one key.
+    max_kept_bytes : int
+        Of those of one key together.
+    kept_s : float
+        After which one that nobody asks for is forgotten.
     body_timeout_s : float
         In which a request's body must have come.
     headers_timeout_s : float
@@ -39,6 +45,9 @@ class Limits:
     max_waiting: int = 128
     max_body_bytes: int = 8 << 20
     max_bodies_bytes: int = 64 << 20
+    max_kept_responses: int = 1024
+    max_kept_bytes: int = 32 << 20
+    kept_s: float = 86_400.0
     body_timeout_s: float = 30.0
     headers_timeout_s: float = 15.0
     send_timeout_s: float = 60.0

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aboard.serve.error_forms import OPENAI, ErrorForm
+
 if TYPE_CHECKING:
     from starlette.types import Scope
 
@@ -33,6 +35,8 @@ class Noted:
         Whether it is a line of a batch: all others come before it.
     route : str
         The path as it is declared, or "" where there is none.
+    errors : ErrorForm
+        How refusals are told.
     model : str
         The model that answers, or "".
     status : int
@@ -55,6 +59,7 @@ class Noted:
     holder: str = ""
     background: bool = False
     route: str = ""
+    errors: ErrorForm = OPENAI
     model: str = ""
     status: int = 0
     code: str = ""

@@ -42,6 +42,8 @@ class Observed:
                 facts.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = facts.id
+                if facts.errors.id_header is not None:
+                    headers[facts.errors.id_header] = facts.id
                 headers["x-content-type-options"] = "nosniff"
             await send(message)
 

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from aboard import __version__
 from aboard.serve.body import Body
 from aboard.serve.endpoint import Call, Endpoint
-from aboard.serve.refusals import ErrorBody
 
 JSON, EVENTS = "application/json", "text/event-stream"
 FORM = "multipart/form-data"
@@ -32,6 +31,7 @@ _ERRORS = {
     500: "The server failed.",
     503: "The server is ending, or has no room now; `Retry-After` says when to ask again.",
     507: "There is no room for what is to be kept.",
+    529: "The server is ending, or has no room now; `Retry-After` says when to ask again.",
     504: "The answer took longer than it may.",
 }
 _EVERY = (401, 403, 500)
@@ -42,7 +42,10 @@ def document(endpoints: Sequence[Endpoint], *, locked: bool) -> dict[str, Any]:
     """The OpenAPI 3.1 document of `endpoints`; `locked`: they take a key."""
     components: dict[str, Any] = {"schemas": _schemas(endpoints)}
     if locked:
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer"},
+            "x_api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        }
     paths: dict[str, dict[str, Any]] = {}
     for each in endpoints:
         path = re.sub(r":\w+}", "}", each.path)
@@ -50,7 +53,7 @@ def document(endpoints: Sequence[Endpoint], *, locked: bool) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Aboard", "version": __version__},
-        "security": [{"key": []}] if locked else [],
+        "security": [{"key": []}, {"x_api_key": []}] if locked else [],
         "paths": paths,
         "components": components,
     }
@@ -80,10 +83,9 @@ def _schemas(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     gives: set[type[BaseModel]] = {
         kind
         for each in endpoints
-        for kind in (each.gives, each.streams)
+        for kind in (each.gives, each.streams, each.errors.kind)
         if isinstance(kind, type) and issubclass(kind, BaseModel)
     }
-    gives.add(ErrorBody)
     pairs: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = []
     pairs += [(kind, "validation") for kind in sorted(takes, key=_name)]
     pairs += [(kind, "serialization") for kind in sorted(gives, key=_name)]
@@ -148,29 +150,33 @@ def _form(kind: type[Body]) -> dict[str, Any]:
 def _responses(each: Endpoint) -> dict[str, Any]:
     given = {JSON: _reference(each.gives)} if not isinstance(each.gives, str) else {each.gives: {}}
     if each.streams is not None:
-        given[EVENTS] = {"schema": _event(each.streams)}
+        given[EVENTS] = {"schema": _event(each.streams, named=each.named)}
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": given}}
     has_body = each.takes is not None or each.form is not None
     statuses = {*_EVERY, *each.statuses, *(_WITH_BODY if has_body else ())}
     if each.asks is not None:
         statuses.add(400)
-    for status in sorted(statuses):
+    for status in sorted(each.errors.statuses.get(status, status) for status in statuses):
         responses[str(status)] = {
             "description": _ERRORS[status],
-            "content": {JSON: _reference(ErrorBody)},
+            "content": {JSON: _reference(each.errors.kind)},
         }
     return responses
 
 
-def _event(kind: type[BaseModel]) -> dict[str, Any]:
+def _event(kind: type[BaseModel], *, named: bool) -> dict[str, Any]:
     """The schema of each event of a stream."""
     data = {"type": "string", "contentMediaType": JSON, "contentSchema": _reference(kind)["schema"]}
-    return {
+    schema: dict[str, Any] = {
         "type": "object",
         "description": "An event; the last has `[DONE]` for its data, or an ErrorBody.",
         "properties": {"data": data},
         "required": ["data"],
     }
+    if named:
+        schema["description"] = "An event; its name is the `type` of its data."
+        schema["properties"] = {"event": {"type": "string"}, "data": data}
+    return schema
 
 
 def _reference(kind: type[BaseModel]) -> dict[str, Any]:

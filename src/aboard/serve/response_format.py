@@ -94,6 +94,13 @@ class Form:
     schema: dict[str, Any] | bool | None = None
 
 
+def schema_form(schema: dict[str, Any] | bool, param: str) -> Form:
+    """JSON that a schema accepts, which stands at `param`."""
+    from aboard.constrain import Grammar
+
+    return Form(lambda: Grammar.json_schema(schema), param, schema)
+
+
 def form_of(asked: ResponseFormat | None, param: str = "response_format") -> Form | None:
     """The form that a body asks for, where it stands at `param`."""
     from aboard.constrain import Grammar
@@ -104,8 +111,7 @@ def form_of(asked: ResponseFormat | None, param: str = "response_format") -> For
         case JsonObjectFormat():
             return Form(Grammar.json_object, param, {"type": "object"})
         case JsonSchemaFormat(json_schema=JsonSchema(schema_=schema)):
-            place = f"{param}.json_schema.schema"
-            return Form(lambda: Grammar.json_schema(schema), place, schema)
+            return schema_form(schema, f"{param}.json_schema.schema")
         case GrammarFormat(syntax="regex"):
             return Form(lambda: Grammar.regex(asked.definition), f"{param}.definition")
         case GrammarFormat():

@@ -9,6 +9,7 @@ from aboard.serve.aside import Aside
 from aboard.serve.bodies import Bodies
 from aboard.serve.metrics import Metrics
 from aboard.serve.refusals import Refusal
+from aboard.serve.responses.kept import KeptResponses
 from aboard.serve.wakeups import Wakeups
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Service:
         What is counted and timed.
     aside : Aside
         Where functions are called that take time, while the event loop serves others.
+    responses : KeptResponses
+        What `/v1/responses` keeps.
     ending : bool
         Whether the server was told to end: it takes on nothing any more.
     hurried : bool
@@ -56,6 +59,7 @@ class Service:
         self.limits = limits
         self.bodies = Bodies(limits)
         self.metrics = Metrics(models)
+        self.responses = KeptResponses(limits)
         self.ending = self.hurried = False
         self._batches: BatchRunner | None = None
         self._day = day

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -75,6 +76,23 @@ Choice = Annotated[
     | Annotated[AllowedChoice, Tag("=allowed_tools")],
     replace(_told, discriminator=_kind),
 ]
+
+
+def object_in(arguments: str) -> dict[str, Any]:
+    """The arguments of a call that are told as JSON text.
+
+    Raises
+    ------
+    ValueError
+        They are no object.
+    """
+    try:
+        told = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise ValueError("expected a JSON object, as text")
+    return told
 
 
 def choice_of(given: Choice) -> ToolChoice:

@@ -1,0 +1,1 @@
+"""`/v1/messages`: conversations in the words of Anthropic's API."""
