@@ -16,8 +16,8 @@ from aboard.engine.scheduler_batch import Batch
 from aboard.errors import AboardError, NumericalError, UsageError
 from engine.made import made, with_value
 from engine.scripted import says
-from serve.waiting import until
 from tiny import Llama, tiny_llama
+from waiting import until
 
 CONTEXT = 256
 POISON = 200  # the token whose embedding is beyond float32 in squares, in the damaged model

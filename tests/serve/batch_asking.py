@@ -6,7 +6,7 @@ from typing import Any
 
 import openai
 
-from serve.waiting import until
+from waiting import until
 
 ENDED = ("completed", "failed", "expired", "cancelled")
 CHAT = "/v1/chat/completions"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aboard.engine import Model
-from serve.waiting import SECONDS
+from waiting import SECONDS
 
 
 class Gate:

@@ -15,7 +15,7 @@ from aboard.serve.app import App
 from aboard.serve.limits import Limits
 from aboard.serve.listening import Server
 from aboard.serve.served import Served, ServedModel, ServedModels, served
-from serve.waiting import SECONDS
+from waiting import SECONDS
 
 NAME = "tiny"
 

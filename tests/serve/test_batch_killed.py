@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from serve.batch_asking import begun, chat, ended, line, results, strict
-from serve.waiting import until
+from waiting import until
 
 PROGRAM = "from aboard.cli import main; main()"
 N = 60

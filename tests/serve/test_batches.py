@@ -18,7 +18,7 @@ from aboard.serve.limits import Limits
 from serve.batch_asking import CHAT, begun, chat, ended, line, results, strict, written
 from serve.gate import Gate, gated
 from serve.running import Running, running
-from serve.waiting import until
+from waiting import until
 
 TEXTS = ["Name a colour.", "Tell of the sea.", "Ünïcode \u2028 line", "1, 2, 3"]
 

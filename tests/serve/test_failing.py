@@ -15,7 +15,7 @@ from aboard.serve.logs import JsonLines
 from serve.failing import failing
 from serve.gate import gated
 from serve.running import Running, running
-from serve.waiting import until
+from waiting import until
 
 SECRET = "a secret that no log may hold"
 MESSAGES = [{"role": "user", "content": SECRET}]

@@ -14,7 +14,7 @@ from aboard.serve.keeping.kept import Kept
 from aboard.serve.keeping.quotas import Quotas
 from aboard.serve.limits import Limits
 from serve.running import Running, running
-from serve.waiting import until
+from waiting import until
 
 DATA = bytes(range(256)) * 5000
 

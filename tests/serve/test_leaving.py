@@ -14,8 +14,8 @@ from aboard.serve.limits import Limits
 from aboard.serve.patience import PatientProtocol
 from serve.gate import Gate, gated
 from serve.running import Running, running
-from serve.waiting import until
 from serve.watch import Watch, watched
+from waiting import until
 
 BODY = {"model": "tiny", "messages": [{"role": "user", "content": "go on"}], "temperature": 0}
 

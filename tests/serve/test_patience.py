@@ -10,7 +10,7 @@ from aboard.engine import Model
 from aboard.serve.limits import Limits
 from aboard.serve.patience import LEAST_BYTES_PER_S, Unread
 from serve.running import Running, running
-from serve.waiting import until
+from waiting import until
 
 LARGE = {"content": "a" * 200_000, "with_pieces": True}  # the answer has 4 MB
 

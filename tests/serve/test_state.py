@@ -14,7 +14,7 @@ import aboard
 from aboard.engine import Model
 from aboard.engine.attest import attest
 from serve.running import Running, running
-from serve.waiting import until
+from waiting import until
 
 
 @pytest.fixture(scope="module")

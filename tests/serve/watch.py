@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from serve.waiting import SECONDS
+from waiting import SECONDS
 
 
 class Watch(logging.Handler):
