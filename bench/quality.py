@@ -1,7 +1,7 @@
 """How far are the answers from those of float32, and how far are llama.cpp's on the same file?
 
     python bench/quality.py MODEL TEXT --oracle ENV --llama ENV [--tokens 4096]
-                             [--kv int8]
+                             [--kv int8] [--activations float32]
 
 ENV: a virtual environment; the oracle's is that of tools/oracle_requirements.txt, llama.cpp's has
 llama-cpp-python. The oracle is transformers in float32 on the weights that the `gguf` package
@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=8 * CHUNK)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--kv", choices=("f16", "int8"), default="f16", help="aboard's KV cache")
+    parser.add_argument("--activations", choices=("int8", "float32"), default="int8")
     default_cache = Path(tempfile.gettempdir()) / "aboard-bench"
     parser.add_argument("--cache", type=Path, default=default_cache)
     options = parser.parse_args()
@@ -113,7 +114,8 @@ def main() -> None:
         oracle = oracle_logits(options, tokens)
         found["llama"] = measure(logits_of(peer, options.threads), oracle, tokens)
         found["llama"]["version"] = peer.version
-    model = aboard.load(options.model, threads=options.threads, context=CHUNK, kv=options.kv)
+    own = {"kv": options.kv} if options.activations == "int8" else {"activations": "float32"}
+    model = aboard.load(options.model, threads=options.threads, context=CHUNK, **own)
     found["aboard"] = measure(model.logits, oracle, tokens)
     found["aboard"]["version"] = aboard.__version__
     for kind, figures in found.items():
@@ -124,7 +126,8 @@ def main() -> None:
             f"({change:+.2%} of float32's {figures['oracle_perplexity']:.4f})"
         )
     facts: dict[str, object] = {"model": options.model.name, "text": options.text.name}
-    facts |= {"n_tokens": len(tokens), "chunk": CHUNK, "kv": options.kv, **found}
+    facts |= {"n_tokens": len(tokens), "chunk": CHUNK, "kv": options.kv}
+    facts |= {"activations": options.activations, **found}
     facts["kl_ratio"] = found["aboard"]["mean_kl"] / found["llama"]["mean_kl"]
     print(f"KL of aboard over llama.cpp: {facts['kl_ratio']:.3f}")
     record("quality", baseline="llama.cpp", oracle="transformers float32", **facts)
