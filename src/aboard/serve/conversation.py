@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from aboard.engine.replying import require_no_control
 from aboard.serve.answers import Answers, Ask
 from aboard.serve.asking import require_few, require_room, seeded
 from aboard.serve.refusals import Refusal, blamed
@@ -117,6 +118,7 @@ async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) 
 def _prompt(served: ServedModel, asked: Conversation, day: date) -> list[int]:
     with blamed("tools"):
         require_distinct(asked.tools)
+        require_no_control(served.model.tokenizer, (), asked.tools)
     with blamed(asked.param):
         return served.model.chat_tokens(asked.messages, tools=asked.tools, now=day)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, Tag
 
 from aboard.serve.body import Body, told_by
-from aboard.tool_calls import ToolChoice
+from aboard.tool_calls import ToolChoice, object_of
 from aboard.tool_calls.tool import MAX_TOOLS, NAME
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
@@ -86,11 +85,8 @@ def object_in(arguments: str) -> dict[str, Any]:
     ValueError
         They are no object.
     """
-    try:
-        told = json.loads(arguments or "{}")
-    except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+    told = object_of(arguments)
+    if told is None:
         raise ValueError("expected a JSON object, as text")
     return told
 
