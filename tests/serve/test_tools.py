@@ -209,6 +209,23 @@ def test_stop_texts_end_text_and_not_calls(asking) -> None:
     validated(called.message.tool_calls)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_stop_texts_within_what_begins_a_call_leave_it_whole(asking, name: str) -> None:
+    once = {"parallel_tool_calls": False}
+
+    choice = asking(name, stop=["a", "l", "<", '"'], **once).choices[0]
+
+    assert (choice.message.content, choice.finish_reason) == (None, "tool_calls")
+    validated(choice.message.tool_calls)
+
+
+def test_a_tool_is_not_called_as_text_begins(asking) -> None:
+    with pytest.raises(openai.BadRequestError, match="a tool is called 'all'") as caught:
+        asking("functionary-recipients", tools=[function("all", WEATHER)])
+
+    assert caught.value.param == "tools"
+
+
 def test_text_beside_tools_may_have_a_schema(asking) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "a", "schema": WEATHER}}
 

@@ -106,7 +106,7 @@ def reply_of(
     stop = (stop,) if isinstance(stop, str) else tuple(stop)
     wanted = Wanted(tools=asked.tools, choice=choice, parallel=asked.parallel, stop=stop)
     calling = model.tool_calling
-    reader, decoder = calling.reader(stop), calling.decoder()
+    reader, decoder = calling.reader(stop, choice), calling.decoder()
     rest = {name: value for name, value in options.items() if name != "stop"}
     parts = []
     for step in model.steps(prompt, {**rest, "constraint": calling.grammar(wanted)}):

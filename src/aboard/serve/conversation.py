@@ -156,7 +156,7 @@ def _asks(
     reader = None
     if asked.tools:
         calling = served.model.tool_calling
-        reader = partial(calling.reader, asked.stop)
+        reader = partial(calling.reader, asked.stop, asked.tool_choice)
     return [
         Ask(
             prompt=prompt,
