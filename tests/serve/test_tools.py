@@ -295,7 +295,9 @@ def test_what_is_wrong_is_refused_by_name(asking, given: dict, param: str, code)
     assert (caught.value.param, caught.value.code) == (param, code or "invalid_value")
 
 
-@pytest.mark.parametrize("arguments", ["[1]", "{", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}'])
+@pytest.mark.parametrize(
+    "arguments", ["[1]", "{", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}']
+)
 def test_arguments_that_are_no_object_of_json_are_refused(asking, arguments: str) -> None:
     call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}
 
