@@ -71,9 +71,13 @@ def _call(given: Any, number: int) -> dict[str, Any]:
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise UsageError(f"message {number}: a call is {given!r:.80}, expected one of a function")
     arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        arguments = object_of(arguments)
-    if not isinstance(arguments, Mapping):
+    if not isinstance(arguments, str):
+        try:
+            arguments = json.dumps(arguments)
+        except (TypeError, ValueError, RecursionError):
+            arguments = "null"
+    arguments = object_of(arguments)
+    if arguments is None:
         raise UsageError(f"message {number}: the arguments of a call are no JSON object")
     name = function["name"]
     return {
