@@ -284,6 +284,16 @@ def test_another_model_is_not_found(ask) -> None:
     assert caught.value.body["error"]["type"] == "not_found_error"
 
 
+@pytest.mark.parametrize("path", ["/v1/messages/batches", "/v1/messages/", "/v1/messages/a/b/c"])
+def test_a_route_that_is_not_there_is_told_in_the_apis_words(server: Running, path: str) -> None:
+    with server.http() as http:
+        answer = http.post(path, json={})
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["type"] == "not_found_error"
+    assert answer.json()["request_id"] == answer.headers["request-id"]
+
+
 def test_a_server_that_is_ending_is_overloaded(server: Running, ask) -> None:
     server.app.service.ending = True
     with pytest.raises(anthropic.InternalServerError) as caught:

@@ -13,6 +13,9 @@ from aboard.tool_calls.tool import MAX_TOOLS, NAME
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 
+CalledName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+"""Of a call in the past, whose function may be called otherwise than here."""
+
 
 class FunctionDefinition(Body):
     """A function. Its arguments always validate: `strict` changes nothing."""
@@ -69,11 +72,14 @@ def _kind(given: Any) -> Any:
     return "=word" if isinstance(given, str) else _told.discriminator(given)  # type: ignore[operator]
 
 
+CHOSEN = replace(_told, discriminator=_kind)
+"""Tells which kind of `tool_choice` one is: a word, or an object by its type."""
+Word = Annotated[Literal["auto", "none", "required"], Tag("=word")]
 Choice = Annotated[
-    Annotated[Literal["auto", "none", "required"], Tag("=word")]
+    Word
     | Annotated[NamedChoice, Tag("=function")]
     | Annotated[AllowedChoice, Tag("=allowed_tools")],
-    replace(_told, discriminator=_kind),
+    CHOSEN,
 ]
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, Tag
 
 from aboard.serve.body import Body, OnlyFalse, told_by
 from aboard.serve.refusals import blamed
-from aboard.serve.tool_bodies import Name
+from aboard.serve.tool_bodies import CHOSEN, Name, Word
 from aboard.tool_calls import Tool, ToolChoice
 from aboard.tool_calls.tool import MAX_TOOLS
 
@@ -57,7 +57,12 @@ class AllowedFunctions(Body):
     tools: Annotated[list[FunctionChoice], Field(min_length=1, max_length=MAX_TOOLS)]
 
 
-Choice = Literal["none", "auto", "required"] | FunctionChoice | AllowedFunctions
+Choice = Annotated[
+    Word
+    | Annotated[FunctionChoice, Tag("=function")]
+    | Annotated[AllowedFunctions, Tag("=allowed_tools")],
+    CHOSEN,
+]
 
 
 def tools_of(given: Sequence[ResponseFunction]) -> list[Tool]:
