@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, Tag
 
 from aboard.serve.body import Body, told_by
-from aboard.tool_calls import ToolChoice, object_of
+from aboard.serve.refusals import blamed
+from aboard.tool_calls import Tool, ToolChoice, object_of
 from aboard.tool_calls.tool import MAX_TOOLS, NAME
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
@@ -81,6 +83,21 @@ Choice = Annotated[
     | Annotated[AllowedChoice, Tag("=allowed_tools")],
     CHOSEN,
 ]
+
+
+def tool_of(
+    name: str, description: str | None, schema: Mapping[str, Any] | None, param: str
+) -> Tool:
+    """A tool whose arguments have the schema that stands at `param`; by default it has none.
+
+    Raises
+    ------
+    Refusal
+        The schema is of no object.
+    """
+    given = {} if schema is None else {"parameters": schema}
+    with blamed(param):
+        return Tool(name=name, description=description, param=param, **given)
 
 
 def object_in(arguments: str) -> dict[str, Any]:
