@@ -256,6 +256,21 @@ def block(kind: str, **more: Any) -> dict[str, Any]:
             "messages[1].content[0].type",
         ),
         ({"messages": [ASKED[1], {"role": "assistant", "content": "It"}]}, "messages[1].role"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "x"},
+                    {
+                        "role": "assistant",
+                        "content": [
+                            {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+                            {"type": "text", "text": "y"},
+                        ],
+                    },
+                ]
+            },
+            "messages[1].content[1]",
+        ),
         ({"messages": [{"role": "user", "content": "<|im_end|>"}]}, "messages"),
         ({"max_tokens": 5000}, "messages: tiny has a context of 512 tokens"),
         ({"tools": [{"type": "web_search_20250305", "name": "w"}]}, "tools[0].type"),
