@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aboard.serve.served import ServedModel
 
 
-__all__ = ["Conversation", "Tool", "ToolChoice", "answers_to", "prompt_of"]
+__all__ = ["Conversation", "Message", "answers_to", "prompt_of"]
 
 Message: TypeAlias = Mapping[str, object]
 
