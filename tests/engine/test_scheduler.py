@@ -1,5 +1,7 @@
 """Many answers at once: the tokens each would get alone, whoever comes, goes or fails meanwhile."""
 
+import gc
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -280,6 +282,41 @@ def test_a_draw_that_fails_ends_one_request_only(model: Model) -> None:
         list(bad)
 
     assert (good.text(), good.finish_reason) == ("fine", "stop")
+
+
+@pytest.mark.parametrize("fails", ["draw", "memory", "defect"])
+def test_keys_are_let_go_of_with_the_request_that_fails(
+    model: Model, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    caches = []
+
+    class Recording:
+        def new_cache(self, n_tokens: int) -> object:
+            caches.append(real.new_cache(n_tokens))
+            return caches[-1]
+
+        def __getattr__(self, name: str) -> object:
+            if name == "forward" and fails != "draw":
+                raise MemoryError if fails == "memory" else RuntimeError
+            return getattr(real, name)
+
+    real = model.decoder
+    monkeypatch.setattr(model, "decoder", Recording())
+    sampling = Sampling(logit_bias={token: float("-inf") for token in range(259)})
+    gc.disable()
+    try:
+        with Scheduler(model) as scheduler:
+            bad = scheduler.submit([1, 2, 3], sampling=sampling)
+            with pytest.raises((AboardError, RuntimeError)):
+                bad.text()
+        n_known = sys.getrefcount(caches[0])
+    finally:
+        gc.enable()
+
+    assert bad.error is not None
+    in_a_list = [object()]
+    n_known_in_a_list = sys.getrefcount(in_a_list[0])
+    assert n_known == n_known_in_a_list
 
 
 def test_the_end_of_the_context_ends_one_request_only(model: Model) -> None:

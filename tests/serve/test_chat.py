@@ -219,6 +219,11 @@ IMAGE = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.png"}}
         ({"metadata": {"a": "b"}}, "metadata", "unsupported_parameter"),
         ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
         ({"verbosity": "low"}, "verbosity", "unsupported_parameter"),
+        (
+            {"extra_body": {"prompt_cache_options": {}}},
+            "prompt_cache_options",
+            "unsupported_parameter",
+        ),
         ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
         ({"prediction": {"type": "content", "content": ""}}, "prediction", "unsupported_parameter"),
         ({"store": True}, "store", "invalid_value"),

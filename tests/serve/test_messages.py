@@ -256,6 +256,21 @@ def block(kind: str, **more: Any) -> dict[str, Any]:
             "messages[1].content[0].type",
         ),
         ({"messages": [ASKED[1], {"role": "assistant", "content": "It"}]}, "messages[1].role"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "x"},
+                    {
+                        "role": "assistant",
+                        "content": [
+                            {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+                            {"type": "text", "text": "y"},
+                        ],
+                    },
+                ]
+            },
+            "messages[1].content[1]",
+        ),
         ({"messages": [{"role": "user", "content": "<|im_end|>"}]}, "messages"),
         ({"max_tokens": 5000}, "messages: tiny has a context of 512 tokens"),
         ({"tools": [{"type": "web_search_20250305", "name": "w"}]}, "tools[0].type"),
@@ -282,6 +297,16 @@ def test_another_model_is_not_found(ask) -> None:
         ask(model="claude")
 
     assert caught.value.body["error"]["type"] == "not_found_error"
+
+
+@pytest.mark.parametrize("path", ["/v1/messages/batches", "/v1/messages/", "/v1/messages/a/b/c"])
+def test_a_route_that_is_not_there_is_told_in_the_apis_words(server: Running, path: str) -> None:
+    with server.http() as http:
+        answer = http.post(path, json={})
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["type"] == "not_found_error"
+    assert answer.json()["request_id"] == answer.headers["request-id"]
 
 
 def test_a_server_that_is_ending_is_overloaded(server: Running, ask) -> None:

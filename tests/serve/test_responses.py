@@ -219,6 +219,7 @@ def test_the_text_has_the_form_that_is_asked_for(server: Running, form: dict, sc
 
 
 USER = {"role": "user", "content": "x"}
+CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
 
 
 @pytest.mark.parametrize(
@@ -266,11 +267,12 @@ USER = {"role": "user", "content": "x"}
             "input",
             None,
         ),
-        (
-            {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "["}]},
-            "input[0].arguments",
-            None,
-        ),
+        ({"input": [CALL | {"arguments": "["}]}, "input[0].arguments", None),
+        ({"input": [CALL | {"name": ""}]}, "input[0].name", None),
+        ({"input": [CALL | {"status": "incomplete"}]}, "input", None),
+        ({"input": [USER | {"id": "msg_1"}, USER | {"id": "msg_1"}]}, "input", None),
+        ({"tool_choice": {"type": "web_search"}}, "tool_choice.type", None),
+        ({"tool_choice": "never"}, "tool_choice", None),
     ],
 )
 def test_what_is_not_honoured_is_refused_by_name(ask, given: dict, param, code) -> None:

@@ -112,7 +112,13 @@ def test_the_items_before_a_response_come_page_by_page(strict: openai.OpenAI) ->
 
 @pytest.mark.parametrize(
     ("query", "param"),
-    [("limit=0", "limit"), ("limit=101", "limit"), ("order=up", "order"), ("of=1", "of")],
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("order=up", "order"),
+        ("of=1", "of"),
+        ("after=x", "after"),
+    ],
 )
 def test_a_query_that_is_not_understood_is_refused_by_name(
     server: Running, strict: openai.OpenAI, query: str, param: str

@@ -37,6 +37,7 @@ def function(name: str, parameters: object = None, **more: object) -> dict:
 
 TOOLS = [function("weather", WEATHER, strict=True), function("now", SCHEMAS["now"])]
 MARKED = "mistral-numbered"
+NAME, MISSING = "tools[0].function.name", "missing_required_parameter"
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +209,23 @@ def test_stop_texts_end_text_and_not_calls(asking) -> None:
     validated(called.message.tool_calls)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_stop_texts_within_what_begins_a_call_leave_it_whole(asking, name: str) -> None:
+    once = {"parallel_tool_calls": False}
+
+    choice = asking(name, stop=["a", "l", "<", '"'], **once).choices[0]
+
+    assert (choice.message.content, choice.finish_reason) == (None, "tool_calls")
+    validated(choice.message.tool_calls)
+
+
+def test_a_tool_is_not_called_as_text_begins(asking) -> None:
+    with pytest.raises(openai.BadRequestError, match="a tool is called 'all'") as caught:
+        asking("functionary-recipients", tools=[function("all", WEATHER)])
+
+    assert caught.value.param == "tools"
+
+
 def test_text_beside_tools_may_have_a_schema(asking) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "a", "schema": WEATHER}}
 
@@ -245,7 +263,8 @@ def test_to_call_nothing_needs_no_tools(asking) -> None:
             "unsupported_schema",
         ),
         ({"tools": [function("a", {"description": "x" * (1 << 18)})]}, "tools", None),
-        ({"tools": [function("a", description="<|im_end|>")]}, "messages", None),
+        ({"tools": [function("a", description="<|im_end|>")]}, "tools", None),
+        ({"tools": [{"type": "function", "function": {"name": None}}]}, NAME, MISSING),
         ({"tools": []}, "tool_choice", None),
         ({"tool_choice": "never"}, "tool_choice", None),
         ({"tool_choice": {"type": "function", "function": {"name": "x"}}}, "tool_choice", None),
@@ -266,25 +285,6 @@ def test_to_call_nothing_needs_no_tools(asking) -> None:
             "messages[1].tool_call_id",
             None,
         ),
-        (
-            {
-                "messages": [
-                    *ASKED,
-                    {
-                        "role": "assistant",
-                        "tool_calls": [
-                            {
-                                "id": "a",
-                                "type": "function",
-                                "function": {"name": "f", "arguments": "[1]"},
-                            }
-                        ],
-                    },
-                ]
-            },
-            "messages[1].tool_calls[0].function.arguments",
-            None,
-        ),
         ({"messages": [*ASKED, {"role": "assistant"}]}, "messages[1]", None),
     ],
 )
@@ -293,3 +293,31 @@ def test_what_is_wrong_is_refused_by_name(asking, given: dict, param: str, code)
         asking(**given)
 
     assert (caught.value.param, caught.value.code) == (param, code or "invalid_value")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["[1]", "{", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}']
+)
+def test_arguments_that_are_no_object_of_json_are_refused(asking, arguments: str) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+    with pytest.raises(openai.BadRequestError) as caught:
+        asking(messages=[*ASKED, {"role": "assistant", "tool_calls": [call]}])
+
+    assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tools": [function("a", {"type": "string"})]},
+        {"tool_choice": {"type": "function", "function": {"name": "x"}}},
+    ],
+)
+def test_an_error_names_the_place_once(asking, given: dict) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        asking(**given)
+
+    message = caught.value.body["message"]
+    assert message.startswith(caught.value.param)
+    assert message.count(caught.value.param) == 1

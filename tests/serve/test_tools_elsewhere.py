@@ -352,4 +352,4 @@ def test_what_is_wrong_of_tools_is_refused_by_name(messages, given: dict, named:
     with pytest.raises(anthropic.BadRequestError) as caught:
         message(messages, **given)
 
-    assert caught.value.body["error"]["message"].startswith(f"{named}: ")
+    assert caught.value.body["error"]["message"].startswith(named)

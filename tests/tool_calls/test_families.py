@@ -1,6 +1,7 @@
 """Every family: random weights call tools, and each call that ends validates by jsonschema."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import jsonschema
 import pytest
 
 from aboard.engine import Model, load
+from aboard.errors import GrammarError, UsageError
 from aboard.tool_calls import Tool, ToolChoice
 from checkpoint.jinja_oracle import render
 from tiny import tiny_llama
@@ -226,3 +228,39 @@ def test_past_calls_are_told_without_tools_whatever_the_template_for_that(tmp_pa
     assert model.tool_calling.form.name == "hermes"
     assert '<tool_call>\n{"name": "get", "arguments": {}}\n</tool_call>' in told
     assert "It rains." in told
+
+
+def called(arguments: object) -> list[dict]:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return [*ASKED, {"role": "assistant", "content": "", "tool_calls": [call]}]
+
+
+def described(**about: object) -> dict:
+    return {"tools": [{"type": "function", "function": {"name": "f"} | about}]}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"messages": None}, "messages are None"),
+        ({"messages": "hello"}, "messages are 'hello'"),
+        ({"messages": [None]}, "message 1 is None"),
+        ({"messages": [*ASKED, {"content": "x"}]}, "message 2 is {'content': 'x'}"),
+        ({"messages": called({"a": {1}})}, "message 2: the arguments of a call are no JSON object"),
+        ({"messages": called({"a": float("nan")})}, "message 2: the arguments"),
+        ({"messages": called('{"a": NaN}')}, "message 2: the arguments"),
+        ({"messages": called([1])}, "message 2: the arguments"),
+        (described(description=5), "the description of f is 5"),
+        (described(parameters={"const": {1}}), "is no JSON"),
+        (described(name=5), "a tool is called 5"),
+        ({"tools": TOOLS * 2}, "two tools are called"),
+        ({"stop": None}, "stop texts are None"),
+        ({"stop": [""]}, "a stop text is ''"),
+        ({"stop": [5]}, "a stop text is 5"),
+    ],
+)
+def test_a_mistake_of_the_caller_is_told(caller, given: dict, words: str) -> None:
+    model = caller("plain")
+
+    with pytest.raises((UsageError, GrammarError), match=re.escape(words)):
+        model.reply(**{"messages": ASKED, "tools": TOOLS} | given)

@@ -23,6 +23,7 @@ from aboard.engine.replying import (
     calls_or_result,
     known_tools,
     reply_of,
+    require_messages,
     require_no_control,
 )
 from aboard.engine.rope import is_long
@@ -322,15 +323,19 @@ class Model:
             The model has no chat template, or it refuses the conversation.
         UsageError
             A message or a tool spells out a control token: it could pass for another speaker's
-            turn. Or `now` is no date, or a call or a tool is none.
+            turn. Or `now` is no date, or a message, a call or a tool is none.
+        GrammarError
+            A tool's schema has no form in JSON.
         """
         tokenizer, template = self.tokenizer, self.template
+        require_messages(messages)
+        known = known_tools(tools)
         given: Sequence[Message] | None = None
         told = messages
-        if tools or any(calls_or_result(message) for message in messages):
-            told, given = self.tool_calling.written(messages, known_tools(tools))
+        if known or any(calls_or_result(message) for message in messages):
+            told, given = self.tool_calling.written(messages, known)
         text = template.render(told, tools=given, now=now)
-        require_no_control(tokenizer, messages, known_tools(tools))
+        require_no_control(tokenizer, messages, known)
         # The template has written BOS itself; an EOS after it would end the answer at once.
         return tokenizer.encode(text, add_special=False)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aboard.engine.stop import StopTexts
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,22 +38,44 @@ def calls_or_result(message: Mapping[str, Any]) -> bool:
     return message.get("role") == "tool" or bool(message.get("tool_calls"))
 
 
+def require_messages(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse what is no conversation.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    if isinstance(messages, str | Mapping) or not isinstance(messages, Sequence):
+        raise UsageError(f"messages are {messages!r:.80}, expected a sequence")
+    for number, each in enumerate(messages, start=1):
+        if not isinstance(each, Mapping) or not isinstance(each.get("role"), str):
+            raise UsageError(
+                f"message {number} is {each!r:.80}, expected a mapping with a role",
+                hint='Write {"role": "user", "content": "..."}.',
+            )
+
+
 def known_tools(tools: Sequence[Tool | Mapping[str, Any]]) -> list[Tool]:
     """Tools as they are checked and described.
 
     Raises
     ------
+    GrammarError
+        A schema has no form in JSON.
     UsageError
-        One is none.
+        One is none, or they are as `require_distinct` refuses them.
     """
-    from aboard.tool_calls import Tool
+    from aboard.tool_calls import Tool, require_distinct
 
     if isinstance(tools, str | Mapping) or not isinstance(tools, Sequence):
         raise UsageError(f"tools are {tools!r:.80}, expected a sequence")
-    return [
+    known = [
         each if isinstance(each, Tool) else Tool.of(each, f"tools[{place}].function.parameters")
         for place, each in enumerate(tools)
     ]
+    require_distinct(known)
+    return known
 
 
 def require_no_control(
@@ -102,11 +125,10 @@ def reply_of(
             "constraint and tools exclude each other", hint="The answer is held to the tools."
         )
     choice = asked.choice if isinstance(asked.choice, ToolChoice) else ToolChoice(asked.choice)  # type: ignore[arg-type]
-    stop = options.get("stop", ())
-    stop = (stop,) if isinstance(stop, str) else tuple(stop)
+    stop = StopTexts(options.get("stop", ())).texts
     wanted = Wanted(tools=asked.tools, choice=choice, parallel=asked.parallel, stop=stop)
     calling = model.tool_calling
-    reader, decoder = calling.reader(stop), calling.decoder()
+    reader, decoder = calling.reader(stop, choice), calling.decoder()
     rest = {name: value for name, value in options.items() if name != "stop"}
     parts = []
     for step in model.steps(prompt, {**rest, "constraint": calling.grammar(wanted)}):

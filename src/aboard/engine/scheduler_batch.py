@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from time import perf_counter as clock
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ from aboard.engine.logit_stream import block_rows
 from aboard.engine.scheduler_pace import Pace
 from aboard.engine.scheduler_queue import FairQueue
 from aboard.engine.session import PROMPT_CHUNK
-from aboard.errors import NotEnoughMemory
+from aboard.errors import AboardError, NotEnoughMemory
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -175,6 +176,8 @@ class Batch:
 
     def end_all(self, error: Exception | None = None) -> None:
         """End every request: with `error`, or cancelled."""
+        if error is not None:
+            _let_go(error)
         left = [*(sequence.request for sequence in self._under_way), *self._waiting]
         self._answers, self._prompts, self._waiting = [], deque(), FairQueue()
         for request in left:
@@ -303,6 +306,7 @@ class Batch:
         self._end(request, state.finish_reason)
 
     def _drop(self, sequence: _Sequence, error: Exception) -> None:
+        _let_go(error)
         self._remove(sequence)
         self._end(sequence.request, None, error)
 
@@ -311,3 +315,15 @@ class Batch:
             self._answers.remove(sequence)
         else:
             self._prompts.remove(sequence)
+
+
+def _let_go(error: Exception) -> None:
+    """Take from an error what it knows of the functions that it ended.
+
+    Those know the keys of all sequences of a step, and a request knows its error: they would stay
+    in memory for as long as the request, or until cycles of references are collected.
+    """
+    if isinstance(error, AboardError):
+        error.__traceback__ = error.__context__ = None  # its words say all
+    else:
+        clear_frames(error.__traceback__)  # a defect: the log is to tell where

@@ -17,6 +17,11 @@ class StopTexts:
     texts : iterable of str
         Each at least one character.
 
+    Attributes
+    ----------
+    texts : tuple of str
+        The same.
+
     Raises
     ------
     UsageError
@@ -26,8 +31,8 @@ class StopTexts:
     def __init__(self, texts: Iterable[str]) -> None:
         if not isinstance(texts, Iterable):
             raise UsageError(f"stop texts are {texts!r:.80}, expected an iterable of texts")
-        self._texts = (texts,) if isinstance(texts, str) else tuple(texts)
-        for text in self._texts:
+        self.texts = (texts,) if isinstance(texts, str) else tuple(texts)
+        for text in self.texts:
             if not isinstance(text, str) or not text:
                 raise UsageError(f"a stop text is {text!r}, expected at least one character")
         self._held = ""
@@ -39,10 +44,10 @@ class StopTexts:
         if self.found is not None:
             return ""
         text = self._held + text
-        places = [at for each in self._texts if (at := text.find(each)) >= 0]
+        places = [at for each in self.texts if (at := text.find(each)) >= 0]
         if places:
             end, self._held = min(places), ""
-            self.found = next(each for each in self._texts if text.startswith(each, end))
+            self.found = next(each for each in self.texts if text.startswith(each, end))
             return text[:end]
         shown = len(text) - self._possible_start(text)
         self._held = text[shown:]
@@ -56,7 +61,7 @@ class StopTexts:
     def _possible_start(self, text: str) -> int:
         """Length of the longest end of `text` that a stop text begins with."""
         longest = 0
-        for each in self._texts:
+        for each in self.texts:
             for length in range(min(len(each) - 1, len(text)), longest, -1):
                 if text.endswith(each[:length]):
                     longest = length

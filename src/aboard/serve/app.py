@@ -29,7 +29,7 @@ from aboard.serve import (
 )
 from aboard.serve.batch_running import BatchRunner
 from aboard.serve.endpoint import Served, refused
-from aboard.serve.error_forms import OPENAI
+from aboard.serve.error_forms import OPENAI, ErrorForm
 from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
 from aboard.serve.limits import Limits
 from aboard.serve.messages import routes as messages
@@ -131,8 +131,13 @@ class App:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        noted(scope).errors = self._errors.get(scope["path"], OPENAI)
+        noted(scope).errors = self._errors_at(scope["path"])
         await self._http(scope, receive, send)
+
+    def _errors_at(self, path: str) -> ErrorForm:
+        """How refusals are told of a path, which may be none: as of what is above it."""
+        above = "/".join(path.split("/", 3)[:3])
+        return self._errors.get(path) or self._errors.get(above, OPENAI)
 
     @asynccontextmanager
     async def _living(self, app: Starlette) -> AsyncIterator[None]:

@@ -206,7 +206,8 @@ _WORDS = {
 def _place(given: Any, error: ErrorDetails) -> list[str | int]:
     """Where in the body it is: pydantic's own place has names of alternatives between."""
     place: list[str | int] = []
-    for part in error["loc"]:
+    absent = error["loc"][-1:] if error["type"] == "missing" else ()  # or there as null
+    for part in error["loc"][: len(error["loc"]) - len(absent)]:
         inside = given
         if isinstance(given, Mapping):
             inside = given.get(part, given)
@@ -215,8 +216,7 @@ def _place(given: Any, error: ErrorDetails) -> list[str | int]:
         if inside is not given:
             given = inside
             place.append(part)
-    if error["type"] == "missing":
-        place.append(error["loc"][-1])
+    place += absent
     if error["type"] == _UNSUPPORTED:
         place.append(error["ctx"]["name"])
     if error["type"].startswith(_TOLD_BY):

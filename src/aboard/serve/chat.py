@@ -34,11 +34,11 @@ from aboard.serve.conversation import Conversation, answers_to
 from aboard.serve.endpoint import Call, Endpoint
 from aboard.serve.given import Finish, Usage
 from aboard.serve.news import ArgumentsDelta, CallBegun, End, TextDelta, Whole
-from aboard.serve.refusals import blamed, invalid
+from aboard.serve.refusals import invalid
 from aboard.serve.response_format import form_of
 from aboard.serve.spoken import Said
 from aboard.serve.token_logprobs import logprob_of
-from aboard.serve.tool_bodies import AnyTool, NamedChoice, choice_of, object_in
+from aboard.serve.tool_bodies import AnyTool, NamedChoice, choice_of, object_in, tool_of
 from aboard.tool_calls import Tool
 
 if TYPE_CHECKING:
@@ -77,16 +77,11 @@ def _conversation(body: ChatRequest, served: ServedModel) -> Conversation:
 
 def _tools(given: Sequence[AnyTool]) -> list[Tool]:
     """The tools; one whose schema is of no object is refused by name."""
-    tools = []
-    for place, each in enumerate(given):
-        param = f"tools[{place}].function.parameters"
-        about = each.function
-        schema = {} if about.parameters is None else {"parameters": about.parameters}
-        with blamed(param):
-            tools.append(
-                Tool(name=about.name, description=about.description, param=param, **schema)
-            )
-    return tools
+    functions = [each.function for each in given]
+    return [
+        tool_of(each.name, each.description, each.parameters, f"tools[{n}].function.parameters")
+        for n, each in enumerate(functions)
+    ]
 
 
 def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:

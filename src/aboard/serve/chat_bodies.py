@@ -11,7 +11,7 @@ from aboard.serve.body import WHOLE, Body, OnlyFalse, told_by
 from aboard.serve.given import Finish, Given, Usage
 from aboard.serve.sampling_body import SamplingBody
 from aboard.serve.token_logprobs import TokenLogprob
-from aboard.serve.tool_bodies import AnyTool, Choice
+from aboard.serve.tool_bodies import AnyTool, CalledName, Choice
 from aboard.tool_calls.tool import MAX_TOOLS
 
 Several = Field(min_length=1, max_length=MAX_TOOLS)
@@ -60,7 +60,7 @@ class UserMessage(_Spoken):
 class CalledFunction(Body):
     """What was called."""
 
-    name: str = Field(min_length=1, max_length=64)
+    name: CalledName
     arguments: str = Field(description="A JSON object, as text.")
 
 
@@ -150,6 +150,7 @@ class ChatRequest(SamplingBody):
         "metadata": "nothing is kept, so there is nothing to attach it to",
         "moderation": "nothing is moderated",
         "prediction": "predicted outputs are not supported",
+        "prompt_cache_options": "what is cached can't be set",
         "reasoning_effort": "how much a model reasons can't be set",
         "verbosity": "how much a model says can't be set",
         "web_search_options": "nothing here reaches a network",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from aboard.engine.replying import require_no_control
 from aboard.serve.answers import Answers, Ask
 from aboard.serve.asking import require_few, require_room, seeded
 from aboard.serve.refusals import Refusal, blamed
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from aboard.serve.served import ServedModel
 
 
-__all__ = ["Conversation", "Tool", "ToolChoice", "answers_to", "prompt_of"]
+__all__ = ["Conversation", "Message", "answers_to", "prompt_of"]
 
 Message: TypeAlias = Mapping[str, object]
 
@@ -117,6 +118,7 @@ async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) 
 def _prompt(served: ServedModel, asked: Conversation, day: date) -> list[int]:
     with blamed("tools"):
         require_distinct(asked.tools)
+        require_no_control(served.model.tokenizer, (), asked.tools)
     with blamed(asked.param):
         return served.model.chat_tokens(asked.messages, tools=asked.tools, now=day)
 
@@ -154,7 +156,7 @@ def _asks(
     reader = None
     if asked.tools:
         calling = served.model.tool_calling
-        reader = partial(calling.reader, asked.stop)
+        reader = partial(calling.reader, asked.stop, asked.tool_choice)
     return [
         Ask(
             prompt=prompt,

@@ -100,7 +100,9 @@ def refusal_of(error: Exception, *, param: str | None = None) -> Refusal:
             500, "the server failed", code="internal_error", kind=SERVER, headers=NO_RETRY
         )
     message = f"{error} ({error.hint})" if error.hint else str(error)
-    told = f"{param}: {message}" if param else message
+    told = message
+    if param is not None and not message.startswith(param):
+        told = f"{param}: {message}"
     match error:
         case ContextOverflow():
             return Refusal(400, told, code="context_length_exceeded", param=param)

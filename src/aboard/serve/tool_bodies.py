@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, Tag
 
 from aboard.serve.body import Body, told_by
-from aboard.tool_calls import ToolChoice
+from aboard.serve.refusals import blamed
+from aboard.tool_calls import Tool, ToolChoice, object_of
 from aboard.tool_calls.tool import MAX_TOOLS, NAME
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
+
+CalledName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+"""Of a call in the past, whose function may be called otherwise than here."""
 
 
 class FunctionDefinition(Body):
@@ -70,12 +74,30 @@ def _kind(given: Any) -> Any:
     return "=word" if isinstance(given, str) else _told.discriminator(given)  # type: ignore[operator]
 
 
+CHOSEN = replace(_told, discriminator=_kind)
+"""Tells which kind of `tool_choice` one is: a word, or an object by its type."""
+Word = Annotated[Literal["auto", "none", "required"], Tag("=word")]
 Choice = Annotated[
-    Annotated[Literal["auto", "none", "required"], Tag("=word")]
+    Word
     | Annotated[NamedChoice, Tag("=function")]
     | Annotated[AllowedChoice, Tag("=allowed_tools")],
-    replace(_told, discriminator=_kind),
+    CHOSEN,
 ]
+
+
+def tool_of(
+    name: str, description: str | None, schema: Mapping[str, Any] | None, param: str
+) -> Tool:
+    """A tool whose arguments have the schema that stands at `param`; by default it has none.
+
+    Raises
+    ------
+    Refusal
+        The schema is of no object.
+    """
+    given = {} if schema is None else {"parameters": schema}
+    with blamed(param):
+        return Tool(name=name, description=description, param=param, **given)
 
 
 def object_in(arguments: str) -> dict[str, Any]:
@@ -86,11 +108,8 @@ def object_in(arguments: str) -> dict[str, Any]:
     ValueError
         They are no object.
     """
-    try:
-        told = json.loads(arguments or "{}")
-    except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+    told = object_of(arguments)
+    if told is None:
         raise ValueError("expected a JSON object, as text")
     return told
 

@@ -9,6 +9,7 @@ from aboard.tool_calls.calling import ToolCalling
 from aboard.tool_calls.grammar import Wanted, rules_name
 from aboard.tool_calls.reading import Arguments, Begun, CallReader, Part, Text
 from aboard.tool_calls.tool import AUTO, Tool, ToolChoice, require_distinct
+from aboard.tool_calls.writing import object_of
 
 __all__ = [
     "AUTO",
@@ -21,6 +22,7 @@ __all__ = [
     "ToolCalling",
     "ToolChoice",
     "Wanted",
+    "object_of",
     "require_distinct",
     "rules_name",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aboard.tool_calls.grammar import Wanted, grammar_of
 from aboard.tool_calls.probing import as_written, found_form, takes_system
 from aboard.tool_calls.reading import CallReader
+from aboard.tool_calls.tool import AUTO
 from aboard.tool_calls.writing import written
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from aboard.checkpoint.tokenizer import StreamDecoder, Tokenizer
     from aboard.constrain import Grammar
     from aboard.tool_calls.form import CallForm
-    from aboard.tool_calls.tool import Tool
+    from aboard.tool_calls.tool import Tool, ToolChoice
 
 
 class ToolCalling:
@@ -83,9 +84,17 @@ class ToolCalling:
         """
         return grammar_of(self.form, wanted, self._control)
 
-    def reader(self, stop: Sequence[str] = ()) -> CallReader:
-        """What finds the calls in the text of an answer, whose control tokens are texts in it."""
-        return CallReader(self.form, stop)
+    def reader(self, stop: Sequence[str] = (), choice: ToolChoice = AUTO) -> CallReader:
+        """What finds the calls in the text of an answer, whose control tokens are texts in it.
+
+        Parameters
+        ----------
+        stop : sequence of str
+            Texts that end the text of the answer, as in `Wanted`.
+        choice : ToolChoice
+            As in `Wanted`: an answer that must call has no text that could be ended.
+        """
+        return CallReader(self.form, () if choice.mode == "required" else stop)
 
     def decoder(self) -> StreamDecoder:
         """What makes the text for `reader` of an answer's tokens, but for the one that ends it."""

@@ -80,7 +80,9 @@ def grammar_of(form: CallForm, wanted: Wanted, control: dict[str, int]) -> Gramm
     Raises
     ------
     UnsupportedSchema, GrammarError
-        As for `Tool.rules`; or text and calls could not be told apart.
+        As for `Tool.rules`.
+    UsageError
+        Text and calls could not be told apart.
     """
     writer = _Writer(form, wanted, control)
     return Grammar.rules(writer.lark())
@@ -162,6 +164,11 @@ class _Writer:
 
     def _call(self, tool: Tool, arguments: str) -> str:
         form = self._form
+        if form.text_begins and (tool.name + form.before_arguments).startswith(form.text_begins):
+            raise UsageError(
+                f"a tool is called {tool.name!r}, which is how this model begins text",
+                hint="Give it another name.",
+            )
         if form.before_id:
             before = f"{self._literal(tool.name + form.before_id)} {_ID} "
             before += self._literal(form.before_arguments)

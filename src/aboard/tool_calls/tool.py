@@ -37,7 +37,7 @@ class Tool:
     Raises
     ------
     UsageError
-        The name is none, or `parameters` is no schema of an object.
+        The name or the description is none, or `parameters` is no schema of an object.
     """
 
     name: str
@@ -50,6 +50,8 @@ class Tool:
             raise UsageError(
                 f"a tool is called {self.name!r:.80}, expected 1 to 64 letters, digits, _ and -"
             )
+        if not isinstance(self.description, str | None):
+            raise UsageError(f"the description of {self.name} is {self.description!r:.80}, no text")
         if not isinstance(self.parameters, Mapping):
             kind = type(self.parameters).__name__
             raise UsageError(f"{self.param} of {self.name} is a {kind}, expected a mapping")

@@ -48,6 +48,16 @@ def written(
     return told
 
 
+def object_of(arguments: str) -> dict[str, Any] | None:
+    """The arguments of a call, told as JSON text; None where that is no object of JSON."""
+    try:
+        told = json.loads(arguments or "{}")
+        json.dumps(told, allow_nan=False)  # NaN, and numbers beyond all floats, are no JSON
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
 def _calls_of(message: Mapping[str, Any]) -> Sequence[Any]:
     calls = message.get("tool_calls") or ()
     if isinstance(calls, str | Mapping) or not isinstance(calls, Sequence):
@@ -61,12 +71,13 @@ def _call(given: Any, number: int) -> dict[str, Any]:
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise UsageError(f"message {number}: a call is {given!r:.80}, expected one of a function")
     arguments = function.get("arguments")
-    if isinstance(arguments, str):
+    if not isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments or "{}")
-        except (ValueError, RecursionError):
-            arguments = None
-    if not isinstance(arguments, Mapping):
+            arguments = json.dumps(arguments)
+        except (TypeError, ValueError, RecursionError):
+            arguments = "null"
+    arguments = object_of(arguments)
+    if arguments is None:
         raise UsageError(f"message {number}: the arguments of a call are no JSON object")
     name = function["name"]
     return {

@@ -113,7 +113,8 @@ def messages_of(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     Raises
     ------
     Refusal
-        A result is of no call, or stands behind text; or the last turn is the model's.
+        A result is of no call, or stands behind text; text stands behind a use of a tool; or the
+        last turn is the model's.
     """
     messages: list[dict[str, Any]] = []
     names: dict[str, str] = {}
@@ -122,7 +123,7 @@ def messages_of(turns: Sequence[Turn]) -> list[dict[str, Any]]:
             case UserTurn():
                 messages += _of_user(turn, names, f"messages[{place}].content")
             case ModelTurn():
-                messages.append(_of_model(turn, names))
+                messages.append(_of_model(turn, names, f"messages[{place}].content"))
             case SystemTurn():
                 messages.append({"role": "system", "content": text_of(turn.content)})
     if isinstance(turns[-1], ModelTurn):
@@ -133,9 +134,14 @@ def messages_of(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     return messages
 
 
-def _of_model(turn: ModelTurn, names: dict[str, str]) -> dict[str, Any]:
+def _of_model(turn: ModelTurn, names: dict[str, str], param: str) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": text_of(turn.content)}
-    uses = [block for block in turn.content if isinstance(block, ToolUseBlock)]
+    uses: list[ToolUseBlock] = []
+    for place, block in enumerate(turn.content):
+        if isinstance(block, ToolUseBlock):
+            uses.append(block)
+        elif uses:
+            raise invalid("text comes before the tools that are used", f"{param}[{place}]")
     names |= {use.id: use.name for use in uses}
     if uses:
         message["tool_calls"] = [

@@ -8,8 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, Tag
 
 from aboard.serve.body import Body, OnlyFalse, told_by
-from aboard.serve.refusals import blamed
-from aboard.serve.tool_bodies import Name
+from aboard.serve.tool_bodies import Name, tool_of
 from aboard.tool_calls import Tool, ToolChoice
 
 
@@ -91,15 +90,10 @@ def tools_of(given: Sequence[MessagesTool]) -> list[Tool]:
     Refusal
         A schema is of no object.
     """
-    tools = []
-    for place, each in enumerate(given):
-        param = f"tools[{place}].input_schema"
-        schema = each.input_schema
-        with blamed(param):
-            tools.append(
-                Tool(name=each.name, description=each.description, parameters=schema, param=param)
-            )
-    return tools
+    return [
+        tool_of(each.name, each.description, each.input_schema, f"tools[{n}].input_schema")
+        for n, each in enumerate(given)
+    ]
 
 
 def choice_of(given: Choice | None) -> ToolChoice:

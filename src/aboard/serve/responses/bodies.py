@@ -12,7 +12,7 @@ from aboard.serve.drawing_body import DrawingBody
 from aboard.serve.responses import items
 from aboard.serve.responses.text_format import TextConfig
 from aboard.serve.responses.tools import AnyTool, Choice
-from aboard.serve.tool_bodies import object_in
+from aboard.serve.tool_bodies import CalledName, object_in
 
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Key = Annotated[str, StringConstraints(max_length=64)]
@@ -92,7 +92,7 @@ class InputCall(Body):
     type: Literal["function_call"]
     id: _Id | None = None
     call_id: _Id
-    name: str
+    name: CalledName
     arguments: str
     status: items.Status | None = None
 
@@ -113,7 +113,7 @@ class InputCall(Body):
             call_id=self.call_id,
             name=self.name,
             arguments=self.arguments,
-            status="completed",
+            status="incomplete" if self.status == "incomplete" else "completed",
         )
 
 

@@ -94,8 +94,11 @@ def messages_of(items: Iterable[Item]) -> list[dict[str, Any]]:
     Raises
     ------
     Refusal
-        A function returned something that nobody had called, or a call was cut.
+        A function returned something that nobody had called, a call was cut, or two items have one
+        id.
     """
+    items = list(items)
+    _require_distinct(items)
     names: dict[str, str] = {}
     messages: list[dict[str, Any]] = []
     for item in items:
@@ -111,6 +114,14 @@ def messages_of(items: Iterable[Item]) -> list[dict[str, Any]]:
             case CallOutputItem():
                 messages.append(_result(item, names))
     return messages
+
+
+def _require_distinct(items: Iterable[Item]) -> None:
+    ids = set()
+    for item in items:
+        if item.id in ids:
+            raise invalid(f"two items of the conversation have the id {item.id!r}", "input")
+        ids.add(item.id)
 
 
 def _call(item: CallItem) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from aboard.serve.asking import response_to
 from aboard.serve.conversation import Conversation, Message, answers_to
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.event_stream import StreamForm
-from aboard.serve.refusals import Refusal
+from aboard.serve.refusals import Refusal, invalid
 from aboard.serve.responses.bodies import ItemsQuery, ResponseQuery, ResponseRequest
 from aboard.serve.responses.given import DeletedResponse, ItemList, ResponseEvent, ResponseObject
 from aboard.serve.responses.items import Item, messages_of
@@ -99,8 +99,7 @@ async def list_input_items(call: Call[ItemsQuery]) -> Response:
     items = await call.service.aside(_answered, texts)
     if query.order == "desc":
         items.reverse()
-    places = {item.id: place for place, item in enumerate(items)}
-    begin = 0 if query.after is None else places.get(query.after, len(items)) + 1
+    begin = 0 if query.after is None else _place_of(query.after, items) + 1
     shown = items[begin : begin + query.limit]
     return json_response(
         ItemList(
@@ -111,6 +110,13 @@ async def list_input_items(call: Call[ItemsQuery]) -> Response:
             has_more=begin + query.limit < len(items),
         )
     )
+
+
+def _place_of(name: str, items: list[Item]) -> int:
+    for place, item in enumerate(items):
+        if item.id == name:
+            return place
+    raise invalid(f"no item {name!r} is in this conversation", "after")
 
 
 def _answered(texts: list[bytes]) -> list[Item]:

@@ -8,8 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, Tag
 
 from aboard.serve.body import Body, OnlyFalse, told_by
-from aboard.serve.refusals import blamed
-from aboard.serve.tool_bodies import Name
+from aboard.serve.tool_bodies import CHOSEN, Name, Word, tool_of
 from aboard.tool_calls import Tool, ToolChoice
 from aboard.tool_calls.tool import MAX_TOOLS
 
@@ -57,7 +56,12 @@ class AllowedFunctions(Body):
     tools: Annotated[list[FunctionChoice], Field(min_length=1, max_length=MAX_TOOLS)]
 
 
-Choice = Literal["none", "auto", "required"] | FunctionChoice | AllowedFunctions
+Choice = Annotated[
+    Word
+    | Annotated[FunctionChoice, Tag("=function")]
+    | Annotated[AllowedFunctions, Tag("=allowed_tools")],
+    CHOSEN,
+]
 
 
 def tools_of(given: Sequence[ResponseFunction]) -> list[Tool]:
@@ -68,13 +72,10 @@ def tools_of(given: Sequence[ResponseFunction]) -> list[Tool]:
     Refusal
         A schema is of no object.
     """
-    tools = []
-    for place, each in enumerate(given):
-        param = f"tools[{place}].parameters"
-        schema = {} if each.parameters is None else {"parameters": each.parameters}
-        with blamed(param):
-            tools.append(Tool(name=each.name, description=each.description, param=param, **schema))
-    return tools
+    return [
+        tool_of(each.name, each.description, each.parameters, f"tools[{n}].parameters")
+        for n, each in enumerate(given)
+    ]
 
 
 def choice_of(given: Choice) -> ToolChoice:
