@@ -38,10 +38,11 @@ def other(model_file: Path) -> Served:
 
 
 def told(log: pytest.LogCaptureFixture) -> list[tuple[str, str, Any]]:
-    """Level, event, and source or reason, of each line."""
+    """Level, event, and source or reason, of each line but those that tell of a beginning."""
     return [
         (each.levelname, each.getMessage(), each.facts.get("source", each.facts.get("reason")))
         for each in log.records
+        if each.getMessage() != "reading cache"
     ]
 
 

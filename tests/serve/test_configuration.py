@@ -277,7 +277,7 @@ def test_what_would_be_served_can_be_read_by_people(folder: Path) -> None:
 
 
 def test_the_file_of_the_guide_is_understood(tmp_path: Path) -> None:
-    (text,) = Guide("docs/guide/serve.md").blocks("toml")
+    _, text = Guide("docs/guide/serve.md").blocks("toml")
     (tmp_path / "aboard.toml").write_text(text)
 
     found = read_configuration(tmp_path / "aboard.toml")
@@ -287,3 +287,18 @@ def test_the_file_of_the_guide_is_understood(tmp_path: Path) -> None:
         str(tmp_path / "models" / "answering.gguf"),
         "smollm2-135m",
     ]
+
+
+def test_the_caches_of_the_guide_are_understood(tmp_path: Path) -> None:
+    text, _ = Guide("docs/guide/serve.md").blocks("toml")
+    (tmp_path / "aboard.toml").write_text(text)
+
+    found = read_configuration(tmp_path / "aboard.toml")
+
+    assert found.options["cache_dir"] == str(tmp_path / "states")
+    assert [(each.name, each.source, each.model) for each in found.caches] == [
+        ("house", "system", None),
+        ("examples", "messages", "house-model"),
+        ("handbook", "text", "house-model"),
+    ]
+    assert found.caches[0].path == tmp_path / "house.txt"

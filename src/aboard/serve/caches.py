@@ -148,6 +148,8 @@ def keep(
         try:
             served = _served(models, each)
             tokens = each.tokens(served.model, day or date.today())
+            facts = {"cache": each.name, "model": served.name}
+            _log.info("reading cache", extra={"facts": {**facts, "tokens": len(tokens)}})
             pinned = pin_beginning(served.model, tokens, folder)
         except NotEnoughMemory:
             raise
@@ -158,7 +160,6 @@ def keep(
         _tell(each.name, served, pinned)
         template = served.model.chat_template
         if day is None and each.text is None and template is not None and template.may_tell_date:
-            facts = {"cache": each.name, "model": served.name}
             _log.warning("cache is of today, whose date the template tells", extra={"facts": facts})
 
 
