@@ -95,6 +95,7 @@ def require_places(beginnings: Sequence[Beginning], names: Iterable[str]) -> Non
     Raises
     ------
     UsageError
+        Two have, or one is.
     """
     known = list(names)
     for at, each in enumerate(beginnings):
