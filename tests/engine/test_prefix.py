@@ -268,3 +268,60 @@ def test_threads_may_share_it(path: Path) -> None:
         thread.join(60)
 
     assert got == [want] * 4
+
+
+# What is pinned.
+
+
+def pin(model: Model, tokens: list[int]) -> int:
+    """Pin the full chunks of some tokens; the bytes that this took."""
+    with model.session() as session:
+        session.prefill(tokens)
+        return model.prefix_cache.pin(session.cache, session.tokens)
+
+
+def test_what_is_pinned_stays_beside_the_budget(model: Model) -> None:
+    model.prefix_cache = PrefixCache(n_bytes(model, 2))
+    logits_sha256(model, [1] * 129, prefix_cache=True)
+
+    taken = pin(model, [1] * 65 + [9] * 200)
+    for name in (2, 3, 4):
+        logits_sha256(model, [name] * 129, prefix_cache=True)
+
+    stats = model.prefix_cache.stats
+    assert taken == stats.pinned_bytes == n_bytes(model, 4)
+    assert stats.size_bytes == n_bytes(model, 6)
+    want, _ = logits_sha256(model, [1] * 65 + [9] * 200, prefix_cache=False)
+    assert logits_sha256(model, [1] * 65 + [9] * 200, prefix_cache=True) == (want, 256)
+    assert logits_sha256(model, [4] * 129, prefix_cache=True)[1] == 128
+
+
+def test_what_was_kept_already_is_pinned_and_counted_once(model: Model) -> None:
+    logits_sha256(model, SYSTEM, prefix_cache=True)
+
+    taken = [pin(model, SYSTEM), pin(model, SYSTEM), pin(model, SYSTEM[:128] + [5] * 64)]
+
+    assert taken == [n_bytes(model, 2), 0, n_bytes(model, 1)]
+    assert model.prefix_cache.stats.n_chunks == 3
+
+
+def test_prompts_beyond_what_is_pinned_are_kept_within_the_budget(model: Model) -> None:
+    model.prefix_cache = PrefixCache(n_bytes(model, 1))
+    pin(model, SYSTEM[:128])
+
+    logits_sha256(model, SYSTEM[:128] + [3] * 130, prefix_cache=True)
+
+    assert logits_sha256(model, SYSTEM[:128] + [3] * 130, prefix_cache=True)[1] == 192
+    assert model.prefix_cache.stats.size_bytes == n_bytes(model, 3)
+
+
+def test_what_is_pinned_is_found_where_nothing_else_is_kept(model: Model) -> None:
+    model.prefix_cache = PrefixCache(0)
+    pin(model, SYSTEM[:128])
+
+    found = [logits_sha256(model, SYSTEM + [3] * 99, prefix_cache=True) for _ in range(2)]
+
+    want, _ = logits_sha256(model, SYSTEM + [3] * 99, prefix_cache=False)
+    assert found == [(want, 128)] * 2
+    model.prefix_cache.clear()
+    assert model.prefix_cache.stats.size_bytes == model.prefix_cache.stats.pinned_bytes == 0

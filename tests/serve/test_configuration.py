@@ -13,7 +13,7 @@ from aboard.errors import UsageError
 from aboard.serve.configuration import KEYS, Kind, read_configuration
 from guide import Guide
 
-OWN = {"models", "config", "check_config", "as_json"}
+OWN = {"models", "caches", "config", "check_config", "as_json"}
 TYPES = {
     Kind.TEXT: "str",
     Kind.FILE: "path",
@@ -155,6 +155,12 @@ def test_models_and_their_options_on_the_command_line_replace_those_of_the_file(
         ("[serve]\ndate = '2026-01-31'", "date is a text, expected a date"),
         ("[serve]\ndate = 2026-01-31T00:00:00", "date is a time, expected a date"),
         ("[serve]\nmodels = ['a']", "models is no list of tables"),
+        ("[serve]\ncaches = ['a']", "caches is no list of tables"),
+        ("[[serve.caches]]\nsystem = 'a'", "[[serve.caches]] number 1: has no name"),
+        ("[[serve.caches]]\nname = 'a'", "names no file, expected one of system, messages, text"),
+        ("[[serve.caches]]\nname = 'a'\ntext = 'b'\nsystem = 'c'", "names system and text"),
+        ("[[serve.caches]]\nname = 'a'\nfile = 'b'", "'file' is not a key"),
+        ("[[serve.caches]]\nname = 1", "name is a whole number, expected a text"),
         ("[[serve.models]]\nname = 'a'", "number 1: names no model"),
         ("[[serve.models]]\nmodel = 'a'\nalias = 'b'", "Did you mean aliases?"),
         ("[[serve.models]]\nmodel = 'a'\ncontext = 0", "context is 0, expected at least 1"),
@@ -196,6 +202,68 @@ def test_a_file_or_a_model_that_is_missing_is_told(folder: Path) -> None:
     assert "no model is named" in refusal()
 
 
+def test_caches_of_the_file_and_of_the_command_line(folder: Path) -> None:
+    here = folder / "here"
+    (here / "talk.json").write_text('[{"role": "user", "content": "x"}]')
+    (folder / "start" / "house.txt").write_text("Be short.")
+    (here / "aboard.toml").write_text(
+        """
+        [serve]
+        cache_dir = "states"
+
+        [[serve.models]]
+        model = "tiny.gguf"
+        aliases = ["b"]
+
+        [[serve.caches]]
+        name = "talk"
+        model = "b"
+        messages = "talk.json"
+        """
+    )
+    config = ("--config", str(here / "aboard.toml"))
+
+    of_file, of_flag = checked(*config), checked(*config, "--cache", "house=house.txt")
+    of_variable = checked(*config, ABOARD_CACHE="a=house.txt b=house.txt", ABOARD_CACHE_DIR="c")
+
+    talk = {"name": "talk", "model": "b", "source": "messages", "file": str(here / "talk.json")}
+    house = {"name": "house", "model": None, "source": "system", "file": "house.txt"}
+    assert (of_file["caches"], of_file["cache_dir"]) == ([talk], str(here / "states"))
+    assert of_flag["caches"] == [house]
+    assert [each["name"] for each in of_variable["caches"]] == ["a", "b"]
+    assert of_variable["cache_dir"] == "c"
+    assert not (here / "states").exists()
+
+
+@pytest.mark.parametrize(
+    ("cache", "content", "told"),
+    [
+        ("house", "x", "--cache house: expected NAME=FILE"),
+        ("=f", "x", "--cache =f: expected NAME=FILE"),
+        ("a=none", "x", "none: can't be read"),
+        ("a=f", " ", "cache 'a': f is empty"),
+        ("a=f", b"\xff", "f: is not UTF-8"),
+    ],
+)
+def test_a_cache_that_is_none_is_refused(
+    folder: Path, cache: str, content: str | bytes, told: str
+) -> None:
+    data = content if isinstance(content, bytes) else content.encode()
+    (folder / "start" / "f").write_bytes(data)
+
+    assert told in refusal("../here/tiny.gguf", "--cache", cache)
+
+
+def test_a_cache_of_the_file_names_its_file_in_errors(folder: Path) -> None:
+    (folder / "start" / "f").write_text("{")
+    (folder / "start" / "aboard.toml").write_text(
+        "[[serve.models]]\nmodel = '../here/tiny.gguf'\n"
+        "[[serve.caches]]\nname = 'a'\nmessages = 'f'"
+    )
+
+    assert "cache 'a': f: is no JSON" in refusal()
+
+
 def test_what_would_be_served_can_be_read_by_people(folder: Path) -> None:
     done = CliRunner().invoke(
         app, ["serve", "../here/tiny.gguf", "--check-config"], env={"ABOARD_PORT": "9"}
@@ -209,7 +277,7 @@ def test_what_would_be_served_can_be_read_by_people(folder: Path) -> None:
 
 
 def test_the_file_of_the_guide_is_understood(tmp_path: Path) -> None:
-    (text,) = Guide("docs/guide/serve.md").blocks("toml")
+    _, text = Guide("docs/guide/serve.md").blocks("toml")
     (tmp_path / "aboard.toml").write_text(text)
 
     found = read_configuration(tmp_path / "aboard.toml")
@@ -219,3 +287,18 @@ def test_the_file_of_the_guide_is_understood(tmp_path: Path) -> None:
         str(tmp_path / "models" / "answering.gguf"),
         "smollm2-135m",
     ]
+
+
+def test_the_caches_of_the_guide_are_understood(tmp_path: Path) -> None:
+    text, _ = Guide("docs/guide/serve.md").blocks("toml")
+    (tmp_path / "aboard.toml").write_text(text)
+
+    found = read_configuration(tmp_path / "aboard.toml")
+
+    assert found.options["cache_dir"] == str(tmp_path / "states")
+    assert [(each.name, each.source, each.model) for each in found.caches] == [
+        ("house", "system", None),
+        ("examples", "messages", "house-model"),
+        ("handbook", "text", "house-model"),
+    ]
+    assert found.caches[0].path == tmp_path / "house.txt"

@@ -279,3 +279,32 @@ def test_a_model_file_cut_short_under_a_running_server_changes_nothing(
 
     assert after["choices"] == before["choices"]
     assert end(program, signal.SIGTERM)[0] == 0
+
+
+def test_the_first_request_finds_what_an_earlier_start_has_read(
+    start: Start, model: Model, tmp_path: Path
+) -> None:
+    house, folder = tmp_path / "house.txt", tmp_path / "states"
+    house.write_text("You answer in one short sentence. " * 4)
+    options = ("--context", "512", "--cache", f"house={house}", "--cache-dir", str(folder))
+    system = {"role": "system", "content": house.read_text()}
+    asked = CHAT | {"messages": [system, *CHAT["messages"]], "max_tokens": 9}
+    answers, logs = [], []
+
+    for more in ((), options, options):
+        program = start(*more)
+        with openai.OpenAI(base_url=f"{url_of(program)}/v1", api_key="none") as client:
+            answers.append(client.chat.completions.create(**asked, logprobs=True))
+        logs.append([json.loads(line) for line in end(program, signal.SIGTERM)[1][:-1]])
+
+    said = [[(each.token, each.logprob) for each in a.choices[0].logprobs.content] for a in answers]
+    kept = [next(each for each in log if each["event"] == "cache kept") for log in logs[1:]]
+    n_tokens = kept[0]["tokens"]
+    assert said[0] == said[1] == said[2]
+    assert [a.usage.prompt_tokens_details.cached_tokens for a in answers] == [0, n_tokens, n_tokens]
+    assert [each["source"] for each in kept] == ["computed", "file"]
+    assert (kept[1]["cache"], kept[1]["model"]) == ("house", "tiny")
+    assert kept[1]["size_bytes"] == 3 * model.session().cache.chunk_bytes
+    assert len(house.read_text()) < n_tokens < answers[0].usage.prompt_tokens
+    assert [str(each) for each in folder.iterdir()] == [kept[1]["file"]]
+    assert folder.stat().st_mode & 0o777 == 0o700

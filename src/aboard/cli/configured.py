@@ -10,7 +10,13 @@ from typing import Any
 import typer
 
 from aboard.errors import UsageError
-from aboard.serve.configuration import NAME, Configuration, ModelEntry, read_configuration
+from aboard.serve.configuration import (
+    NAME,
+    CacheEntry,
+    Configuration,
+    ModelEntry,
+    read_configuration,
+)
 
 _FLAG, _VARIABLE, _FILE, _DEFAULT = "command line", "environment", "file", "default"
 _SOURCES = {
@@ -79,6 +85,26 @@ def entries(
         )
         for at, each in enumerate(listed)
     ]
+
+
+def cache_entries(ctx: typer.Context, given: Sequence[str] | None) -> list[CacheEntry]:
+    """The caches to keep: those of `--cache`, each NAME=FILE, or else the file's.
+
+    Raises
+    ------
+    UsageError
+        One is not NAME=FILE.
+    """
+    configuration: Configuration | None = ctx.obj
+    if not given:
+        return [] if configuration is None else list(configuration.caches)
+    caches = []
+    for each in given:
+        name, _, file = each.partition("=")
+        if not name or not file:
+            raise UsageError(f"--cache {each}: expected NAME=FILE, a file of a system prompt")
+        caches.append(CacheEntry(name=name, source="system", path=Path(file)))
+    return caches
 
 
 def sources(ctx: typer.Context) -> dict[str, str]:

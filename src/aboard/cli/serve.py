@@ -94,6 +94,22 @@ def serve(
         str,
         typer.Option(metavar="SIZE", help="How much all files may take there, such as 500MB."),
     ] = "16GB",
+    caches: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cache",
+            metavar="NAME=FILE",
+            envvar="ABOARD_CACHE",
+            help="Keep what prompts with the system prompt in FILE begin with; may be repeated.",
+        ),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep the states of caches there, for the next start; servers may share it.",
+        ),
+    ] = None,
     max_sequences: Annotated[
         int, typer.Option(metavar="N", min=1, help="Answers that are computed together.")
     ] = 32,
@@ -117,12 +133,13 @@ def serve(
 
     An option that isn't given is taken from the environment, then from aboard.toml.
     """
-    from aboard.cli.configured import entries, sources
+    from aboard.cli.configured import cache_entries, entries, sources
     from aboard.cli.output import json_result, note
     from aboard.cli.serving import asked_for, checked, kept_in, require_serve, told
 
     require_serve()
     from aboard.serve.app import App
+    from aboard.serve.caches import keep, require_folder
     from aboard.serve.limits import Limits
     from aboard.serve.listening import run
     from aboard.serve.logs import log_to_stderr
@@ -143,24 +160,30 @@ def serve(
         origins=allow_origin or [],
         certificate=tls_cert,
         certificate_key=tls_key,
+        caches=cache_entries(ctx, caches),
     )
     if check_config:
-        checked(asked, limits, sources(ctx), config, data, data_size, as_json=as_json)
+        given = sources(ctx)
+        checked(asked, limits, given, config, data, data_size, cache_dir, as_json=as_json)
         return
+    if cache_dir is not None:
+        require_folder(cache_dir)
+    day = None if date is None else date.date()
     with ExitStack() as held:
         kept = None if data is None else held.enter_context(kept_in(data, data_size))
         served = asked.load(threads=threads)
         all_models = held.enter_context(ServedModels(served))
+        log_to_stderr()
+        keep(all_models, asked.beginnings, cache_dir, day)
         app = App(
             all_models,
             limits,
             keys=asked.keys,
             hosts=asked.hosts,
             origins=asked.origins,
-            day=None if date is None else date.date(),
+            day=day,
             kept=kept,
         )
-        log_to_stderr()
 
         def ready(url: str) -> None:
             if as_json:

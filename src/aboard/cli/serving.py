@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from aboard.errors import UsageError
 
 if TYPE_CHECKING:
-    from aboard.serve.configuration import ModelEntry
+    from aboard.serve.caches import Beginning
+    from aboard.serve.configuration import CacheEntry, ModelEntry
     from aboard.serve.keeping.kept import Kept
     from aboard.serve.limits import Limits
     from aboard.serve.listening import Tls
@@ -52,6 +53,8 @@ class Asked:
         Names that it is reached by, and sites whose pages may ask.
     tls : Tls, optional
         What it proves itself with.
+    caches : tuple of CacheEntry
+        Whose files were read: `beginnings`.
     """
 
     entries: tuple[ModelEntry, ...]
@@ -61,6 +64,8 @@ class Asked:
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
     tls: Tls | None
+    caches: tuple[CacheEntry, ...]
+    beginnings: tuple[Beginning, ...]
 
     def load(self, *, threads: int | None) -> list[Served]:
         """The models under their names.
@@ -92,15 +97,17 @@ def asked_for(
     origins: Sequence[str],
     certificate: Path | None,
     certificate_key: Path | None,
+    caches: Sequence[CacheEntry],
 ) -> Asked:
     """What the options ask for.
 
     Raises
     ------
     UsageError
-        Other machines could ask without a key, a file isn't what it should be, two models have one
-        name, or a host or an origin is none.
+        Other machines could ask without a key, a file isn't what it should be, two models or two
+        caches have one name, a cache is of no model, or a host or an origin is none.
     """
+    from aboard.serve.caches import require_places
     from aboard.serve.guard import checked_hosts, checked_origins
     from aboard.serve.keys import read_keys
     from aboard.serve.listening import Tls, is_loopback, own_names
@@ -114,7 +121,10 @@ def asked_for(
         )
     if (certificate is None) != (certificate_key is None):
         raise UsageError("--tls-cert and --tls-key need each other")
-    require_different([name for each in entries for name in (each.name or "", *each.aliases)])
+    names = [name for each in entries for name in (each.name or "", *each.aliases)]
+    require_different(names)
+    beginnings = [_beginning(each) for each in caches]
+    require_places(beginnings, names)
     tls = None
     if certificate is not None and certificate_key is not None:
         tls = Tls(certificate=certificate, key=certificate_key)
@@ -127,7 +137,30 @@ def asked_for(
         hosts=tuple(checked_hosts([*allowed_hosts, *own_names(host)])),
         origins=tuple(checked_origins(origins)),
         tls=tls,
+        caches=tuple(caches),
+        beginnings=tuple(beginnings),
     )
+
+
+def _beginning(entry: CacheEntry) -> Beginning:
+    """What the file of a cache says."""
+    from aboard.cli.prompt import read_file
+    from aboard.serve.caches import Beginning, messages_in
+
+    text = read_file(entry.path)
+    where = f"cache {entry.name!r:.80}: {entry.path}"
+    if not text.strip():
+        raise UsageError(f"{where} is empty")
+    if entry.source == "text":
+        return Beginning(name=entry.name, model=entry.model, text=text)
+    if entry.source == "system":
+        messages = [{"role": "system", "content": text}]
+    else:
+        try:
+            messages = messages_in(text)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}", hint=error.hint) from None
+    return Beginning(name=entry.name, model=entry.model, messages=messages)
 
 
 def told(url: str, served: Sequence[Served]) -> dict[str, object]:
@@ -146,6 +179,7 @@ def checked(
     file: Path | None,
     data: Path | None,
     data_size: str,
+    cache_dir: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -160,6 +194,7 @@ def checked(
     from aboard.planning import parse_size
 
     models = [_model(each) for each in asked.entries]
+    caches = [_cache(each) for each in asked.caches]
     told = {
         "file": None if file is None else str(file),
         "host": asked.host,
@@ -174,19 +209,18 @@ def checked(
         "drain_s": limits.drain_s,
         "data": None if data is None else str(data),
         "data_bytes": parse_size(data_size),
+        "cache_dir": None if cache_dir is None else str(cache_dir),
+        "caches": caches,
         "models": models,
         "sources": {name: source for name, source in sources.items() if source != "default"},
     }
     if as_json:
         json_result(told)
         return
-    lines = {
-        name: _line(value) for name, value in told.items() if name not in ("models", "sources")
-    }
-    for each in models:
-        lines[f"model {each['id']}"] = "; ".join(
-            f"{name} {_line(value)}" for name, value in each.items() if name != "id"
-        )
+    tables = ("models", "caches", "sources")
+    lines = {name: _line(value) for name, value in told.items() if name not in tables}
+    lines |= {f"model {each['id']}": _line_of(each, "id") for each in models}
+    lines |= {f"cache {each['name']}": _line_of(each, "name") for each in caches}
     for name, source in sources.items():
         if source != "default":
             lines[f"from {name}"] = source
@@ -208,6 +242,19 @@ def _model(entry: ModelEntry) -> dict[str, object]:
         "kv": kv,
         "weights_bytes": described.weights_bytes,
     }
+
+
+def _cache(entry: CacheEntry) -> dict[str, object]:
+    return {
+        "name": entry.name,
+        "model": entry.model,
+        "source": entry.source,
+        "file": str(entry.path),
+    }
+
+
+def _line_of(facts: Mapping[str, object], but: str) -> str:
+    return "; ".join(f"{name} {_line(value)}" for name, value in facts.items() if name != but)
 
 
 def _line(value: object) -> str:

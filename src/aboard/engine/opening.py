@@ -7,13 +7,13 @@ saved is refused for it, not misused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aboard.engine.model import Model
+    from aboard.engine.model import Message, Model
 
 _CONTINUATIONS = (
     "A",
@@ -41,11 +41,25 @@ def chat_opening(model: Model, system: str, now: date | None = None) -> list[int
     TemplateError, TokenizerError, UsageError
         As for `Model.chat_tokens`.
     """
+    return conversation_opening(model, [{"role": "system", "content": system}], now)
+
+
+def conversation_opening(
+    model: Model, messages: Sequence[Message], now: date | None = None
+) -> list[int]:
+    """The tokens with which every conversation that begins with `messages` begins.
+
+    Where the last of them is the user's or a tool's, the assistant's turn is what follows.
+
+    Raises
+    ------
+    TemplateError, TokenizerError, UsageError
+        As for `Model.chat_tokens`.
+    """
+    if messages and messages[-1].get("role") in ("user", "tool"):
+        return model.chat_tokens(messages, now=now)
     return common_opening(
-        model.chat_tokens(
-            [{"role": "system", "content": system}, {"role": "user", "content": continuation}],
-            now=now,
-        )
+        model.chat_tokens([*messages, {"role": "user", "content": continuation}], now=now)
         for continuation in _CONTINUATIONS
     )
 

@@ -4,6 +4,7 @@ Chunks of 64 tokens form a tree: a chunk hangs below the chunk of the 64 tokens 
 is found by its very tokens and those of all chunks above it, never by a hash of them, so that no
 collision can mix up two texts. What a hit gives are the bytes that a computation would give, by the
 numerics contract. Of models with delta nets nothing is kept: chunks are not all they go on from.
+What is pinned stays, and is beside the budget: room for it is not taken from other prompts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ class PrefixStats:
 
     size_bytes: int
     """Of the chunks held; those of running sequences are counted, too."""
+    pinned_bytes: int
+    """Those of them that stay, whatever the budget."""
     n_chunks: int
     asked_tokens: int
     """Tokens of all prompts that were looked up."""
@@ -47,11 +50,12 @@ class PrefixStats:
 class _Node:
     """A chunk, or the root, with the chunks that follow it."""
 
-    __slots__ = ("children", "chunk", "key", "sorted_keys")
+    __slots__ = ("children", "chunk", "key", "pinned", "sorted_keys")
 
     def __init__(self, key: bytes, chunk: SharedChunk | None) -> None:
         self.key = key
         self.chunk = chunk
+        self.pinned = False  # if it is, so are all above it
         self.children: dict[bytes, _Node] = {}
         self.sorted_keys: list[bytes] = []
 
@@ -81,7 +85,8 @@ class PrefixCache:
     Parameters
     ----------
     budget_bytes : int
-        At most so much is held; what was not used for the longest time goes first. 0 holds nothing.
+        At most so much is held beside what is pinned; what was not used for the longest time goes
+        first. 0 holds nothing.
 
     Raises
     ------
@@ -97,19 +102,26 @@ class PrefixCache:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, what is pinned, too."""
         with self._lock:
             self._root = _Node(b"", None)
-            # Each with the one above it; from the longest unused to the last used. What hangs
-            # below a chunk stands before it.
+            self._n_pinned = 0
+            # All that may go, each with the one above it; from the longest unused to the last used.
+            # What hangs below a chunk stands before it.
             self._by_use: OrderedDict[_Node, _Node] = OrderedDict()
 
     @property
     def stats(self) -> PrefixStats:
         """What it holds now, and what it was good for so far."""
         with self._lock:
-            n_chunks = len(self._by_use)
-            return PrefixStats(n_chunks * self._chunk_bytes, n_chunks, self._asked, self._found)
+            n_chunks = len(self._by_use) + self._n_pinned
+            return PrefixStats(
+                size_bytes=n_chunks * self._chunk_bytes,
+                pinned_bytes=self._n_pinned * self._chunk_bytes,
+                n_chunks=n_chunks,
+                asked_tokens=self._asked,
+                found_tokens=self._found,
+            )
 
     def adopt(self, cache: KvCache, tokens: Sequence[int] | npt.NDArray[np.int32]) -> int:
         """Add to `cache`, which holds the first of `tokens` or none, what else of them is known.
@@ -122,7 +134,7 @@ class PrefixCache:
             How many tokens the cache holds more than before.
         """
         before, step = cache.size, _chunk_tokens()
-        if not self.budget_bytes or not cache.shares:
+        if not (self.budget_bytes or self._n_pinned) or not cache.shares:
             return 0
         usable = _as_key(tokens[:-1])
         with self._lock:
@@ -146,21 +158,46 @@ class PrefixCache:
         n_chunks = cache.size // _chunk_tokens()
         if not self.budget_bytes or not n_chunks or not cache.shares:
             return
-        key, step = _as_key(tokens), _chunk_tokens() * _TOKEN.itemsize
         with self._lock:
             self._chunk_bytes = cache.chunk_bytes
             node, path = self._root, []
+            # More than the budget holds would drive itself out.
+            room = self.budget_bytes // self._chunk_bytes
             try:
-                # More than the budget holds would drive itself out.
-                for i in range(min(n_chunks, self.budget_bytes // self._chunk_bytes)):
-                    part = key[i * step : (i + 1) * step]
-                    node = node.children.get(part) or node.add(part, cache.share_chunk(i))
+                for i, part in enumerate(_parts(tokens, n_chunks)):
+                    known = node.children.get(part)
+                    if known is None or not known.pinned:
+                        if not room:
+                            break
+                        room -= 1
+                    node = known or node.add(part, cache.share_chunk(i))
                     path.append(node)
             finally:
                 self._use(path)
             while len(self._by_use) * self._chunk_bytes > self.budget_bytes:
                 oldest, above = self._by_use.popitem(last=False)
                 above.remove(oldest.key)
+
+    def pin(self, cache: KvCache, tokens: Sequence[int]) -> int:
+        """Hold on to the full chunks of `cache`, which holds `tokens`, until `clear`.
+
+        Returns
+        -------
+        int
+            Bytes of the chunks that were not pinned before.
+        """
+        n_chunks = cache.size // _chunk_tokens()
+        if not cache.shares:
+            return 0
+        with self._lock:
+            self._chunk_bytes = cache.chunk_bytes
+            node, before = self._root, self._n_pinned
+            for i, part in enumerate(_parts(tokens, n_chunks)):
+                node = node.children.get(part) or node.add(part, cache.share_chunk(i))
+                self._by_use.pop(node, None)
+                self._n_pinned += not node.pinned
+                node.pinned = True
+            return (self._n_pinned - before) * self._chunk_bytes
 
     def _match(self, key: bytes) -> tuple[list[_Node], int]:
         """The chunks that `key` begins with, and how many tokens of the last of them to use."""
@@ -177,8 +214,9 @@ class PrefixCache:
     def _use(self, path: Sequence[_Node]) -> None:
         """Note that these were used; the first of them, which all others need, goes last."""
         for node, above in zip(path[::-1], [self._root, *path][-2::-1], strict=True):
-            self._by_use[node] = above
-            self._by_use.move_to_end(node)
+            if not node.pinned:
+                self._by_use[node] = above
+                self._by_use.move_to_end(node)
 
 
 def _n_alike(one: bytes, other: bytes) -> int:
@@ -186,6 +224,12 @@ def _n_alike(one: bytes, other: bytes) -> int:
     length = min(len(one), len(other)) // _TOKEN.itemsize
     differing = np.frombuffer(one, _TOKEN, length) != np.frombuffer(other, _TOKEN, length)
     return int(differing.argmax()) if differing.any() else length
+
+
+def _parts(tokens: Sequence[int], n_chunks: int) -> Iterator[bytes]:
+    """The keys of the first `n_chunks` chunks of `tokens`."""
+    key, step = _as_key(tokens), _chunk_tokens() * _TOKEN.itemsize
+    return (key[at : at + step] for at in range(0, n_chunks * step, step))
 
 
 def _as_key(tokens: Sequence[int] | npt.NDArray[np.int32]) -> bytes:

@@ -36,8 +36,10 @@ _WITHOUT_A_CHOICE = {"kv": "f16", "activations": "int8", "rope": "plain"}
 _ANEW = "Name another file, or make it anew: `aboard state`, or `save` of a session."
 
 
-def save_session(session: Session, path: Path) -> None:
+def save_session(session: Session, path: Path, label: str | None = None) -> None:
     """Write `session` to `path`: beside it first, then renamed.
+
+    `label` is written into it, for `restore_session` to ask for.
 
     Raises
     ------
@@ -56,6 +58,7 @@ def save_session(session: Session, path: Path) -> None:
             "rope": session.model.rope,
             "chunk_bytes": cache.chunk_bytes,
             "tokens": list(session.tokens),
+            **({} if label is None else {"label": label}),
         }
     ).encode()
     try:
@@ -73,13 +76,14 @@ def save_session(session: Session, path: Path) -> None:
         raise _unusable(path, error) from None
 
 
-def restore_session(session: Session, path: Path) -> None:
-    """Read what `save_session` wrote into `session`.
+def restore_session(session: Session, path: Path, label: str | None = None) -> None:
+    """Read what `save_session` wrote into `session`; with a `label`, only what has the same.
 
     Raises
     ------
     SessionMismatch
-        The file is damaged or belongs to other weights or another numerics version.
+        The file is damaged, belongs to other weights or another numerics version, or has another
+        label.
     ContextOverflow
         It holds more tokens than the session's context.
     NotEnoughMemory
@@ -91,7 +95,7 @@ def restore_session(session: Session, path: Path) -> None:
         with path.open("rb") as file:
             _check_hash(file, path)
             file.seek(0)
-            _read(session, file, path)
+            _read(session, file, path, label)
     except MemoryError:
         raise NotEnoughMemory(
             f"{path}: the system grants too little memory for the state in it", hint="Free memory."
@@ -158,7 +162,7 @@ def require_prefix(session: Session, prompt: Sequence[int], path: str | Path) ->
         )
 
 
-def _read(session: Session, file: BinaryIO, path: Path) -> None:
+def _read(session: Session, file: BinaryIO, path: Path, label: str | None) -> None:
     from aboard import _native
 
     cache = session.cache
@@ -170,6 +174,7 @@ def _read(session: Session, file: BinaryIO, path: Path) -> None:
         ("activations", session.model.activations),
         ("rope", session.model.rope),
         ("chunk_bytes", cache.chunk_bytes),
+        ("label", header.get("label") if label is None else label),
     ):
         if header.get(name) != want:
             raise SessionMismatch(

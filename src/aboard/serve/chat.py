@@ -60,7 +60,7 @@ def _conversation(body: ChatRequest, served: ServedModel) -> Conversation:
     """What a body asks."""
     is_one = isinstance(body.tool_choice, NamedChoice)
     return Conversation(
-        messages=_messages(body.messages),
+        messages=template_messages(body.messages),
         tools=_tools(body.tools),
         tool_choice=choice_of(body.tool_choice),
         parallel_tool_calls=body.parallel_tool_calls and not is_one,
@@ -84,7 +84,7 @@ def _tools(given: Sequence[AnyTool]) -> list[Tool]:
     ]
 
 
-def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:
+def template_messages(given: Sequence[Message]) -> list[dict[str, Any]]:
     """The messages as chat templates take them.
 
     Raises

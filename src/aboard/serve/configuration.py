@@ -55,6 +55,7 @@ KEYS = {
     "tls_key": Kind.FILE,
     "data": Kind.FILE,
     "data_size": Kind.TEXT,
+    "cache_dir": Kind.FILE,
     "max_sequences": Kind.WHOLE,
     "max_waiting": Kind.WHOLE,
     "timeout": Kind.NUMBER,
@@ -64,13 +65,20 @@ KEYS = {
     "context": Kind.WHOLE,
     "kv": Kind.TEXT,
 }
-"""The keys of `[serve]` beside `models`: the options of the command."""
+"""The keys of `[serve]` beside `models` and `caches`: the options of the command."""
 MODEL_KEYS = {
     "model": Kind.MODEL,
     "name": Kind.TEXT,
     "aliases": Kind.TEXTS,
     "context": Kind.WHOLE,
     "kv": Kind.TEXT,
+}
+CACHE_SOURCES = ("system", "messages", "text")
+"""What a cache is made of: instructions, a conversation as JSON, or a text that is continued."""
+CACHE_KEYS = {
+    "name": Kind.TEXT,
+    "model": Kind.TEXT,
+    **dict.fromkeys(CACHE_SOURCES, Kind.FILE),
 }
 _SECRETS = ("api_key", "api_keys", "key", "keys")
 
@@ -101,6 +109,27 @@ class ModelEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntry:
+    """A beginning of prompts that is to be read once and kept.
+
+    Attributes
+    ----------
+    name : str
+    source : str
+        One of `CACHE_SOURCES`.
+    path : Path
+        The file of it.
+    model : str, optional
+        A name or an alias; by default the only model that makes text.
+    """
+
+    name: str
+    source: str
+    path: Path
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """What a file says.
 
@@ -111,11 +140,13 @@ class Configuration:
     options : dict
         By the names in `KEYS`; paths are whole, a date is text.
     models : tuple of ModelEntry
+    caches : tuple of CacheEntry
     """
 
     path: Path
     options: dict[str, Any]
     models: tuple[ModelEntry, ...]
+    caches: tuple[CacheEntry, ...]
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -132,15 +163,23 @@ def read_configuration(path: Path) -> Configuration:
     where = f"{path}, [serve]: "
     if not isinstance(serve, dict):
         raise UsageError(f"{path}: serve is no table", hint="Begin it with [serve].")
-    _refuse_unknown(serve, [*KEYS, "models"], where, "a key")
-    models = serve.pop("models", [])
-    if not isinstance(models, list) or not all(isinstance(each, dict) for each in models):
-        raise UsageError(
-            f"{where}models is no list of tables", hint="Begin each: [[serve.models]]."
-        )
+    _refuse_unknown(serve, [*KEYS, "models", "caches"], where, "a key")
+    models, caches = _tables(serve, "models", where), _tables(serve, "caches", where)
     options = _values(serve, KEYS, where, path.parent)
-    entries = [_entry(each, number, path) for number, each in enumerate(models, 1)]
-    return Configuration(path=path, options=options, models=tuple(entries))
+    return Configuration(
+        path=path,
+        options=options,
+        models=tuple(_entry(each, number, path) for number, each in enumerate(models, 1)),
+        caches=tuple(_cache(each, number, path) for number, each in enumerate(caches, 1)),
+    )
+
+
+def _tables(serve: dict[str, Any], key: str, where: str) -> list[dict[str, Any]]:
+    """The tables of a list, which is taken out of `serve`."""
+    tables = serve.pop(key, [])
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise UsageError(f"{where}{key} is no list of tables", hint=f"Begin each: [[serve.{key}]].")
+    return tables
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -173,6 +212,26 @@ def _entry(table: Mapping[str, Any], number: int, path: Path) -> ModelEntry:
         raise UsageError(f"{where}name is empty")
     values["aliases"] = tuple(values.get("aliases", ()))
     return ModelEntry(**values)
+
+
+def _cache(table: Mapping[str, Any], number: int, path: Path) -> CacheEntry:
+    where = f"{path}, [[serve.caches]] number {number}: "
+    _refuse_unknown(table, CACHE_KEYS, where, "a key")
+    values = _values(table, CACHE_KEYS, where, path.parent)
+    if not values.get("name"):
+        raise UsageError(f"{where}has no name", hint='Give it: name = "handbook".')
+    given = [source for source in CACHE_SOURCES if source in values]
+    if len(given) != 1:
+        raise UsageError(
+            f"{where}names {' and '.join(given) or 'no file'}, expected one of "
+            f"{', '.join(CACHE_SOURCES)}"
+        )
+    return CacheEntry(
+        name=values["name"],
+        source=given[0],
+        path=Path(values[given[0]]),
+        model=values.get("model"),
+    )
 
 
 def _refuse_unknown(table: Mapping[str, Any], known: Iterable[str], where: str, what: str) -> None:

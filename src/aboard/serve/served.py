@@ -6,7 +6,8 @@ import hashlib
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from aboard.closing import Closing
@@ -18,6 +19,7 @@ from aboard.serve.refusals import Refusal
 
 if TYPE_CHECKING:
     from aboard.engine import Model, Scheduler
+    from aboard.engine.pinned import Pinned
     from aboard.engine.scheduler_batch import Load
     from aboard.serve.limits import Limits
 
@@ -64,8 +66,15 @@ class Served(Closing):
 
 
 class ServedModel(Served):
-    """A model that makes text; as `Served`."""
+    """A model that makes text; as `Served`.
 
+    Attributes
+    ----------
+    caches : mapping of str to Pinned
+        Beginnings of prompts that are kept, by their names.
+    """
+
+    caches: Mapping[str, Pinned] = MappingProxyType({})
     _scheduler: Scheduler | None = None
 
     @property

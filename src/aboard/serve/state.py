@@ -11,7 +11,7 @@ from aboard import __version__
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.given import Given
 from aboard.serve.refusals import ending
-from aboard.serve.served import Served, ServedEncoder
+from aboard.serve.served import Served, ServedEncoder, ServedModel
 
 PROMETHEUS = CONTENT_TYPE_LATEST
 
@@ -20,6 +20,14 @@ class Health(Given):
     """It takes on requests."""
 
     status: Literal["ok"]
+
+
+class CacheProps(Given):
+    """A beginning of prompts that is kept: how many tokens of it are not computed again."""
+
+    name: str
+    tokens: int
+    size_bytes: int
 
 
 class ModelProps(Given):
@@ -41,6 +49,7 @@ class ModelProps(Given):
     chat_template: str | None
     system_fingerprint: str
     identity: dict[str, str | int | None]
+    caches: list[CacheProps]
 
 
 class LimitProps(Given):
@@ -118,6 +127,7 @@ def _model(served: Served) -> ModelProps:
         None if token is None else tokenizer.decode([token], skip_special=False)
         for token in (tokenizer.bos_id, tokenizer.eos_id)
     )
+    kept = served.caches if isinstance(served, ServedModel) else {}
     return ModelProps(
         id=served.name,
         kind="embeddings" if isinstance(served, ServedEncoder) else "text",
@@ -131,6 +141,10 @@ def _model(served: Served) -> ModelProps:
         chat_template=None if template is None else template.source,
         system_fingerprint=served.fingerprint,
         identity=served.identity,
+        caches=[
+            CacheProps(name=name, tokens=each.n_tokens, size_bytes=each.size_bytes)
+            for name, each in kept.items()
+        ],
     )
 
 
