@@ -121,6 +121,12 @@ PATTERNS = {
     "categories": "\\p{L}\\p{N}" * 400,
     "categories in classes": "[^\\p{L}\\p{N}\\p{S}]" * 190,
     "look-aheads": "(?!.*a.{9}b)" * 60 + ".*",
+    **{
+        f"look-aheads to {n}": f"(?=.*a.{{{n}}}a)(?=.*b.{{{n + 1}}}b)(?!.*c.{{{n + 2}}}c).*"
+        for n in (14, 18, 40)
+    },
+    "look-aheads that spell counts": "(?=.*a" + "." * 18 + "a)(?!.*b.{19}b)(?!.*c)(?=.*d).*",
+    "a password": "(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])(?=.*[^A-Za-z0-9]).{8,64}",
     "nested groups": "(" * 39 + "a|b" + ")*" * 39,
 }
 CHOICES = {

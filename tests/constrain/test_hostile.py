@@ -32,6 +32,8 @@ REFUSED = {
     "pattern: categories in classes": "more than 2000000 characters",
     **{f"choice: {name}": "expected at most 200000" for name in ("long", "very long", "alike")},
     **{f"choice: {name}": "expected at most 200000" for name in ("all beginnings", "many long")},
+    **{f"pattern: look-aheads to {n}": "too much work" for n in (14, 18, 40)},
+    "pattern: look-aheads that spell counts": "too much work",
     "grammar: schemas of much work": "too much work",
     "grammar: an intersection": "59 & and ~, expected at most 8",
 }

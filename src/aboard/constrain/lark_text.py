@@ -57,9 +57,7 @@ def with_schemas(text: str) -> str:
         else:
             kept.append(found["quoted"])
     kept.append(text[at:])
-    _check_parts("".join(kept))
-    if sum(rule.count("\n") for rule in rules) > MAX_PARTS:
-        raise GrammarError(f"the schemas in the grammar take more than {MAX_PARTS} rules")
+    _check_parts("".join(kept), sum(rule.count("\n") for rule in rules))
     return "\n".join(["".join(kept), *rules])
 
 
@@ -77,12 +75,12 @@ def _schema(text: str, at: int, number: int, questions: Questions) -> tuple[str,
     return name, compile_schema(text[found.end() : end], name=name, questions=questions), end
 
 
-def _check_parts(text: str) -> None:
-    """Refuse what llguidance takes too much for; `text` has no schemas in it."""
+def _check_parts(text: str, n_rules: int) -> None:
+    """Refuse what llguidance takes too much for; `text` has no schemas, which have `n_rules`."""
     n_categories = len(re.findall(r"\\[pP]", text))
     bare = _PARTS.sub("", text)
     for n, most, what in (
-        (sum(map(bare.count, ":([")), MAX_PARTS, "rules and brackets"),
+        (n_rules + sum(map(bare.count, ":([")), MAX_PARTS, "rules and brackets"),
         (sum(map(bare.count, "&~")), MAX_JOINED, "& and ~"),
         (n_categories, MAX_CATEGORIES, "\\p"),
     ):

@@ -113,6 +113,47 @@ class Questions:
             self._empty[each] = True
         return True
 
+    def searches(self, expression: Expression) -> bool:
+        """Whether letters may be skipped up to a place that they don't tell, as by `.*a`."""
+        match expression:
+            case Sequence():
+                return any(map(self.searches, expression.parts)) or any(
+                    isinstance(part, Repeat) and part.high is None and self._meet(part.inner, then)
+                    for part, then in itertools.pairwise(expression.parts)
+                )
+            case Choice() | Both():
+                return any(map(self.searches, expression.parts))
+            case Repeat() | Other():
+                return self.searches(expression.inner)
+        return False
+
+    def _meet(self, one: Expression, another: Expression) -> bool:
+        """Whether texts of both may begin with the same letter."""
+        return any(
+            characters.shared(mine, theirs)
+            for mine in self._first_sets(one)
+            for theirs in self._first_sets(another)
+        )
+
+    def require_few_states(self, expression: Expression) -> None:
+        """Walk through all that may follow beginnings of texts of `expression`.
+
+        Raises
+        ------
+        GrammarError
+            It is too much.
+        """
+        seen = {expression}
+        waiting = [expression]
+        while waiting:
+            at = waiting.pop()
+            for letter in self.first_letters(at):
+                following = self.after(at, letter)
+                if following is NOTHING or following.plain or following in seen:
+                    continue
+                seen.add(following)
+                waiting.append(following)
+
     def within(self, one: Expression, wider: Expression) -> bool:
         """Whether every text of the one is of the wider."""
         return self.is_empty(both(one, other(wider)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aboard.constrain.language import characters
 from aboard.constrain.language.characters import Ranges
+from aboard.constrain.language.derivative import Questions
 from aboard.constrain.language.expression import (
     ANY,
     EMPTY,
@@ -27,6 +28,13 @@ from aboard.errors import GrammarError
 MAX_STATES = 20
 """Of an automaton that is written as a regular expression: it grows by the cube of them."""
 
+MAX_UNSEEN = 2
+"""Parts of an intersection that search, of which llguidance gets it as it is.
+
+It looks for a text of one in a time that may double with each letter. Of more parts all that may
+follow is walked through here, within the steps that there are; what takes more is refused.
+"""
+
 _PLAIN = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _:,;'\"=<>@%!`~#&"
 )
@@ -45,6 +53,7 @@ class Terminals:
         self._prefix = name.upper()
         self.lines: list[str] = []
         self._names: dict[object, str] = {}
+        self._questions = Questions()
 
     def name(self, expression: Expression) -> str:
         """The terminal that matches the texts of `expression`."""
@@ -67,6 +76,8 @@ class Terminals:
             case Choice():
                 return " | ".join(self._part(part) for part in expression.parts)
             case Both():
+                if sum(map(self._questions.searches, expression.parts)) > MAX_UNSEEN:
+                    self._questions.require_few_states(expression)
                 return " & ".join(self._part(part) for part in expression.parts)
             case Other():
                 return f"~{self.name(expression.inner)}"
