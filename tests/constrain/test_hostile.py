@@ -33,6 +33,7 @@ REFUSED = {
     **{f"choice: {name}": "expected at most 200000" for name in ("long", "very long", "alike")},
     **{f"choice: {name}": "expected at most 200000" for name in ("all beginnings", "many long")},
     "grammar: schemas of much work": "too much work",
+    "grammar: rules and a schema": "rules and brackets, expected at most 2000",
     "grammar: an intersection": "59 & and ~, expected at most 8",
 }
 LONG = (
