@@ -156,6 +156,11 @@ GRAMMARS = {
     "an intersection": "start: A\nA: "
     + " & ".join(f"/(.*a.{{{n}}}b.*)/" for n in range(60))
     + "\n",
+    "rules and a schema": "start: r0 | %json "
+    + json.dumps(objects(properties={n: {"type": "array"} for n in names(300)}))
+    + "\n"
+    + "".join(f'r{n}: "a" r{n + 1}\n' for n in range(1900))
+    + 'r1900: "b"\n',
     "classes": "start: /" + "[\\p{L}\\p{N}]" * 20_000 + "/\n",
 }
 CASES: dict[str, Callable[[], Grammar]] = {

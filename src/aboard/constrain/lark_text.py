@@ -10,7 +10,10 @@ from aboard.errors import GrammarError
 
 MAX_CHARS = 100_000
 MAX_PARTS = 2_000
-"""Rules, terminals and brackets. llguidance follows them by calls, which must fit on a stack."""
+"""Rules, terminals and brackets, with the rules that schemas take.
+
+llguidance follows them by calls, which must fit on a stack.
+"""
 
 MAX_JOINED = 8
 """Of `&` and `~`: what each takes grows with the others."""
@@ -76,11 +79,14 @@ def _schema(text: str, at: int, number: int, questions: Questions) -> tuple[str,
 
 
 def _check_parts(text: str, n_rules: int) -> None:
-    """Refuse what llguidance takes too much for; `text` has no schemas, which have `n_rules`."""
+    """Refuse what llguidance takes too much for.
+
+    `text` has no schemas in it; those take `n_rules` more, and a chain can lead through both.
+    """
     n_categories = len(re.findall(r"\\[pP]", text))
     bare = _PARTS.sub("", text)
     for n, most, what in (
-        (n_rules + sum(map(bare.count, ":([")), MAX_PARTS, "rules and brackets"),
+        (sum(map(bare.count, ":([")) + n_rules, MAX_PARTS, "rules and brackets"),
         (sum(map(bare.count, "&~")), MAX_JOINED, "& and ~"),
         (n_categories, MAX_CATEGORIES, "\\p"),
     ):
