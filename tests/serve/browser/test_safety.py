@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import BrowserContext, expect
 
 from aboard.engine import Model
 from serve.browser.window import Window
@@ -100,3 +100,26 @@ def test_a_server_that_is_gone_is_told(
 
     problem = window.messages.last.get_by_role("alert")
     expect(problem).to_contain_text("the server can't be reached")
+
+
+def test_a_browser_that_forbids_to_keep_anything_has_the_page_all_the_same(
+    context: BrowserContext, model: Model
+) -> None:
+    key = "k" * 32
+    assert context.browser is not None
+    strict = context.browser.new_context()
+    for name in ("localStorage", "sessionStorage"):
+        refuses = "throw new DOMException('forbidden', 'SecurityError')"
+        strict.add_init_script(f"Object.defineProperty(window, '{name}', {{get() {{{refuses}}}}})")
+    with running(model, keys=[key]) as server:
+        window = Window(strict, server)
+        window.page.get_by_label("Key", exact=True).fill(key)
+        window.page.keyboard.press("Enter")
+        window.page.get_by_role("button", name="Dark").click()
+        window.set("Longest answer", "8")
+        window.ask("Hello")
+
+        expect(window.page.locator("html")).to_have_attribute("data-theme", "dark")
+        assert len(window.contents()) == 2
+        assert [each for each in window.errors if "401" not in each] == []
+    strict.close()

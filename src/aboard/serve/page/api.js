@@ -3,6 +3,7 @@
 /** @import { Chunk, Problem, Props, WireMessage } from "./types.js" */
 
 import { eventData } from "./events.js";
+import { session } from "./storage.js";
 
 const KEY = "aboard.key";
 
@@ -24,7 +25,7 @@ export class Api {
 
   /** Whether requests carry a key. */
   get hasKey() {
-    return sessionStorage.getItem(KEY) !== null;
+    return session.getItem(KEY) !== null;
   }
 
   /** @returns {Promise<Props>} */
@@ -63,7 +64,7 @@ export class Api {
    */
   async #ask(path, request) {
     for (;;) {
-      const key = sessionStorage.getItem(KEY);
+      const key = session.getItem(KEY);
       const headers = new Headers(request.headers);
       if (key !== null) headers.set("authorization", `Bearer ${key}`);
       const response = await reached(path, { ...request, headers });
@@ -75,7 +76,7 @@ export class Api {
       if (response.status !== 401) throw problem;
       const given = await this.askForKey(key !== null);
       if (given === null) throw problem;
-      sessionStorage.setItem(KEY, given);
+      session.setItem(KEY, given);
     }
   }
 }

@@ -8,6 +8,7 @@
 import { read, written } from "./archive.js";
 import { title } from "./conversations.js";
 import { button, byId, element } from "./dom.js";
+import { local } from "./storage.js";
 
 const KEPT = "aboard.conversations";
 
@@ -42,7 +43,7 @@ export class Shelf {
   save() {
     if (!this.keep.checked) return;
     try {
-      localStorage.setItem(KEPT, written(this.conversations.all));
+      local.setItem(KEPT, written(this.conversations.all));
     } catch {
       this.keep.checked = false;
       this.notice.say("This browser has no room for them: export them.");
@@ -50,7 +51,7 @@ export class Shelf {
   }
 
   #restore() {
-    const text = localStorage.getItem(KEPT);
+    const text = local.getItem(KEPT);
     if (text === null) return;
     this.keep.checked = true;
     try {
@@ -62,7 +63,7 @@ export class Shelf {
 
   #keepOrForget() {
     if (this.keep.checked) this.save();
-    else localStorage.removeItem(KEPT);
+    else local.removeItem(KEPT);
   }
 
   #show() {

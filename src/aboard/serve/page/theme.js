@@ -9,8 +9,11 @@
   const isDark = () =>
     root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
 
-  const chosen = localStorage.getItem(NAME);
-  if (chosen === "dark" || chosen === "light") root.dataset.theme = chosen;
+  // A browser may forbid the page to keep anything.
+  try {
+    const chosen = localStorage.getItem(NAME);
+    if (chosen === "dark" || chosen === "light") root.dataset.theme = chosen;
+  } catch {}
 
   document.addEventListener("DOMContentLoaded", () => {
     const toggle = document.getElementById("theme");
@@ -18,7 +21,9 @@
     const tell = () => toggle.setAttribute("aria-pressed", String(isDark()));
     toggle.addEventListener("click", () => {
       root.dataset.theme = isDark() ? "light" : "dark";
-      localStorage.setItem(NAME, root.dataset.theme);
+      try {
+        localStorage.setItem(NAME, root.dataset.theme);
+      } catch {}
       tell();
     });
     dark.addEventListener("change", tell);
