@@ -90,6 +90,22 @@ def test_any_json_object_will_do(ask) -> None:
     assert json.loads(answer.choices[0].message.content) == {}
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"type": "json_object", "schema": SCHEMA},
+        {"type": "json_schema", "json_schema": {"schema": SCHEMA}},
+    ],
+)
+def test_a_schema_needs_no_name(ask, form: dict, model: Model) -> None:
+    options = {"max_tokens": 200, "temperature": 1.0, "seed": 4}
+    want = model.chat(ASKED, constraint=Grammar.json_schema(SCHEMA), **options)
+
+    answer = ask(response_format=form, **options)
+
+    assert answer.choices[0].message.content == want
+
+
 def test_an_answer_that_was_cut_says_so(ask) -> None:
     answer = ask(response_format=named(SCHEMA), max_tokens=5, temperature=0)
 
@@ -117,11 +133,6 @@ def test_text_is_what_it_would_be_without(ask) -> None:
             "missing_required_parameter",
         ),
         (
-            {"type": "json_schema", "json_schema": {"schema": {}}},
-            "response_format.json_schema.name",
-            "missing_required_parameter",
-        ),
-        (
             {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}},
             "response_format.json_schema.name",
             "invalid_value",
@@ -129,7 +140,8 @@ def test_text_is_what_it_would_be_without(ask) -> None:
         (named("object"), "response_format.json_schema.schema", "invalid_value"),
         (named({}, schemas={}), "response_format.json_schema.schemas", "unknown_parameter"),
         (named({}) | {"strict": True}, "response_format.strict", "unknown_parameter"),
-        ({"type": "json_object", "schema": {}}, "response_format.schema", "unknown_parameter"),
+        ({"type": "json_object", "schema": 3}, "response_format.schema", "invalid_value"),
+        ({"type": "json_object", "schemas": {}}, "response_format.schemas", "unknown_parameter"),
     ],
 )
 def test_a_form_that_is_none_is_refused(ask, form: dict, param: str, code: str) -> None:

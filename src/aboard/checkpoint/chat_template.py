@@ -40,6 +40,13 @@ _SPECIAL = {
     "unk_token": "unknown_token_id",
     "pad_token": "padding_token_id",
 }
+RESERVED = frozenset(
+    {
+        *("messages", "tools", "now", "add_generation_prompt", "strftime_now", "raise_exception"),
+        *(*_SPECIAL, CHECK, LOOP, SCALAR, FORMAT),
+    }
+)
+"""What `ChatTemplate.render` itself tells a template, which no further variable may be called."""
 
 
 class ChatTemplate:

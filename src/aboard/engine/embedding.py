@@ -170,7 +170,7 @@ class EmbeddingModel(Model):
             )
         return vectors
 
-    def chat_tokens(self, messages: Sequence[Message], **options: Any) -> NoReturn:
+    def chat_text(self, messages: Sequence[Message], **options: Any) -> NoReturn:
         """It has no conversations: a UsageError."""
         raise self._makes_no_text()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -25,6 +26,7 @@ from aboard.engine.replying import (
     reply_of,
     require_messages,
     require_no_control,
+    variables_of,
 )
 from aboard.engine.rope import is_long
 from aboard.engine.scheduler import Scheduler
@@ -303,8 +305,26 @@ class Model:
         *,
         tools: Sequence[Tool | Message] = (),
         now: date | None = None,
+        template_kwargs: Mapping[str, object] = MappingProxyType({}),
     ) -> list[int]:
         """The token ids of a conversation, up to where the assistant's answer begins.
+
+        Parameters and errors are those of `chat_text`.
+        """
+        text = self.chat_text(messages, tools=tools, now=now, template_kwargs=template_kwargs)
+        # The template has written BOS itself; an EOS after it would end the answer at once.
+        return self.tokenizer.encode(text, add_special=False)
+
+    def chat_text(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Tool | Message] = (),
+        now: date | None = None,
+        template_kwargs: Mapping[str, object] = MappingProxyType({}),
+        add_generation_prompt: bool = True,
+    ) -> str:
+        """A conversation as the model's chat template writes it.
 
         Parameters
         ----------
@@ -316,28 +336,35 @@ class Model:
         now : date or datetime, optional
             The day that the chat template may tell the model (`strftime_now`); the same day, the
             same tokens, whenever that is asked for. Without it a template has no date to tell.
+        template_kwargs : mapping of str to JSON
+            Further variables of the template, such as `enable_thinking`; one that the template
+            doesn't know changes nothing.
+        add_generation_prompt : bool
+            End with the words that begin an answer.
 
         Raises
         ------
         TemplateError
             The model has no chat template, or it refuses the conversation.
         UsageError
-            A message or a tool spells out a control token: it could pass for another speaker's
-            turn. Or `now` is no date, or a message, a call or a tool is none.
+            A message, a tool or a variable spells out a control token: it could pass for another
+            speaker's turn. Or `now` is no date, a message, a call or a tool is none, or a variable
+            is one that can't be set.
         GrammarError
             A tool's schema has no form in JSON.
         """
-        tokenizer, template = self.tokenizer, self.template
+        template, variables = self.template, variables_of(template_kwargs)
         require_messages(messages)
         known = known_tools(tools)
         given: Sequence[Message] | None = None
         told = messages
         if known or any(calls_or_result(message) for message in messages):
             told, given = self.tool_calling.written(messages, known)
-        text = template.render(told, tools=given, now=now)
-        require_no_control(tokenizer, messages, known)
-        # The template has written BOS itself; an EOS after it would end the answer at once.
-        return tokenizer.encode(text, add_special=False)
+        text = template.render(
+            told, tools=given, now=now, add_generation_prompt=add_generation_prompt, **variables
+        )
+        require_no_control(self.tokenizer, messages, known, variables)
+        return text
 
     @property
     def template(self) -> ChatTemplate:

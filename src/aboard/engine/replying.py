@@ -6,8 +6,10 @@ import secrets
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from aboard.checkpoint.chat_template import RESERVED
 from aboard.engine.stop import StopTexts
 from aboard.errors import UsageError
 
@@ -78,18 +80,40 @@ def known_tools(tools: Sequence[Tool | Mapping[str, Any]]) -> list[Tool]:
     return known
 
 
+def variables_of(given: Mapping[str, object]) -> dict[str, Any]:
+    """Further variables of a template, for `ChatTemplate.render`.
+
+    Raises
+    ------
+    UsageError
+        They are none, or one is what a template is told anyway.
+    """
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise UsageError(f"template_kwargs are {given!r:.80}, expected a mapping of names")
+    for name in given:
+        if name in RESERVED:
+            raise UsageError(f"template_kwargs: {name} is no variable that may be set")
+    return dict(given)
+
+
 def require_no_control(
-    tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], tools: Sequence[Tool]
+    tokenizer: Tokenizer,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Tool],
+    variables: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
     """Refuse texts of users that spell out a control token.
 
     Raises
     ------
     UsageError
-        A message or a tool does.
+        A message, a tool or a variable of the template does.
     """
-    places = [(f"message {number}", each) for number, each in enumerate(messages, start=1)]
+    places: list[tuple[str, object]] = [
+        (f"message {number}", each) for number, each in enumerate(messages, start=1)
+    ]
     places += [(f"the tool {tool.name}", tool.described) for tool in tools]
+    places += [(f"the template's {name!r:.80}", value) for name, value in variables.items()]
     for place, value in places:
         for text in _texts(value):
             forged = tokenizer.control_in(text)

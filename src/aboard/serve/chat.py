@@ -61,7 +61,7 @@ def _conversation(body: ChatRequest, served: ServedModel) -> Conversation:
     is_one = isinstance(body.tool_choice, NamedChoice)
     return Conversation(
         messages=template_messages(body.messages),
-        tools=_tools(body.tools),
+        tools=tools_of(body.tools),
         tool_choice=choice_of(body.tool_choice),
         parallel_tool_calls=body.parallel_tool_calls and not is_one,
         form=form_of(body.response_format),
@@ -72,10 +72,11 @@ def _conversation(body: ChatRequest, served: ServedModel) -> Conversation:
         stop=body.stops,
         top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         owner=body.owner,
+        template_kwargs=body.chat_template_kwargs,
     )
 
 
-def _tools(given: Sequence[AnyTool]) -> list[Tool]:
+def tools_of(given: Sequence[AnyTool]) -> list[Tool]:
     """The tools; one whose schema is of no object is refused by name."""
     functions = [each.function for each in given]
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Tag, model_validator
 
@@ -113,6 +113,16 @@ Message = Annotated[
 ]
 
 
+TemplateKwargs = Annotated[
+    dict[str, Any],
+    Field(
+        max_length=64,
+        description="Beyond the cloud API: further variables of the model's chat template, such as "
+        "`enable_thinking`. One that the template doesn't know changes nothing.",
+    ),
+]
+
+
 class ChatRequest(SamplingBody):
     """A conversation to be answered."""
 
@@ -142,6 +152,7 @@ class ChatRequest(SamplingBody):
         default=None, max_length=512, description="Changes nothing: all prompts share one cache."
     )
     prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
+    chat_template_kwargs: TemplateKwargs = Field(default_factory=dict)
 
     unsupported: ClassVar[Mapping[str, str]] = {
         "audio": "there is no sound",

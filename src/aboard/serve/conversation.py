@@ -7,11 +7,11 @@ news of the answers down in its own words.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from aboard.engine.replying import require_no_control
+from aboard.engine.replying import require_no_control, variables_of
 from aboard.serve.answers import Answers, Ask
 from aboard.serve.asking import require_few, require_room, seeded
 from aboard.serve.refusals import Refusal, blamed
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aboard.serve.served import ServedModel
 
 
-__all__ = ["Conversation", "Message", "answers_to", "prompt_of"]
+__all__ = ["Conversation", "Message", "answers_to", "prompt_of", "require_clean"]
 
 Message: TypeAlias = Mapping[str, object]
 
@@ -65,6 +65,8 @@ class Conversation:
         Follow the tokens of the text, each with so many alternatives; by default they aren't.
     owner : str
         Who asks.
+    template_kwargs : mapping
+        Further variables of the chat template.
     param : str
         Where in the request the messages stand, for errors.
     """
@@ -81,6 +83,7 @@ class Conversation:
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
     owner: str = ""
+    template_kwargs: Mapping[str, object] = field(default_factory=dict)
     param: str = "messages"
 
 
@@ -116,11 +119,29 @@ async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) 
 
 
 def _prompt(served: ServedModel, asked: Conversation, day: date) -> list[int]:
-    with blamed("tools"):
-        require_distinct(asked.tools)
-        require_no_control(served.model.tokenizer, (), asked.tools)
+    require_clean(served, asked.tools, asked.template_kwargs)
     with blamed(asked.param):
-        return served.model.chat_tokens(asked.messages, tools=asked.tools, now=day)
+        return served.model.chat_tokens(
+            asked.messages, tools=asked.tools, now=day, template_kwargs=asked.template_kwargs
+        )
+
+
+def require_clean(
+    served: ServedModel, tools: Sequence[Tool], template_kwargs: Mapping[str, object]
+) -> None:
+    """Refuse tools and variables that a conversation can't have, by their own names.
+
+    Raises
+    ------
+    Refusal
+        Two tools have the same name, a variable can't be set, or one spells out a control token.
+    """
+    tokenizer = served.model.tokenizer
+    with blamed("tools"):
+        require_distinct(tools)
+        require_no_control(tokenizer, (), tools)
+    with blamed("chat_template_kwargs"):
+        require_no_control(tokenizer, (), (), variables_of(template_kwargs))
 
 
 def _tools_grammar(served: ServedModel, asked: Conversation) -> Grammar:

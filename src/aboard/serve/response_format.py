@@ -25,15 +25,16 @@ class TextFormat(Body):
 
 
 class JsonObjectFormat(Body):
-    """Any JSON object."""
+    """Any JSON object; beyond the cloud API, JSON that `schema` accepts."""
 
     type: Literal["json_object"]
+    schema_: dict[str, Any] | bool | None = Field(default=None, alias="schema")
 
 
 class JsonSchema(Body):
-    """A schema and its name. It is always kept to: `strict` changes nothing."""
+    """A schema. It is always kept to: `strict` changes nothing, nor does `name`."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")] | None = None
     description: str | None = None
     schema_: dict[str, Any] | bool = Field(alias="schema")
     strict: bool | None = None
@@ -109,6 +110,8 @@ def form_of(asked: ResponseFormat | None, param: str = "response_format") -> For
         case None | TextFormat():
             return None
         case JsonObjectFormat():
+            if asked.schema_ is not None:
+                return schema_form(asked.schema_, f"{param}.schema")
             return Form(Grammar.json_object, param, {"type": "object"})
         case JsonSchemaFormat(json_schema=JsonSchema(schema_=schema)):
             return schema_form(schema, f"{param}.json_schema.schema")
