@@ -12,6 +12,7 @@ import openai
 
 from aboard.engine import Model
 from aboard.serve.app import App
+from aboard.serve.defaults import Defaults
 from aboard.serve.limits import Limits
 from aboard.serve.listening import Server
 from aboard.serve.served import Served, ServedModel, ServedModels, served
@@ -59,10 +60,11 @@ def running(
     aliases: tuple[str, ...] = (),
     more: Sequence[Served] = (),
     tls: Any = None,
+    defaults: Defaults | None = None,
     **options: Any,
 ) -> Iterator[Running]:
     """A server of a model, and of `more`, until the block ends; `options` are those of `App`."""
-    app = App(ServedModels([served(model, name, aliases), *more]), limits, **options)
+    app = App(ServedModels([served(model, name, aliases, defaults), *more]), limits, **options)
     listens = threading.Event()
     urls: list[str] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,8 @@ def entries(
     stronger = (_FLAG, _VARIABLE)
     own = given["context"] not in stronger
     return [
-        ModelEntry(
-            model=each.model,
+        replace(
+            each,
             name=each.name or _file_name(each.model),
             aliases=(*each.aliases, *more[at]),
             context=each.context if own and each.context else _for_text(each.model, context),

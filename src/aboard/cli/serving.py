@@ -83,7 +83,7 @@ class Asked:
         for each in self.entries:
             path = resolve(each.model)
             model = aboard.load(path, threads=threads, context=each.context, kv=each.kv or "f16")
-            loaded.append(served(model, each.name, each.aliases))
+            loaded.append(served(model, each.name, each.aliases, each.defaults))
         return loaded
 
 
@@ -241,6 +241,8 @@ def _model(entry: ModelEntry) -> dict[str, object]:
         "context": entry.context or described.context_length,
         "kv": kv,
         "weights_bytes": described.weights_bytes,
+        "sampling": dict(entry.defaults.sampling),
+        "chat_template_kwargs": dict(entry.defaults.template_kwargs),
     }
 
 

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 async def chat_completions(call: Call[ChatRequest]) -> Response:
     """Answer a conversation, all at once or as it comes."""
-    body = call.body
-    served = call.service.models.named(body.model)
+    served = call.service.models.named(call.body.model)
+    body = served.defaults.into(call.body, max_tokens="max_completion_tokens")
     answers = await answers_to(call, served, _conversation(body, served))
     writer = _Writer(served, body, answers)
     return await response_to(

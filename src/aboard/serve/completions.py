@@ -45,8 +45,9 @@ class _Prompt:
 
 async def completions(call: Call[CompletionRequest]) -> Response:
     """Continue prompts, all at once or as it comes."""
-    body, service = call.body, call.service
-    served = service.models.named(body.model)
+    service = call.service
+    served = service.models.named(call.body.model)
+    body = served.defaults.into(call.body)
     require_few(service.limits, body.n * len(body.prompts))
     sampling = body.sampling(served.model.tokenizer.n_vocabulary)
     prompts = await service.aside(_prompts, served, body)

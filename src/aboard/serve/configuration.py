@@ -19,12 +19,13 @@ import difflib
 import enum
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aboard.engine.arguments import KV_FORMATS
 from aboard.errors import UsageError
+from aboard.serve.defaults import Defaults
 from aboard.store import CATALOGUE
 
 NAME = "aboard.toml"
@@ -42,6 +43,7 @@ class Kind(enum.Enum):
     NUMBER = "a number"
     TEXTS = "a list of texts"
     DATE = "a date, such as 2026-01-31"
+    TABLE = "a table"
 
 
 KEYS = {
@@ -72,6 +74,19 @@ MODEL_KEYS = {
     "aliases": Kind.TEXTS,
     "context": Kind.WHOLE,
     "kv": Kind.TEXT,
+    "sampling": Kind.TABLE,
+    "chat_template_kwargs": Kind.TABLE,
+}
+SAMPLING_KEYS = {
+    "temperature": Kind.NUMBER,
+    "top_k": Kind.WHOLE,
+    "top_p": Kind.NUMBER,
+    "min_p": Kind.NUMBER,
+    "repetition_penalty": Kind.NUMBER,
+    "presence_penalty": Kind.NUMBER,
+    "frequency_penalty": Kind.NUMBER,
+    "seed": Kind.WHOLE,
+    "max_tokens": Kind.WHOLE,
 }
 CACHE_SOURCES = ("system", "messages", "text")
 """What a cache is made of: instructions, a conversation as JSON, or a text that is continued."""
@@ -99,6 +114,8 @@ class ModelEntry:
         In tokens.
     kv : str, optional
         How keys and values are stored.
+    defaults : Defaults
+        What is added to requests that don't say it.
     """
 
     model: str
@@ -106,6 +123,7 @@ class ModelEntry:
     aliases: tuple[str, ...] = ()
     context: int | None = None
     kv: str | None = None
+    defaults: Defaults = field(default_factory=Defaults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +229,20 @@ def _entry(table: Mapping[str, Any], number: int, path: Path) -> ModelEntry:
     if not values.get("name", "some"):
         raise UsageError(f"{where}name is empty")
     values["aliases"] = tuple(values.get("aliases", ()))
-    return ModelEntry(**values)
+    defaults = _defaults(values.pop("sampling", {}), values.pop("chat_template_kwargs", {}), where)
+    return ModelEntry(**values, defaults=defaults)
+
+
+def _defaults(sampling: dict[str, Any], variables: dict[str, Any], where: str) -> Defaults:
+    inner = f"{where}sampling: "
+    _refuse_unknown(sampling, SAMPLING_KEYS, inner, "a key")
+    sampling = _values(sampling, SAMPLING_KEYS, inner, Path())
+    defaults = Defaults(sampling=sampling, template_kwargs=variables)
+    try:
+        defaults.check()
+    except UsageError as error:
+        raise UsageError(f"{where}{error}") from None
+    return defaults
 
 
 def _cache(table: Mapping[str, Any], number: int, path: Path) -> CacheEntry:
@@ -270,6 +301,8 @@ def _is(kind: Kind, value: object) -> bool:
             return isinstance(value, int | float) and not isinstance(value, bool)
         case Kind.TEXTS:
             return isinstance(value, list) and all(isinstance(each, str) for each in value)
+        case Kind.TABLE:
+            return isinstance(value, dict)
         case Kind.DATE:
             return isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
 

@@ -42,8 +42,10 @@ class NativeAnswer(RootModel[NativeCompletion | list[NativeCompletion] | dict[st
 
 async def native(call: Call[NativeRequest]) -> Response:
     """Continue prompts, all at once or as it comes."""
-    body, service = call.body, call.service
-    served = service.models.named(body.model)
+    service = call.service
+    served = service.models.named(call.body.model)
+    named = {"repetition_penalty": "repeat_penalty", "max_tokens": "n_predict"}
+    body = served.defaults.into(call.body, **named)
     require_few(service.limits, len(body.prompts))
     prompts = await service.aside(_prompts, served, body.prompts)
     for prompt in prompts:

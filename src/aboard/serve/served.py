@@ -14,6 +14,7 @@ from aboard.closing import Closing
 from aboard.engine.attest import identity
 from aboard.engine.embedding import EmbeddingModel
 from aboard.errors import UsageError
+from aboard.serve.defaults import Defaults
 from aboard.serve.encoding import Encoding
 from aboard.serve.refusals import Refusal
 
@@ -38,6 +39,8 @@ class Served(Closing):
         By default its file's name without `.gguf`.
     aliases : iterable of str
         Other names that it answers to; `*` for any.
+    defaults : Defaults, optional
+        What is added to requests that don't say it.
 
     Attributes
     ----------
@@ -47,8 +50,15 @@ class Served(Closing):
         The hash of all that decides its answers: weights, tokenizer, chat template, arithmetic.
     """
 
-    def __init__(self, model: Model, name: str | None = None, aliases: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        model: Model,
+        name: str | None = None,
+        aliases: Iterable[str] = (),
+        defaults: Defaults | None = None,
+    ) -> None:
         self.model = model
+        self.defaults = defaults or Defaults()
         self.name = name or model.path.name.removesuffix(".gguf")
         self.aliases = tuple(aliases)
         self.created = int(time.time())
@@ -133,10 +143,27 @@ class ServedEncoder(Served):
             self._encoding = None
 
 
-def served(model: Model, name: str | None = None, aliases: Iterable[str] = ()) -> Served:
-    """A loaded model under a name, as the kind of model that it is."""
-    kind = ServedEncoder if isinstance(model, EmbeddingModel) else ServedModel
-    return kind(model, name, aliases)
+def served(
+    model: Model,
+    name: str | None = None,
+    aliases: Iterable[str] = (),
+    defaults: Defaults | None = None,
+) -> Served:
+    """A loaded model under a name, as the kind of model that it is.
+
+    Raises
+    ------
+    UsageError
+        It is an encoder, for which there are no defaults.
+    """
+    if isinstance(model, EmbeddingModel):
+        if defaults is not None and defaults != Defaults():
+            raise UsageError(
+                f"{name or model.path.name} is an encoder, which has no sampling and no "
+                "chat_template_kwargs"
+            )
+        return ServedEncoder(model, name, aliases)
+    return ServedModel(model, name, aliases, defaults)
 
 
 Kind = TypeVar("Kind", ServedModel, ServedEncoder)

@@ -27,8 +27,8 @@ VERSIONS = ("2023-06-01", "2026-10-21")
 async def create_message(call: Call[MessagesRequest]) -> Response:
     """Answer a conversation, all at once or as it comes."""
     _require_version(call)
-    body = call.body
-    served = call.service.models.named(body.model)
+    served = call.service.models.named(call.body.model)
+    body = served.defaults.into(call.body)
     answers = await answers_to(call, served, _conversation(body, served))
     writer = MessageWriter(served, answers)
     return await response_to(

@@ -20,8 +20,9 @@ from aboard.serve.served import ServedModel
 
 async def create_response(call: Call[ResponseRequest]) -> Response:
     """Answer a conversation, all at once or as it comes."""
-    body, service = call.body, call.service
-    served = service.models.named(body.model)
+    service = call.service
+    served = service.models.named(call.body.model)
+    body = served.defaults.into(call.body, max_tokens="max_output_tokens")
     before = await _before(call)
     added = body.items
     answers = await answers_to(call, served, _conversation(body, served, [*before, *added]))

@@ -1,0 +1,63 @@
+"""What a server adds to requests that don't say it themselves, by model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aboard.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Request = TypeVar("Request", bound="BaseModel")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """Of one model.
+
+    Attributes
+    ----------
+    sampling : mapping
+        By the names of `Sampling`, and `max_tokens`.
+    template_kwargs : mapping
+        Variables of the chat template; those of a request go before them.
+    """
+
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what no request could say.
+
+        Raises
+        ------
+        UsageError
+            A value is out of its range, or a variable can't be set.
+        """
+        from aboard.checkpoint.chat_template_values import freeze
+        from aboard.engine import Sampling
+        from aboard.engine.replying import variables_of
+
+        given: dict[str, Any] = dict(self.sampling)
+        if given.pop("max_tokens", 1) < 1:
+            raise UsageError(f"max_tokens is {self.sampling['max_tokens']}, expected at least 1")
+        Sampling(**given)
+        freeze(variables_of(self.template_kwargs), "chat_template_kwargs")
+
+    def into(self, body: Request, **renamed: str) -> Request:
+        """A request with what it leaves out, as far as it has a field for it.
+
+        Parameters
+        ----------
+        body : BaseModel
+            The request.
+        **renamed : str
+            What the request calls a default, where that is another name.
+        """
+        said, known = body.model_fields_set, type(body).model_fields
+        named = {renamed.get(name, name): value for name, value in self.sampling.items()}
+        more = {name: value for name, value in named.items() if name in known and name not in said}
+        return body.model_copy(update=more)
