@@ -11,6 +11,7 @@ bge-small; ABOARD_SHIM_WORK one for files made on the way.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import json
 import os
@@ -32,8 +33,9 @@ SPEED = {
     **{"--offline": 0, "--no-slots": 0, "--metrics": 0, "--verbose": 0, "--embedding": 0},
     **{"--jinja": 0, "--no-jinja": 0, "--threads": 1, "--cache-ram": 1, "--no-ui": 0},
 }
-# Defaults of requests that say nothing themselves: Aboard has none of its own to set.
-DEFAULTS = {"--temp": 1, "--seed": 1, "--n-predict": 1}
+# Defaults of requests that say nothing themselves, and what of `sampling` they are.
+DEFAULTS = {"--temp": "temperature", "--seed": "seed", "--n-predict": "max_tokens"}
+THINKS = {"on": True, "off": False}
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content "
     "+ '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}"
@@ -104,7 +106,7 @@ def _configured(arguments: list[str]) -> Path:
         "model": str(model),
         "name": given.get("--alias", "model"),
         "aliases": ["*"],
-        **({} if model.name == "encoder.gguf" else {"context": context}),
+        **({} if model.name == "encoder.gguf" else {"context": context, **_defaults(given)}),
     }
     serve = {
         "host": given.get("--host", "127.0.0.1"),
@@ -112,7 +114,9 @@ def _configured(arguments: list[str]) -> Path:
         "max_sequences": slots,
         "threads": 1,
     }
-    lines = ["[serve]", *_lines(serve), "[[serve.models]]", *_lines(entry)]
+    # llama.cpp's server tells templates the day by itself
+    today = f"date = {datetime.datetime.now(datetime.UTC).date()}"
+    lines = ["[serve]", today, *_lines(serve), "[[serve.models]]", *_lines(entry)]
     file = where / f"{given['--port']}.toml"
     file.write_text("\n".join(lines) + "\n", "utf-8")
     if key := given.get("--api-key"):
@@ -120,18 +124,34 @@ def _configured(arguments: list[str]) -> Path:
     return file
 
 
+def _defaults(given: dict[str, str]) -> dict[str, object]:
+    """What requests of this model say where they don't say it."""
+    sampling = {to: json.loads(given[flag]) for flag, to in DEFAULTS.items() if flag in given}
+    thinks = given.get("--reasoning", "auto")
+    variables = {"enable_thinking": THINKS[thinks]} if thinks in THINKS else {}
+    return {"sampling": sampling, "chat_template_kwargs": variables}
+
+
 def _lines(table: dict[str, object]) -> list[str]:
-    return [f"{name} = {json.dumps(value)}" for name, value in table.items()]
+    return [f"{name} = {_toml(value)}" for name, value in table.items()]
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{name} = {_toml(each)}" for name, each in value.items())
+        return f"{{ {inner} }}"
+    return json.dumps(value)
 
 
 def _flags(arguments: list[str]) -> dict[str, str]:
     known = {"--port", "--host", "--alias", "--ctx-size", "--parallel", "--api-key"}
-    known |= {"--hf-repo", "--hf-file", "--chat-template", "--chat-template-file"}
+    known |= {"--hf-repo", "--hf-file", "--chat-template", "--chat-template-file", "--reasoning"}
+    known |= DEFAULTS.keys()
     given: dict[str, str] = {}
     left = iter(arguments)
     for flag in left:
-        if flag in SPEED or flag in DEFAULTS:
-            for _ in range((SPEED | DEFAULTS)[flag]):
+        if flag in SPEED:
+            for _ in range(SPEED[flag]):
                 next(left)
         elif flag in known:
             given[flag] = next(left)
@@ -139,7 +159,7 @@ def _flags(arguments: list[str]) -> dict[str, str]:
             given[flag] = ""
         elif flag == "--pooling" and next(left) in ("mean", "cls"):
             continue  # the encoder's own
-        elif flag in ("--reasoning", "--reasoning-format") and next(left) in ("auto", "on"):
+        elif flag == "--reasoning-format" and next(left) in ("auto", "on"):
             continue  # what the template does by itself
         else:
             _give_up(f"{flag}: no counterpart")

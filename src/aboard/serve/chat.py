@@ -26,12 +26,13 @@ from aboard.serve.chat_bodies import (
     FunctionDelta,
     GivenCall,
     GivenFunction,
+    InputTokens,
     Message,
     MessageToolCall,
     ToolMessage,
 )
-from aboard.serve.conversation import Conversation, answers_to
-from aboard.serve.endpoint import Call, Endpoint
+from aboard.serve.conversation import Conversation, answers_to, prompt_of
+from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.given import Finish, Usage
 from aboard.serve.news import ArgumentsDelta, CallBegun, End, TextDelta, Whole
 from aboard.serve.refusals import invalid
@@ -54,6 +55,15 @@ async def chat_completions(call: Call[ChatRequest]) -> Response:
     return await response_to(
         call, answers, whole=writer.completion, events=writer.chunks, stream=body.stream
     )
+
+
+async def count_chat_tokens(call: Call[ChatRequest]) -> Response:
+    """How many tokens the model would be given of a conversation."""
+    body = call.body
+    served = call.service.models.named(body.model)
+    call.noted.model = served.name
+    tokens = await prompt_of(call, served, _conversation(body, served))
+    return json_response(InputTokens(input_tokens=len(tokens)))
 
 
 def _conversation(body: ChatRequest, served: ServedModel) -> Conversation:
@@ -233,5 +243,15 @@ ENDPOINTS = (
         gives=ChatCompletion,
         streams=ChatChunk,
         statuses=(404, 429, 503, 504),
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/chat/completions/input_tokens",
+        also=("/chat/completions/input_tokens",),
+        handle=count_chat_tokens,
+        summary="How many tokens the model would be given of a conversation.",
+        takes=ChatRequest,
+        gives=InputTokens,
+        statuses=(404,),
     ),
 )

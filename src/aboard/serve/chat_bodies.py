@@ -239,6 +239,12 @@ class ChatCompletion(Given):
     system_fingerprint: str
 
 
+class InputTokens(Given):
+    """How many tokens the model would be given."""
+
+    input_tokens: int
+
+
 class FunctionDelta(Given):
     """The name of what is called, or more of the arguments."""
 

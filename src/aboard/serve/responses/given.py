@@ -87,6 +87,13 @@ class ResponseObject(Given):
     metadata: dict[str, str]
 
 
+class ResponseInputTokens(Given):
+    """How many tokens the model would be given."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: int
+
+
 class DeletedResponse(Given):
     """It is kept no more."""
 

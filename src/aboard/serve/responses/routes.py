@@ -5,12 +5,18 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from aboard.serve.asking import response_to
-from aboard.serve.conversation import Conversation, Message, answers_to
+from aboard.serve.conversation import Conversation, Message, answers_to, prompt_of
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.event_stream import StreamForm
 from aboard.serve.refusals import Refusal, invalid
 from aboard.serve.responses.bodies import ItemsQuery, ResponseQuery, ResponseRequest
-from aboard.serve.responses.given import DeletedResponse, ItemList, ResponseEvent, ResponseObject
+from aboard.serve.responses.given import (
+    DeletedResponse,
+    ItemList,
+    ResponseEvent,
+    ResponseInputTokens,
+    ResponseObject,
+)
 from aboard.serve.responses.items import Item, messages_of
 from aboard.serve.responses.kept import KeptResponse, items_of
 from aboard.serve.responses.tools import FunctionChoice, choice_of, tools_of
@@ -80,6 +86,18 @@ def _conversation(body: ResponseRequest, served: ServedModel, items: list[Item])
     )
 
 
+async def count_response_tokens(call: Call[ResponseRequest]) -> Response:
+    """How many tokens the model would be given of a conversation."""
+    body = call.body
+    served = call.service.models.named(body.model)
+    call.noted.model = served.name
+    items = [*await _before(call), *body.items]
+    tokens = await prompt_of(call, served, _conversation(body, served, items))
+    return json_response(
+        ResponseInputTokens(object="response.input_tokens", input_tokens=len(tokens))
+    )
+
+
 async def get_response(call: Call[ResponseQuery]) -> Response:
     """A response that is kept."""
     text = call.service.responses.text(call.noted.holder, call.http.path_params["response_id"])
@@ -136,6 +154,15 @@ ENDPOINTS = (
         streams=ResponseEvent,
         named=True,
         statuses=(404, 429, 503, 504),
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/responses/input_tokens",
+        handle=count_response_tokens,
+        summary="How many tokens the model would be given of a conversation.",
+        takes=ResponseRequest,
+        gives=ResponseInputTokens,
+        statuses=(404,),
     ),
     Endpoint(
         method="GET",
