@@ -35,7 +35,6 @@ SPEED = {
 }
 # Defaults of requests that say nothing themselves, and what of `sampling` they are.
 DEFAULTS = {"--temp": "temperature", "--seed": "seed", "--n-predict": "max_tokens"}
-THINKS = {"on": True, "off": False}
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content "
     "+ '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}"
@@ -73,15 +72,17 @@ def _serve(connection: socket.socket) -> int:
     from aboard.cli import main as aboard
 
     code: object = 1
+    lines = connection.makefile(
+        "r"
+    )  # is never closed: the thread that reads it would be waited for
     try:
-        with connection.makefile("r") as lines:
-            folder, *arguments = json.loads(lines.readline())
-            os.chdir(folder)
-            file = _configured(arguments)
-            threading.Thread(target=_end_with, args=(lines,), daemon=True).start()
-            sys.argv = ["aboard", "serve", "--config", str(file)]
-            aboard()
-            code = 0
+        folder, *arguments = json.loads(lines.readline())
+        os.chdir(folder)
+        file = _configured(arguments)
+        threading.Thread(target=_end_with, args=(lines,), daemon=True).start()
+        sys.argv = ["aboard", "serve", "--config", str(file)]
+        aboard()
+        code = 0
     except SystemExit as end:
         code = end.code or 0
     finally:
@@ -97,24 +98,25 @@ def _end_with(lines: TextIO) -> None:
 
 def _configured(arguments: list[str]) -> Path:
     """A file for `aboard serve --config` that says what the flags say."""
+    from aboard.engine.info import describe
+
     given = _flags(arguments)
     where = Path(os.environ["ABOARD_SHIM_WORK"])
     model = _model(given, where)
     slots = int(given.get("--parallel", "4"))
     context = int(given.get("--ctx-size", "512")) // (1 if "--kv-unified" in given else slots)
-    entry = {
-        "model": str(model),
-        "name": given.get("--alias", "model"),
-        "aliases": ["*"],
-        **({} if model.name == "encoder.gguf" else {"context": context, **_defaults(given)}),
-    }
+    entry = {"model": str(model), "name": given.get("--alias", "model"), "aliases": ["*"]}
+    if model.name != "encoder.gguf":
+        # as llama.cpp's server does, where a slot is given more than the model was trained on
+        context = min(context, describe(model).context_length)
+        entry |= {"context": context, **_defaults(given)}
     serve = {
         "host": given.get("--host", "127.0.0.1"),
         "port": int(given["--port"]),
         "max_sequences": slots,
         "threads": 1,
     }
-    # llama.cpp's server tells templates the day by itself
+    # which llama.cpp's server tells templates by itself
     today = f"date = {datetime.datetime.now(datetime.UTC).date()}"
     lines = ["[serve]", today, *_lines(serve), "[[serve.models]]", *_lines(entry)]
     file = where / f"{given['--port']}.toml"
@@ -127,8 +129,15 @@ def _configured(arguments: list[str]) -> Path:
 def _defaults(given: dict[str, str]) -> dict[str, object]:
     """What requests of this model say where they don't say it."""
     sampling = {to: json.loads(given[flag]) for flag, to in DEFAULTS.items() if flag in given}
-    thinks = given.get("--reasoning", "auto")
-    variables = {"enable_thinking": THINKS[thinks]} if thinks in THINKS else {}
+    if sampling.get("max_tokens") == -1:  # as many as the context holds
+        del sampling["max_tokens"]
+    # What llama.cpp's server tells templates by itself.
+    today = datetime.datetime.now(datetime.UTC)
+    variables = {
+        "enable_thinking": given.get("--reasoning", "auto") != "off",
+        "date_string": today.strftime("%d %b %Y"),
+        "datetime": today.strftime("%b %d %Y"),
+    }
     return {"sampling": sampling, "chat_template_kwargs": variables}
 
 
