@@ -66,6 +66,14 @@ def test_requests_of_every_api_are_given_them(server: Running, own: str) -> None
     assert (response["temperature"], response["max_output_tokens"]) == (1.5, 9)
 
 
+def test_they_are_told(server: Running) -> None:
+    with server.http() as http:
+        told = http.get("/props").json()["default_generation_settings"]["params"]
+
+    assert (told["temperature"], told["top_k"], told["seed"], told["n_predict"]) == (1.5, 7, 11, 9)
+    assert told["top_p"] == 0.95
+
+
 def test_what_a_request_says_goes_before(server: Running, styled: Model) -> None:
     body = {"messages": ASKED, "temperature": 0, "chat_template_kwargs": {"more": "."}}
     with server.http() as http:

@@ -191,4 +191,7 @@ def test_props_tell_what_clients_of_another_server_look_for(server: Running, mod
     assert props["model_path"] == model.path.name
     assert props["chat_template"] == model.chat_template.source
     assert props["total_slots"] == props["limits"]["max_sequences"]
-    assert props["default_generation_settings"] == {"n_ctx": model.context_length}
+    settings = props["default_generation_settings"]
+    assert settings["n_ctx"] == model.context_length
+    assert settings["params"]["seed"] == settings["params"]["n_predict"] == -1
+    assert settings["params"]["top_k"] == 40

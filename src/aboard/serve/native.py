@@ -14,6 +14,7 @@ from aboard.serve.asking import require_few, require_room, response_to, seeded
 from aboard.serve.endpoint import Call, Endpoint
 from aboard.serve.event_stream import StreamForm
 from aboard.serve.native_bodies import (
+    OWN_NAMES,
     BiasEntry,
     GenerationSettings,
     NativeAlternative,
@@ -44,8 +45,7 @@ async def native(call: Call[NativeRequest]) -> Response:
     """Continue prompts, all at once or as it comes."""
     service = call.service
     served = service.models.named(call.body.model)
-    named = {"repetition_penalty": "repeat_penalty", "max_tokens": "n_predict"}
-    body = served.defaults.into(call.body, **named)
+    body = served.defaults.into(call.body, **OWN_NAMES)
     require_few(service.limits, len(body.prompts))
     prompts = await service.aside(_prompts, served, body.prompts)
     for prompt in prompts:

@@ -8,11 +8,15 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from aboard.serve.body import WHOLE, Body
+from aboard.serve.defaults import Defaults
 from aboard.serve.given import Given
 from aboard.serve.sampling_body import Stop
 
 _NOT_HERE = "this way of sampling isn't supported"
 _Off = Annotated[float, Field(ge=0, le=0)]
+
+OWN_NAMES = {"repetition_penalty": "repeat_penalty", "max_tokens": "n_predict"}
+"""What `/completion` calls defaults that have other names in the cloud API's routes."""
 
 Token = Annotated[int, Field(ge=0), WHOLE]
 
@@ -156,8 +160,8 @@ class BiasEntry(Given):
     bias: float | None
 
 
-class GenerationSettings(Given):
-    """How the answer was asked for."""
+class Drawn(Given):
+    """How tokens are drawn, and how many."""
 
     n_predict: int
     temperature: float
@@ -168,6 +172,17 @@ class GenerationSettings(Given):
     presence_penalty: float
     frequency_penalty: float
     seed: int
+
+
+def drawn_by_default(defaults: Defaults) -> Drawn:
+    """What a request means that says nothing of it."""
+    asked = defaults.into(NativeRequest(prompt=""), **OWN_NAMES)
+    return Drawn(**{name: getattr(asked, name) for name in Drawn.model_fields})
+
+
+class GenerationSettings(Drawn):
+    """How the answer was asked for."""
+
     stop: list[str]
     ignore_eos: bool
     logit_bias: list[BiasEntry]

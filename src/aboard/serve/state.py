@@ -10,6 +10,7 @@ from starlette.responses import Response
 from aboard import __version__
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.given import Given
+from aboard.serve.native_bodies import Drawn, drawn_by_default
 from aboard.serve.refusals import ending
 from aboard.serve.served import Served, ServedEncoder, ServedModel
 
@@ -62,9 +63,10 @@ class LimitProps(Given):
 
 
 class DefaultSettings(Given):
-    """Of the first model."""
+    """Of the first model; `params` are what `/completion` says where a request doesn't."""
 
     n_ctx: int
+    params: Drawn
 
 
 class Props(Given):
@@ -103,7 +105,10 @@ async def props(call: Call[None]) -> Response:
             model_path=models[0].file,
             chat_template=models[0].chat_template,
             total_slots=limits.max_sequences,
-            default_generation_settings=DefaultSettings(n_ctx=models[0].context_length),
+            default_generation_settings=DefaultSettings(
+                n_ctx=models[0].context_length,
+                params=drawn_by_default(service.models.first.defaults),
+            ),
             limits=LimitProps(
                 max_sequences=limits.max_sequences,
                 max_waiting=limits.max_waiting,

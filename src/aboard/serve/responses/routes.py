@@ -147,6 +147,7 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/v1/responses",
+        also=("/responses",),
         handle=create_response,
         summary="Answer a conversation, which may follow on a response that is kept.",
         takes=ResponseRequest,
