@@ -162,6 +162,7 @@ def test_bytes_after_the_end_are_noticed(model: Model, saved: bytes, tmp_path: P
     [
         ({"weights_sha256": "0" * 64}, "weights_sha256 is 0000"),
         ({"weights_sha256": None}, "weights_sha256 is None"),
+        ({"config_sha256": "0" * 64}, "config_sha256 is 0000"),
         ({"numerics_version": 2}, "numerics_version is 2, this model's is 1"),
         ({"numerics_version": "1"}, "numerics_version is 1"),
         ({"kv": "int8"}, "kv is int8, this model's is f16"),

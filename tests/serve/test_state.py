@@ -54,6 +54,7 @@ def test_the_fingerprint_is_the_hash_of_all_that_decides_the_answers(
     assert told["system_fingerprint"] == f"fp_{want[:32]}"
     assert told["identity"] == {
         "weights_sha256": attested.weights_sha256,
+        "config_sha256": attested.config_sha256,
         "tokenizer_sha256": attested.tokenizer_sha256,
         "template_sha256": attested.template_sha256,
         "numerics_version": attested.numerics_version,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aboard.errors import AttestationMismatch, UsageError
+from aboard.models.digest import config_sha256
 
 if TYPE_CHECKING:
     from aboard.engine.model import Model
@@ -46,6 +47,8 @@ class Attestation:
     ----------
     weights_sha256 : str
         Names, formats, shapes and bytes of all tensors.
+    config_sha256 : str or None
+        All hyper-parameters; None in a file of before there was this hash.
     tokenizer_sha256, template_sha256 : str or None
         Everything that decides token ids, and the chat template; None where the file has none.
     numerics_version : int
@@ -63,6 +66,7 @@ class Attestation:
     """
 
     weights_sha256: str
+    config_sha256: str | None
     tokenizer_sha256: str
     template_sha256: str | None
     numerics_version: int
@@ -87,6 +91,7 @@ def identity(model: Model) -> dict[str, Any]:
 
     return {
         "weights_sha256": model.weights_sha256,
+        "config_sha256": config_sha256(model.config),
         "tokenizer_sha256": model.tokenizer.sha256,
         "template_sha256": model.chat_template.sha256 if model.chat_template else None,
         "numerics_version": _native.NUMERICS_VERSION,
@@ -140,7 +145,8 @@ def check(model: Model, path: Path) -> Attestation:
     expected = _read(path)
     found = asdict(attest(model))
     for name in (field.name for field in fields(Attestation)):
-        if name == "by_prompt" or expected[name] == found[name]:
+        old = name == "config_sha256" and expected[name] is None
+        if name == "by_prompt" or old or expected[name] == found[name]:
             continue
         where = _first_difference(expected, found) if name == "logits_sha256" else ""
         raise AttestationMismatch(
@@ -198,7 +204,8 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         data = None
     if isinstance(data, dict):
-        data = {"kv": "f16", "activations": "int8", "rope": "plain", **data}  # of old files
+        old = {"kv": "f16", "activations": "int8", "rope": "plain", "config_sha256": None}
+        data = {**old, **data}
     names = {field.name for field in fields(Attestation)}
     if (
         not isinstance(data, dict)

@@ -12,13 +12,14 @@ import hashlib
 import json
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from aboard.engine.arguments import require_room
 from aboard.engine.snapshot import restore_session, save_session
 from aboard.errors import AboardError, NotEnoughMemory, UsageError
+from aboard.models.digest import config_sha256
 
 if TYPE_CHECKING:
     from aboard.engine.model import Model
@@ -124,11 +125,9 @@ def _address(model: Model, tokens: list[int]) -> str:
     """64 hexadecimal digits: the SHA-256 of all that decides the state after `tokens`."""
     from aboard import _native
 
-    # The weights' hash is that of tensors; what `unused` names changes nothing, in any order.
-    config = repr(replace(model.config, unused=frozenset()))
     facts = {
         "weights_sha256": model.weights_sha256,
-        "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
+        "config_sha256": config_sha256(model.config),
         "numerics_version": _native.NUMERICS_VERSION,
         "kv": model.kv,
         "activations": model.activations,

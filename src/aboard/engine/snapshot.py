@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from aboard.errors import ContextOverflow, NotEnoughMemory, SessionMismatch, UsageError
+from aboard.models.digest import config_sha256
 from aboard.publishing import written_beside
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def save_session(session: Session, path: Path, label: str | None = None) -> None
         {
             "numerics_version": _native.NUMERICS_VERSION,
             "weights_sha256": session.model.weights_sha256,
+            "config_sha256": config_sha256(session.model.config),
             "kv": cache.format,
             "activations": session.model.activations,
             "rope": session.model.rope,
@@ -166,10 +168,12 @@ def _read(session: Session, file: BinaryIO, path: Path, label: str | None) -> No
     from aboard import _native
 
     cache = session.cache
-    header = {**_WITHOUT_A_CHOICE, **_header(file, path)}
+    config = config_sha256(session.model.config)
+    header = {**_WITHOUT_A_CHOICE, "config_sha256": config, **_header(file, path)}
     for name, want in (
         ("numerics_version", _native.NUMERICS_VERSION),
         ("weights_sha256", session.model.weights_sha256),
+        ("config_sha256", config),
         ("kv", cache.format),
         ("activations", session.model.activations),
         ("rope", session.model.rope),

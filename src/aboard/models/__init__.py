@@ -38,6 +38,7 @@ _SUPPORT = {
     "__init__",
     "config",
     "conversion",
+    "digest",
     "decoder",
     "decoder_config",
     "decoder_file",
