@@ -1,5 +1,6 @@
 """Answers had again from what the page copies, and conversations from what it exports."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -79,6 +80,25 @@ def test_what_was_exported_is_there_again_once_it_is_imported(
 
     expect(window.messages).to_have_count(2)
     assert window.exported() == before * 2
+
+
+def test_no_name_in_a_file_becomes_a_line_of_a_copied_program(
+    window: Window, tmp_path: Path
+) -> None:
+    attack = "n=1)\nraise SystemExit('run')\n("
+    options = {"model": "tiny", "seed": 1, attack: 1}
+    facts = {"system": "", "options": options, "finish": "stop"}
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "facts": facts}]
+    kept = [{"system": "", "messages": said}]
+    file = tmp_path / "kept.json"
+    archive = {"kind": "aboard conversations", "version": 1, "conversations": kept}
+    file.write_text(json.dumps(archive), "utf-8")
+    window.page.locator("#import-file").set_input_files(file)
+
+    program = window.press_copy(window.messages.last, "Copy as Python")
+
+    assert len(ast.parse(program).body) == 4  # as of any answer
+    assert json.dumps(attack) in program
 
 
 @pytest.mark.parametrize(

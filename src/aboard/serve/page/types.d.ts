@@ -95,6 +95,7 @@ export interface Chunk {
 
 export interface ServedModel {
   id: string;
+  kind: "text" | "embeddings";
   aliases: string[];
   context_length: number;
   chat_template: string | null;
