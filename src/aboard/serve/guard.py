@@ -45,6 +45,7 @@ _HEADERS = (
         )
     ),
 )
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _DIVIDED = ("cross-site", "same-site")  # what browsers say of requests of other origins
 
 
@@ -59,10 +60,20 @@ class Guard:
         Names that the server has, without ports.
     origins : iterable of str
         Pages that may ask, such as "https://intranet.example"; the server's own always may.
+    public_origins : iterable of str
+        What the server's own pages have as theirs behind a proxy, which may speak TLS for it.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str],
+        origins: Iterable[str],
+        public_origins: Iterable[str] = (),
+    ) -> None:
         self._origins = frozenset(origins)
+        self._public = frozenset(public_origins)
         self._hosts = frozenset(host.lower() for host in hosts)
         self._app = app
         if self._origins:
@@ -93,11 +104,17 @@ class Guard:
             raise _forbidden(
                 f"this server isn't called {', '.join(hosts) or 'nothing'}", "host_not_allowed"
             )
-        own = f"{scope['scheme']}://{hosts[0]}"
+        allowed = {f"{scope['scheme']}://{hosts[0]}", *self._public, *self._origins}
         origins = headers.getlist("origin")
-        if any(each != own and each not in self._origins for each in origins):
-            raise _forbidden(f"pages of {origins[0]} may not ask", "origin_not_allowed")
-        if not origins and headers.get("sec-fetch-site", "none").lower() in _DIVIDED:
+        if not allowed.issuperset(origins):
+            raise _forbidden(
+                f"pages of {origins[0]} may not ask: --allow-origin names those that may, "
+                "--public-origin a proxy of this server",
+                "origin_not_allowed",
+            )
+        if origins or _is_visit(scope, headers):
+            return
+        if headers.get("sec-fetch-site", "none").lower() in _DIVIDED:
             raise _forbidden("pages of other sites may not ask", "origin_not_allowed")
 
 
@@ -140,6 +157,12 @@ class Keys:
         return same.index(True) + 1 if any(same) else None
 
 
+def _is_visit(scope: Scope, headers: Headers) -> bool:
+    """Whether a user followed a link to the page: it then shows in a window of its own."""
+    modes = (headers.get("sec-fetch-mode", ""), headers.get("sec-fetch-dest", ""))
+    return scope["method"] == "GET" and scope["path"] == "/" and modes == ("navigate", "document")
+
+
 def checked_hosts(hosts: Iterable[str]) -> list[str]:
     """Names of hosts, without ports.
 
@@ -164,7 +187,7 @@ def checked_origins(origins: Iterable[str]) -> list[str]:
     Raises
     ------
     UsageError
-        One is no scheme and host, or a wildcard.
+        One is no scheme and host, a wildcard, or not as browsers write it.
     """
     checked = []
     for origin in origins:
@@ -173,8 +196,18 @@ def checked_origins(origins: Iterable[str]) -> list[str]:
             raise UsageError(
                 f"{origin!r} is no origin", hint="Such as https://intranet.example, without a path."
             )
+        if origin != origin.lower() or origin.endswith(_DEFAULT_PORTS[scheme]):
+            raise UsageError(
+                f"{origin!r} is not as browsers write it, and would match no page",
+                hint="Small letters, and no port where it is the scheme's own.",
+            )
         checked.append(origin)
     return checked
+
+
+def host_of(origin: str) -> str:
+    """The name in an origin, without its port."""
+    return _name(origin.partition("://")[2])
 
 
 def _name(host: str) -> str:
