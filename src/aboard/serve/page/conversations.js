@@ -1,5 +1,6 @@
 // The conversations of this page, in memory. Every change can be taken back once.
 
+/** @import { Kept } from "./archive.js" */
 /** @import { Conversation, Message, WireMessage } from "./types.js" */
 
 const TITLE = 48;
@@ -25,10 +26,12 @@ export class Conversations extends EventTarget {
   /**
    * @param {string} system
    * @param {Omit<Message, "id">[]} messages
+   * @param {string} [key]
    */
-  #added(system, messages) {
+  #added(system, messages, key = drawn()) {
     const conversation = {
       id: this.#nextId++,
+      key,
       system,
       messages: messages.map((each) => ({ ...each, id: this.#nextId++ })),
     };
@@ -71,12 +74,12 @@ export class Conversations extends EventTarget {
   /**
    * Take in what was kept elsewhere, before all others, and show the first.
    *
-   * @param {{ system: string, messages: Omit<Message, "id">[] }[]} kept
+   * @param {Kept[]} kept
    */
   take(kept) {
     this.all = this.all.filter((each) => each.messages.length > 0);
     for (const each of kept.toReversed())
-      this.#added(each.system, each.messages);
+      this.#added(each.system, each.messages, each.key);
     if (this.all.length === 0) this.#added("", []);
     this.choose(this.all[0]);
   }
@@ -141,6 +144,11 @@ export class Conversations extends EventTarget {
   #tell(...types) {
     for (const type of types) this.dispatchEvent(new Event(type));
   }
+}
+
+/** A text that nobody else draws. */
+function drawn() {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 /**

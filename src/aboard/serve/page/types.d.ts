@@ -71,6 +71,8 @@ export interface Message {
 
 export interface Conversation {
   id: number;
+  /** The same in all tabs that have it from this browser. */
+  key: string;
   system: string;
   messages: Message[];
 }
