@@ -259,6 +259,18 @@ def test_a_named_origin_may_ask_beforehand_without_a_key(locked: App) -> None:
     assert [each for each in allowed if not each.replace("-", "").isalpha()] == []
 
 
+def test_a_named_origin_on_the_internet_may_reach_a_server_of_the_loopback(locked: App) -> None:
+    wanted = [
+        ("access-control-request-method", "POST"),
+        ("access-control-request-private-network", "true"),
+    ]
+
+    answer = request(locked, "OPTIONS", "/v1/completions", [HOST, ("origin", INTRANET), *wanted])
+
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-private-network"] == "true"
+
+
 @pytest.mark.parametrize(
     ("header", "status"),
     [("authorization", 200), ("X-Stainless-Retry-Count", 200), ("x-other", 400), ("*", 400)],

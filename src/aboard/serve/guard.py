@@ -82,6 +82,7 @@ class Guard:
                 allow_origins=sorted(self._origins),
                 allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=_HEADERS,
+                allow_private_network=True,  # who names an origin means it to reach this machine
                 expose_headers=["x-request-id", "request-id", "retry-after"],
             )
 

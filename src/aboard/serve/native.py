@@ -26,7 +26,7 @@ from aboard.serve.native_bodies import (
     Whole,
 )
 from aboard.serve.news import End, TextDelta
-from aboard.serve.refusals import Refusal
+from aboard.serve.refusals import Refusal, blamed
 from aboard.serve.response_format import Form, compiled
 from aboard.serve.spoken import Said, written
 
@@ -45,7 +45,8 @@ async def native(call: Call[NativeRequest]) -> Response:
     body, service = call.body, call.service
     served = service.models.named(body.model)
     require_few(service.limits, len(body.prompts))
-    prompts = await service.aside(_prompts, served, body.prompts)
+    with blamed("prompt"):
+        prompts = await service.aside(_prompts, served, body.prompts)
     for prompt in prompts:
         require_room(served, len(prompt), body.most_tokens, "prompt")
     sampling = await service.aside(_sampling, body, served.model.tokenizer)
