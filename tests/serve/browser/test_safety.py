@@ -145,6 +145,16 @@ def test_an_answer_that_another_server_gives_is_told(
     expect(window.page.get_by_role("button", name="Send")).to_be_visible()
 
 
+@pytest.mark.parametrize("script", ["app.js", "inline.js"])
+def test_a_page_without_its_scripts_says_what_a_proxy_needs(window: Window, script: str) -> None:
+    window.expect_error("403")
+    window.page.route(f"**/page/{script}", lambda route: route.fulfill(status=403, body="{}"))
+    window.page.reload()
+
+    said = window.page.get_by_role("alert")
+    expect(said).to_contain_text(f"aboard serve --public-origin {window.server.url}")
+
+
 def test_encoders_are_not_asked_for_answers(
     open_window: Callable[[Running], Window], model: Model, tmp_path: Path
 ) -> None:
