@@ -1,7 +1,7 @@
 // The conversations of this page, in memory. Every change can be taken back once.
 
 /** @import { Kept } from "./archive.js" */
-/** @import { Conversation, Message, WireMessage } from "./types.js" */
+/** @import { Conversation, Message, ToolCall, WireMessage } from "./types.js" */
 
 const TITLE = 48;
 
@@ -163,7 +163,21 @@ export function title({ messages }) {
 }
 
 /**
- * Messages as the API takes them, behind the system prompt if there is one.
+ * Whether a call has all its arguments: the last of an answer that was cut may not.
+ *
+ * @param {ToolCall} call
+ */
+export function isWhole({ id, function: called }) {
+  try {
+    return id !== "" && JSON.parse(called.arguments) !== null;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Messages as the API takes them, behind the system prompt if there is one; calls that were cut are
+ * left out.
  *
  * @param {string} system
  * @param {Message[]} messages
@@ -175,8 +189,9 @@ export function wire(system, messages) {
   for (const each of messages) {
     /** @type {WireMessage} */
     const message = { role: each.role, content: each.content };
-    if (each.toolCalls?.length) {
-      message.tool_calls = each.toolCalls;
+    const calls = each.toolCalls?.filter(isWhole);
+    if (calls?.length) {
+      message.tool_calls = calls;
       message.content = each.content || null;
     }
     if (each.toolCallId !== undefined) message.tool_call_id = each.toolCallId;
