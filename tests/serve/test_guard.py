@@ -90,6 +90,17 @@ def test_no_host_and_several_hosts_are_refused(app: App, hosts: list[str]) -> No
     assert (answer.status, answer.code) == (403, "host_not_allowed")
 
 
+def test_a_body_whose_length_is_told_in_two_ways_ends_the_connection(app: App) -> None:
+    lengths = [("content-length", "2"), ("transfer-encoding", "chunked")]
+
+    both = request(app, "POST", "/tokenize", [HOST, *lengths])
+    each = [request(app, "GET", "/health", [HOST, one]).status for one in lengths]
+
+    assert (both.status, both.code) == (400, "invalid_length")
+    assert both.headers["connection"] == "close"
+    assert each == [200, 200]
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 
 from aboard.errors import UsageError
+from aboard.serve.bodies import CLOSE
 from aboard.serve.endpoint import refused
 from aboard.serve.noted import noted
 from aboard.serve.refusals import Refusal
@@ -104,6 +105,14 @@ class Guard:
         if len(hosts) != 1 or _name(hosts[0]) not in self._hosts:
             raise _forbidden(
                 f"this server isn't called {', '.join(hosts) or 'nothing'}", "host_not_allowed"
+            )
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # Where a proxy believes the other one, the rest of the body is a request of its own.
+            raise Refusal(
+                400,
+                "the body's length is told in two ways",
+                code="invalid_length",
+                headers=CLOSE,
             )
         allowed = {f"{scope['scheme']}://{hosts[0]}", *self._public, *self._origins}
         origins = headers.getlist("origin")
