@@ -12,6 +12,8 @@ from tokenizers.models import WordPiece
 
 from aboard.checkpoint.huggingface_tokenizer import tokenizer_metadata
 from aboard.checkpoint.tokenizer import Tokenizer
+from aboard.checkpoint.tokenizer_metadata import read_tokenizer_metadata
+from aboard.checkpoint.tokenizer_wordpiece import PART_CHARS, WordPieceEncoder
 from aboard.errors import TokenizerError
 from checkpoint.random_texts import random_texts
 from tiny_encoders import PIECES, SPECIAL, bert_folder
@@ -75,6 +77,27 @@ def test_ids_are_those_of_the_library(
 
     for text in texts():
         assert ours.encode(text) == theirs.encode(text).ids, text
+
+
+def test_a_long_text_is_encoded_in_parts_to_the_same_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = imported(folder_of(library(), tmp_path / "model"))
+    encoder = WordPieceEncoder(read_tokenizer_metadata(metadata), metadata)
+    long = " ".join([*texts(), "a" * 40_000, "x", " " * 40_000, *TEXTS])
+    whole, lengths = encoder._library, []
+
+    class Watched:
+        def encode(self, text: str, **options: object) -> object:
+            lengths.append(len(text))
+            return whole.encode(text, **options)
+
+    monkeypatch.setattr(encoder, "_library", Watched())
+    ids = encoder.encode(long, at_start=True)
+
+    assert ids == whole.encode(long, add_special_tokens=False).ids
+    assert sum(lengths) == len(long)
+    assert sorted(lengths)[-2] <= PART_CHARS < 40_000 <= max(lengths)
 
 
 def test_vocab_txt_is_the_same_tokenizer(tmp_path: Path) -> None:

@@ -61,7 +61,9 @@ def test_an_event_is_one_line_by_every_client_s_count(text: str, ready: bool) ->
 
     messages, held, _ = asyncio.run(sent(events()))
 
-    assert dict(messages[0]["headers"])[b"content-type"] == b"text/event-stream; charset=utf-8"
+    headers = dict(messages[0]["headers"])
+    assert headers[b"content-type"] == b"text/event-stream; charset=utf-8"
+    assert headers[b"x-accel-buffering"] == b"no"
     lines = messages[1]["body"].decode().splitlines()
     assert len(lines) == 2
     assert json.loads(lines[0].removeprefix("data: ")) == {"text": text}

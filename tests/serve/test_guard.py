@@ -1,6 +1,7 @@
 """Who may ask: every kind of Host, page and key, each with what it gets."""
 
 import hmac
+import re
 
 import pytest
 
@@ -10,8 +11,11 @@ from aboard.serve.app import App
 from aboard.serve.served import ServedModel, ServedModels
 from serve.asgi import request
 
+# What is answered without a key: the page, which asks for one, and whether the server is well.
+OPEN = {"/", "/health", "/v1/health"}
+
 KEY, OTHER_KEY = "k" * 32, "another-key-of-length"
-INTRANET = "https://intranet.example"
+INTRANET, PUBLIC = "https://intranet.example", "https://model.example"
 HOST = ("host", "localhost:8080")
 
 
@@ -28,6 +32,11 @@ def app(models: ServedModels) -> App:
 @pytest.fixture(scope="module")
 def named(models: ServedModels) -> App:
     return App(models, hosts=["model.example", "[fd00::1]"], origins=[INTRANET])
+
+
+@pytest.fixture(scope="module")
+def proxied(models: ServedModels) -> App:
+    return App(models, public_origins=[PUBLIC], origins=[INTRANET])
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +90,17 @@ def test_no_host_and_several_hosts_are_refused(app: App, hosts: list[str]) -> No
     assert (answer.status, answer.code) == (403, "host_not_allowed")
 
 
+def test_a_body_whose_length_is_told_in_two_ways_ends_the_connection(app: App) -> None:
+    lengths = [("content-length", "2"), ("transfer-encoding", "chunked")]
+
+    both = request(app, "POST", "/tokenize", [HOST, *lengths])
+    each = [request(app, "GET", "/health", [HOST, one]).status for one in lengths]
+
+    assert (both.status, both.code) == (400, "invalid_length")
+    assert both.headers["connection"] == "close"
+    assert each == [200, 200]
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [
@@ -127,6 +147,96 @@ def test_pages_of_other_origins_are_refused(app: App, headers: list, status: int
     assert not any(name.startswith("access-control") for name in answer.headers)
 
 
+@pytest.mark.parametrize("host", ["model.example", "localhost:8080", "127.0.0.1"])
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (PUBLIC, 200),
+        (INTRANET, 200),
+        (f"{PUBLIC}:444", 403),
+        (f"{PUBLIC}.evil.example", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ],
+)
+def test_the_page_behind_a_proxy_may_ask_its_server(
+    proxied: App, host: str, origin: str, status: int
+) -> None:
+    answer = request(proxied, "GET", "/health", [("host", host), ("origin", origin)])
+
+    assert answer.status == status
+    shared = answer.headers.get("access-control-allow-origin")
+    assert shared == (INTRANET if origin == INTRANET else None)
+
+
+def test_the_name_of_a_public_origin_is_a_host_and_no_other(proxied: App, app: App) -> None:
+    hosts = ["model.example", "model.example:443", "www.model.example"]
+
+    answers = [request(proxied, "GET", "/health", [("host", host)]).status for host in hosts]
+
+    assert answers == [200, 200, 403]
+    assert request(app, "GET", "/health", [("host", hosts[0])]).status == 403
+
+
+VISIT = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "changed", "status"),
+    [
+        ("GET", "/", {}, 200),
+        ("GET", "/", {"sec-fetch-site": "same-site"}, 200),
+        ("GET", "/", {"sec-fetch-dest": "iframe"}, 403),
+        ("GET", "/", {"sec-fetch-dest": "script", "sec-fetch-mode": "no-cors"}, 403),
+        ("GET", "/", {"origin": "https://evil.example"}, 403),
+        ("GET", "/", {"host": "evil.example"}, 403),
+        ("POST", "/", {}, 403),
+        ("GET", "/props", {}, 403),
+        ("GET", "/page/app.js", {}, 403),
+    ],
+)
+def test_a_link_of_another_site_leads_to_the_page_alone(
+    app: App, method: str, path: str, changed: dict[str, str], status: int
+) -> None:
+    headers = dict([HOST]) | VISIT | changed
+
+    assert request(app, method, path, headers.items()).status == status
+
+
+def _reached(app: App) -> list[tuple[str, str]]:
+    """The methods and paths of all routes, with something in each place of a name."""
+    return [
+        (method, re.sub(r"\{\w+(:\w+)?\}", "x", each.path))
+        for each in app.routes
+        for method in sorted(each.methods)
+    ]
+
+
+def test_all_routes_are_walked_over(locked: App) -> None:
+    paths = {path for _, path in _reached(locked)}
+
+    described = {path for each in locked.endpoints for path in (each.path, *each.also)}
+    assert len(paths - {path for path in paths if path.startswith("/page/")}) == len(described) + 1
+    assert {"/", "/page/app.js", "/v1/chat/completions", "/v1/files/x/content"} <= paths
+
+
+def test_no_route_is_there_for_other_hosts_other_pages_or_without_a_key(locked: App) -> None:
+    mine = ("authorization", f"Bearer {KEY}")
+    refused = [
+        ([("host", "evil.example"), mine], b"isn't called evil.example"),
+        ([HOST, ("origin", "https://evil.example"), mine], b"https://evil.example may not ask"),
+        ([HOST, ("sec-fetch-site", "cross-site"), mine], b"other sites may not ask"),
+    ]
+    for method, path in _reached(locked):
+        for headers, words in refused:
+            answer = request(locked, method, path, headers)
+            assert answer.status == 403, path
+            assert words in answer.body, path
+        told = request(locked, method, path, [HOST])
+        is_open = path in OPEN or path.startswith("/page/")
+        assert (told.status == 401) is not is_open, path
+
+
 @pytest.mark.parametrize(
     ("origin", "status"),
     [(INTRANET, 200), (f"{INTRANET}:444", 403), ("http://intranet.example", 403), ("null", 403)],
@@ -158,6 +268,18 @@ def test_a_named_origin_may_ask_beforehand_without_a_key(locked: App) -> None:
     allowed = answers[0].headers["access-control-allow-headers"].lower().split(", ")
     assert {"authorization", "content-type", "x-api-key"} <= set(allowed)
     assert [each for each in allowed if not each.replace("-", "").isalpha()] == []
+
+
+def test_a_named_origin_on_the_internet_may_reach_a_server_of_the_loopback(locked: App) -> None:
+    wanted = [
+        ("access-control-request-method", "POST"),
+        ("access-control-request-private-network", "true"),
+    ]
+
+    answer = request(locked, "OPTIONS", "/v1/completions", [HOST, ("origin", INTRANET), *wanted])
+
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-private-network"] == "true"
 
 
 @pytest.mark.parametrize(
@@ -259,4 +381,14 @@ def test_what_is_no_name_of_a_host_is_refused(models: ServedModels, host: str) -
 )
 def test_what_is_no_origin_is_refused(models: ServedModels, origin: str) -> None:
     with pytest.raises(UsageError, match="no origin"):
+        App(models, origins=[origin])
+    with pytest.raises(UsageError, match="no origin"):
+        App(models, public_origins=[origin])
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://A.example", "https://a.example:443", "http://a.example:80"]
+)
+def test_an_origin_that_no_browser_writes_is_refused(models: ServedModels, origin: str) -> None:
+    with pytest.raises(UsageError, match="not as browsers write it"):
         App(models, origins=[origin])

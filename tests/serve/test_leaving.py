@@ -46,9 +46,14 @@ def watch() -> Iterator[Watch]:
         yield watch
 
 
-def asking(server: Running, path: str = "/v1/chat/completions", **more: object) -> socket.socket:
+def asking(
+    server: Running,
+    path: str = "/v1/chat/completions",
+    asked: dict[str, object] = BODY,
+    **more: object,
+) -> socket.socket:
     """A connection on which a request was sent."""
-    body = json.dumps(BODY | more).encode()
+    body = json.dumps(asked | more).encode()
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     connection.connect(server.address)
@@ -93,6 +98,25 @@ def test_a_stream_that_nobody_reads_any_more_ends(
     gate.open()
     assert list(one.served.scheduler.submit([1], max_tokens=2))
     assert gate.n_passes <= before + 1 + 2  # the one under way, and those of the new answer
+    connection.close()
+
+
+@pytest.mark.parametrize("leave", LEAVE)
+def test_a_stream_of_the_native_route_ends_as_well(
+    one: Running, gate: Gate, watch: Watch, leave
+) -> None:
+    connection = asking(one, "/completion", {"prompt": "Hello"}, stream=True)
+    gate.let(3)
+    while b'"content":"' not in connection.recv(1 << 16):
+        pass
+
+    leave(connection)
+
+    assert watch.next()["code"] == "client_gone"
+    before = gate.n_passes
+    gate.open()
+    assert list(one.served.scheduler.submit([1], max_tokens=2))
+    assert gate.n_passes <= before + 1 + 2
     connection.close()
 
 

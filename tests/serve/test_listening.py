@@ -138,6 +138,8 @@ def test_a_port_that_is_taken_is_told(start: Start) -> None:
         (("--api-key-file", "none.txt"), "none.txt: can't be read"),
         (("--allow-host", "*"), "no name of a host"),
         (("--allow-origin", "*"), "no origin"),
+        (("--public-origin", "model.example"), "no origin"),
+        (("--public-origin", "https://model.example"), "there is no key"),
         (("--alias", "a=another"), "--alias a=another"),
         (("--alias", "tiny"), "two models are called 'tiny'"),
     ],

@@ -145,6 +145,7 @@ def test_fields_can_be_picked(server: Running) -> None:
         ({"prompt": []}, "prompt"),
         ({"prompt": {"prompt_string": "x", "multimodal_data": []}}, "prompt.multimodal_data"),
         ({"prompt": "x" * 600}, "prompt"),
+        ({"prompt": [100000]}, "prompt"),
     ],
 )
 def test_what_is_not_honoured_is_refused_by_name(

@@ -8,7 +8,7 @@ import pytest
 
 from aboard.engine import Model
 from aboard.serve.limits import Limits
-from aboard.serve.patience import LEAST_BYTES_PER_S, Unread
+from aboard.serve.patience import LEAST_BYTES_PER_S, Backlog, Unread
 from serve.running import Running, running
 from waiting import until
 
@@ -36,6 +36,43 @@ def test_an_answer_that_is_not_a_stream_does_not_wait_for_ever_either(model: Mod
         until(lambda: not server.server.server_state.connections)
 
         connection.close()
+
+
+def test_what_nobody_reads_is_bounded_together(model: Model) -> None:
+    with running(model, limits=Limits(max_unread_bytes=1)) as server, server.http() as http:
+        connections = []
+        for _ in range(3):
+            connections.append(asking(server, LARGE | {"content": "a" * 400_000}))
+            connections[-1].recv(1)
+        until(lambda: len(server.server.server_state.connections) == 1)
+        assert http.get("/health").status_code == 200
+
+        data = b""
+        while not data.endswith(b"]}"):  # the last has lost nothing
+            data += connections[-1].recv(1 << 16)
+
+        for each in connections:
+            each.close()
+
+
+def test_those_that_waited_longest_go_and_the_last_stays() -> None:
+    given_up: list[str] = []
+
+    async def work() -> int:
+        backlog = Backlog(100)
+        unread = {
+            name: Unread(Buffer(size), 60.0, backlog, lambda name=name: given_up.append(name))
+            for name, size in {"a": 40, "b": 50, "c": 60, "d": 500}.items()
+        }
+        for each in unread.values():
+            each.begin()
+        waits = backlog.n_bytes
+        unread["d"].end()
+        assert backlog.n_bytes == 0
+        return waits
+
+    assert asyncio.run(work()) == 500
+    assert given_up == ["a", "b", "c"]
 
 
 def test_a_client_that_reads_gets_all_of_it(model: Model) -> None:
@@ -76,7 +113,7 @@ def test_who_reads_slowly_is_waited_for_and_who_hardly_reads_is_not(
 
     async def work() -> None:
         given_up = asyncio.Event()
-        unread = Unread(buffer, SECONDS, given_up.set)
+        unread = Unread(buffer, SECONDS, Backlog(1 << 20), given_up.set)
         unread.begin()
         await given_up.wait()
 
@@ -89,7 +126,7 @@ def test_who_has_read_all_is_not_given_up() -> None:
     async def work() -> list[str]:
         happened: list[str] = []
         loop, over = asyncio.get_running_loop(), asyncio.Event()
-        unread = Unread(Buffer(5), SECONDS, lambda: happened.append("given up"))
+        unread = Unread(Buffer(5), SECONDS, Backlog(1 << 20), lambda: happened.append("given up"))
         unread.begin()
         loop.call_later(SECONDS * 2, over.set)  # behind the timer, if that still ran
         unread.end()

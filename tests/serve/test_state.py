@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 
 import httpx2
@@ -94,6 +95,25 @@ def test_texts_become_tokens_and_texts_again(
     )
     assert joined == text.encode()
     assert again == {"content": text}
+
+
+def test_pieces_of_a_large_text_are_looked_up_once_each_and_beside_the_event_loop(
+    http: httpx2.Client, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, str]] = []
+    real = model.tokenizer.piece
+
+    def piece(token: int) -> bytes:
+        asked.append((token, threading.current_thread().name))
+        return real(token)
+
+    monkeypatch.setattr(model.tokenizer, "piece", piece)
+    text = "ab" * 40_000
+    answer = http.post("/tokenize", json={"content": text, "with_pieces": True}).json()["tokens"]
+
+    assert "".join(each["piece"] for each in answer) == text
+    assert sorted(token for token, _ in asked) == sorted({each["id"] for each in answer})
+    assert {name.rpartition("_")[0] for _, name in asked} == {"aboard-serve"}
 
 
 def test_a_token_that_is_none_is_refused(http: httpx2.Client) -> None:

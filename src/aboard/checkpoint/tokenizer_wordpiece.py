@@ -7,7 +7,7 @@ library cleans texts, cuts words and finds the pieces.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from string import punctuation
 from typing import Any
 
@@ -17,6 +17,7 @@ from aboard.errors import TokenizerError
 
 SPACE, GOES_ON = "▁", "##"
 MAX_WORD_CHARS = 100  # a longer word is the unknown token
+PART_CHARS = 1 << 14
 LOWERCASE, STRIP_ACCENTS = "normalizer.lowercase", "normalizer.strip_accents"
 
 
@@ -79,12 +80,30 @@ class WordPieceEncoder:
 
     def encode(self, text: str, *, at_start: bool) -> list[int]:
         """The ids of a prepared `text`, the same wherever it stands."""
-        ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
+        ids: list[int] = []
+        for part in _parts(text):
+            ids += self._library.encode(part, add_special_tokens=False).ids
         return ids
 
     def piece(self, token_id: int) -> bytes:
         """The bytes of an ordinary token, a space before what begins a word."""
         return self._tokens[token_id].replace(SPACE, " ", 1).encode()
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The text, cut at spaces, where words end in any case.
+
+    The library holds all other threads up while it encodes, and takes 700 bytes for each token of
+    what it is given at once.
+    """
+    at = 0
+    while len(text) - at > PART_CHARS:
+        end = text.rfind(" ", at, at + PART_CHARS) + 1 or text.find(" ", at + PART_CHARS) + 1
+        if not end:
+            break
+        yield text[at:end]
+        at = end
+    yield text[at:]
 
 
 def _check_special(meta: TokenizerMetadata) -> None:

@@ -78,6 +78,13 @@ def serve(
         list[str] | None,
         typer.Option(metavar="ORIGIN", help="A site whose pages may ask; may be repeated."),
     ] = None,
+    public_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Where a proxy shows the server, such as https://model.example; may be repeated.",
+        ),
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Speak HTTPS: the certificate, PEM.")
     ] = None,
@@ -158,6 +165,7 @@ def serve(
         key_file=api_key_file,
         allowed_hosts=allow_host or [],
         origins=allow_origin or [],
+        public_origins=public_origin or [],
         certificate=tls_cert,
         certificate_key=tls_key,
         caches=cache_entries(ctx, caches),
@@ -181,6 +189,7 @@ def serve(
             keys=asked.keys,
             hosts=asked.hosts,
             origins=asked.origins,
+            public_origins=asked.public_origins,
             day=day,
             kept=kept,
         )

@@ -51,6 +51,8 @@ class Asked:
         Who may ask; empty: everybody.
     hosts, origins : tuple of str
         Names that it is reached by, and sites whose pages may ask.
+    public_origins : tuple of str
+        Where proxies show it.
     tls : Tls, optional
         What it proves itself with.
     caches : tuple of CacheEntry
@@ -63,6 +65,7 @@ class Asked:
     keys: tuple[str, ...]
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
+    public_origins: tuple[str, ...]
     tls: Tls | None
     caches: tuple[CacheEntry, ...]
     beginnings: tuple[Beginning, ...]
@@ -95,6 +98,7 @@ def asked_for(
     key_file: Path | None,
     allowed_hosts: Sequence[str],
     origins: Sequence[str],
+    public_origins: Sequence[str],
     certificate: Path | None,
     certificate_key: Path | None,
     caches: Sequence[CacheEntry],
@@ -108,7 +112,7 @@ def asked_for(
         caches have one name, a cache is of no model, or a host or an origin is none.
     """
     from aboard.serve.caches import require_places
-    from aboard.serve.guard import checked_hosts, checked_origins
+    from aboard.serve.guard import checked_hosts, checked_origins, host_of
     from aboard.serve.keys import read_keys
     from aboard.serve.listening import Tls, is_loopback, own_names
     from aboard.serve.served import require_different
@@ -119,6 +123,13 @@ def asked_for(
             f"on {host} other machines could ask, and there is no key",
             hint="Give keys with --api-key-file, or listen on 127.0.0.1.",
         )
+    public_origins = checked_origins(public_origins)
+    for each in public_origins:
+        if not keys and not is_loopback(host_of(each)):
+            raise UsageError(
+                f"at {each} other machines could ask, and there is no key",
+                hint="Give keys with --api-key-file. A proxy that knows who asks may add one.",
+            )
     if (certificate is None) != (certificate_key is None):
         raise UsageError("--tls-cert and --tls-key need each other")
     names = [name for each in entries for name in (each.name or "", *each.aliases)]
@@ -136,6 +147,7 @@ def asked_for(
         keys=tuple(keys),
         hosts=tuple(checked_hosts([*allowed_hosts, *own_names(host)])),
         origins=tuple(checked_origins(origins)),
+        public_origins=tuple(public_origins),
         tls=tls,
         caches=tuple(caches),
         beginnings=tuple(beginnings),
@@ -203,6 +215,7 @@ def checked(
         "n_keys": len(asked.keys),
         "hosts": asked.hosts,
         "origins": asked.origins,
+        "public_origins": asked.public_origins,
         "max_sequences": limits.max_sequences,
         "max_waiting": limits.max_waiting,
         "timeout_s": limits.answer_timeout_s,

@@ -30,7 +30,7 @@ from aboard.serve import (
 from aboard.serve.batch_running import BatchRunner
 from aboard.serve.endpoint import Served, refused
 from aboard.serve.error_forms import OPENAI, ErrorForm
-from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins
+from aboard.serve.guard import LOOPBACK, Guard, Keys, checked_hosts, checked_origins, host_of
 from aboard.serve.limits import Limits
 from aboard.serve.messages import routes as messages
 from aboard.serve.noted import noted
@@ -75,6 +75,9 @@ class App:
         Names that the server has beside those of the loopback.
     origins : iterable of str
         Pages that may ask beside the server's own.
+    public_origins : iterable of str
+        What the server's own page has as its origin behind a proxy, such as
+        "https://model.example"; the name in it is one of the server's, too.
     day : date, optional
         What chat templates tell the model; by default the day it is.
     kept : Kept, optional
@@ -85,7 +88,9 @@ class App:
     service : Service
         Its state.
     endpoints : tuple of Endpoint
-        Its routes.
+        What it serves, but for the page.
+    routes : list of Route
+        A route for each path that leads to one of them, or to a file of the page.
 
     Raises
     ------
@@ -101,6 +106,7 @@ class App:
         keys: Iterable[str] = (),
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
+        public_origins: Iterable[str] = (),
         day: date | None = None,
         kept: Kept | None = None,
     ) -> None:
@@ -108,7 +114,7 @@ class App:
         keys = tuple(keys)
         self.endpoints = (*ENDPOINTS, openapi.endpoint(ENDPOINTS, locked=bool(keys)))
         reached = (*self.endpoints, *static.endpoints())
-        routes = [
+        self.routes = routes = [
             Route(path, Served(each, service), methods=[each.method])
             for each in reached
             for path in (each.path, *each.also)
@@ -117,10 +123,12 @@ class App:
         routed.router.redirect_slashes = False
         open_paths = [path for each in reached if each.open for path in (each.path, *each.also)]
         inner: ASGIApp = Keys(routed, keys=keys, open_paths=open_paths)
+        public_origins = checked_origins(public_origins)
         inner = Guard(
             inner,
-            hosts=(*LOOPBACK, *checked_hosts(hosts)),
+            hosts=(*LOOPBACK, *checked_hosts(hosts), *map(host_of, public_origins)),
             origins=checked_origins(origins),
+            public_origins=public_origins,
         )
         self._http = Observed(inner, service.metrics)
         self._errors = {each.path: each.errors for each in self.endpoints}

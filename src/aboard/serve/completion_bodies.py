@@ -12,7 +12,7 @@ from aboard.serve.given import Given, TextFinish, Usage
 from aboard.serve.sampling_body import SamplingBody
 
 Text = Annotated[str, Field(min_length=1)]
-Tokens = Annotated[list[Annotated[int, Field(ge=0), WHOLE]], Field(min_length=1)]
+Tokens = Annotated[list[Annotated[int, Field(ge=0, le=(1 << 31) - 1), WHOLE]], Field(min_length=1)]
 Several = Field(min_length=1, max_length=2048)
 
 

@@ -53,6 +53,7 @@ KEYS = {
     "api_key_file": Kind.FILE,
     "allow_host": Kind.TEXTS,
     "allow_origin": Kind.TEXTS,
+    "public_origin": Kind.TEXTS,
     "tls_cert": Kind.FILE,
     "tls_key": Kind.FILE,
     "data": Kind.FILE,

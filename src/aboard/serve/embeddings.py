@@ -12,7 +12,7 @@ import numpy.typing as npt
 from starlette.responses import Response
 
 from aboard.engine.arguments import require_room
-from aboard.errors import AboardError
+from aboard.errors import AboardError, ContextOverflow
 from aboard.serve.embedding_bodies import (
     Embedding,
     EmbeddingRequest,
@@ -25,6 +25,9 @@ from aboard.serve.refusals import Refusal, ending, refusal_of, too_late
 
 if TYPE_CHECKING:
     from aboard.serve.served import ServedEncoder
+
+
+_CHARS_PER_TOKEN = 128  # at most; of English it is 4 or 5
 
 
 async def embeddings(call: Call[EmbeddingRequest]) -> Response:
@@ -75,6 +78,8 @@ def _tokens(
     checked = []
     for number, given in enumerate(inputs):
         try:
+            if isinstance(given, str):
+                _require_short(given, model.context_length)
             ids = model.tokenizer.encode(given) if isinstance(given, str) else given
             tokens = model.checked_tokens(ids)
             require_room(tokens.size, model.context_length)
@@ -84,6 +89,19 @@ def _tokens(
             raise Refusal(400, f"{param}: {refusal}", code=refusal.code, param=param) from None
         checked.append(tokens)
     return checked
+
+
+def _require_short(text: str, context_length: int) -> None:
+    """Refuse what only blanks, or words that no vocabulary has, could make fit: cutting it takes
+    seconds, and other threads wait meanwhile.
+    """
+    most = _CHARS_PER_TOKEN * context_length
+    if len(text) > most:
+        raise ContextOverflow(
+            f"{len(text):,} characters, expected at most {most:,}: the context holds "
+            f"{context_length} tokens",
+            hint="Shorten the text.",
+        )
 
 
 def _written(name: str, vectors: npt.NDArray[np.float32], n_tokens: int, encoding: str) -> str:

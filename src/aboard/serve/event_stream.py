@@ -72,7 +72,8 @@ class EventStream(Response):
         holds: Closing,
         form: StreamForm | None = None,
     ) -> None:
-        super().__init__(headers={"cache-control": "no-store"})
+        # nginx would hold events back until a buffer is full.
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._events = events
         self._holds = holds

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 
 from aboard.errors import UsageError
+from aboard.serve.bodies import CLOSE
 from aboard.serve.endpoint import refused
 from aboard.serve.noted import noted
 from aboard.serve.refusals import Refusal
@@ -45,6 +46,7 @@ _HEADERS = (
         )
     ),
 )
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _DIVIDED = ("cross-site", "same-site")  # what browsers say of requests of other origins
 
 
@@ -59,10 +61,20 @@ class Guard:
         Names that the server has, without ports.
     origins : iterable of str
         Pages that may ask, such as "https://intranet.example"; the server's own always may.
+    public_origins : iterable of str
+        What the server's own pages have as theirs behind a proxy, which may speak TLS for it.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str],
+        origins: Iterable[str],
+        public_origins: Iterable[str] = (),
+    ) -> None:
         self._origins = frozenset(origins)
+        self._public = frozenset(public_origins)
         self._hosts = frozenset(host.lower() for host in hosts)
         self._app = app
         if self._origins:
@@ -71,6 +83,7 @@ class Guard:
                 allow_origins=sorted(self._origins),
                 allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=_HEADERS,
+                allow_private_network=True,  # who names an origin means it to reach this machine
                 expose_headers=["x-request-id", "request-id", "retry-after"],
             )
 
@@ -93,11 +106,25 @@ class Guard:
             raise _forbidden(
                 f"this server isn't called {', '.join(hosts) or 'nothing'}", "host_not_allowed"
             )
-        own = f"{scope['scheme']}://{hosts[0]}"
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # Where a proxy believes the other one, the rest of the body is a request of its own.
+            raise Refusal(
+                400,
+                "the body's length is told in two ways",
+                code="invalid_length",
+                headers=CLOSE,
+            )
+        allowed = {f"{scope['scheme']}://{hosts[0]}", *self._public, *self._origins}
         origins = headers.getlist("origin")
-        if any(each != own and each not in self._origins for each in origins):
-            raise _forbidden(f"pages of {origins[0]} may not ask", "origin_not_allowed")
-        if not origins and headers.get("sec-fetch-site", "none").lower() in _DIVIDED:
+        if not allowed.issuperset(origins):
+            raise _forbidden(
+                f"pages of {origins[0]} may not ask: --allow-origin names those that may, "
+                "--public-origin a proxy of this server",
+                "origin_not_allowed",
+            )
+        if origins or _is_visit(scope, headers):
+            return
+        if headers.get("sec-fetch-site", "none").lower() in _DIVIDED:
             raise _forbidden("pages of other sites may not ask", "origin_not_allowed")
 
 
@@ -140,6 +167,12 @@ class Keys:
         return same.index(True) + 1 if any(same) else None
 
 
+def _is_visit(scope: Scope, headers: Headers) -> bool:
+    """Whether a user followed a link to the page: it then shows in a window of its own."""
+    modes = (headers.get("sec-fetch-mode", ""), headers.get("sec-fetch-dest", ""))
+    return scope["method"] == "GET" and scope["path"] == "/" and modes == ("navigate", "document")
+
+
 def checked_hosts(hosts: Iterable[str]) -> list[str]:
     """Names of hosts, without ports.
 
@@ -164,7 +197,7 @@ def checked_origins(origins: Iterable[str]) -> list[str]:
     Raises
     ------
     UsageError
-        One is no scheme and host, or a wildcard.
+        One is no scheme and host, a wildcard, or not as browsers write it.
     """
     checked = []
     for origin in origins:
@@ -173,8 +206,18 @@ def checked_origins(origins: Iterable[str]) -> list[str]:
             raise UsageError(
                 f"{origin!r} is no origin", hint="Such as https://intranet.example, without a path."
             )
+        if origin != origin.lower() or origin.endswith(_DEFAULT_PORTS[scheme]):
+            raise UsageError(
+                f"{origin!r} is not as browsers write it, and would match no page",
+                hint="Small letters, and no port where it is the scheme's own.",
+            )
         checked.append(origin)
     return checked
+
+
+def host_of(origin: str) -> str:
+    """The name in an origin, without its port."""
+    return _name(origin.partition("://")[2])
 
 
 def _name(host: str) -> str:

@@ -21,6 +21,9 @@ class Limits:
         Of one request.
     max_bodies_bytes : int
         Of all requests that are being read or answered.
+    max_unread_bytes : int
+        Of answers that wait for their clients to read them, together; beyond it the connection that
+        has kept the server waiting the longest is ended.
     max_kept_responses : int
         Of `/v1/responses`, kept for those who have one key.
     max_kept_bytes : int
@@ -45,6 +48,7 @@ class Limits:
     max_waiting: int = 128
     max_body_bytes: int = 8 << 20
     max_bodies_bytes: int = 64 << 20
+    max_unread_bytes: int = 256 << 20
     max_kept_responses: int = 1024
     max_kept_bytes: int = 32 << 20
     kept_s: float = 86_400.0

@@ -123,9 +123,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http=PatientProtocol.with_timeouts(
-                headers_s=limits.headers_timeout_s, send_s=limits.send_timeout_s
-            ),
+            http=PatientProtocol.within(limits),
             ws="none",
             lifespan="on",
             log_config=None,

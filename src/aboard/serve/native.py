@@ -27,7 +27,7 @@ from aboard.serve.native_bodies import (
     Whole,
 )
 from aboard.serve.news import End, TextDelta
-from aboard.serve.refusals import Refusal
+from aboard.serve.refusals import Refusal, blamed
 from aboard.serve.response_format import Form, compiled
 from aboard.serve.spoken import Said, written
 
@@ -47,7 +47,8 @@ async def native(call: Call[NativeRequest]) -> Response:
     served = service.models.named(call.body.model)
     body = served.defaults.into(call.body, **OWN_NAMES)
     require_few(service.limits, len(body.prompts))
-    prompts = await service.aside(_prompts, served, body.prompts)
+    with blamed("prompt"):
+        prompts = await service.aside(_prompts, served, body.prompts)
     for prompt in prompts:
         require_room(served, len(prompt), body.most_tokens, "prompt")
     sampling = await service.aside(_sampling, body, served.model.tokenizer)

@@ -4,14 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aboard.serve.noted import noted
 
+if TYPE_CHECKING:
+    from aboard.serve.limits import Limits
+
 LEAST_BYTES_PER_S = 1024
 """What a client reads at least, where there is more to read: a modem's speed of 1990."""
+
+
+class Backlog:
+    """What waits to be read on all connections together.
+
+    Beyond `most_bytes` those that have read all the longest ago are given up; one may always wait.
+
+    Parameters
+    ----------
+    most_bytes : int
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._waiting: dict[Unread, int] = {}
+        self.n_bytes = 0
+
+    def add(self, unread: Unread, n_bytes: int) -> None:
+        """So many bytes wait there now."""
+        self.n_bytes += n_bytes - self._waiting.get(unread, 0)
+        self._waiting[unread] = n_bytes
+        while self.n_bytes > self._most and len(self._waiting) > 1:
+            next(iter(self._waiting)).give_up()
+
+    def remove(self, unread: Unread) -> None:
+        """Nothing waits there any more."""
+        self.n_bytes -= self._waiting.pop(unread, 0)
 
 
 class Unread:
@@ -23,15 +53,22 @@ class Unread:
         Its buffer is what waits.
     seconds : float
         In which the client must have read all of it, or `LEAST_BYTES_PER_S` in each of them.
+    backlog : Backlog
+        Of which this is a part.
     give_up : callable
-        Called once, where it didn't.
+        Called once, where it didn't, or where too much waits altogether.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, seconds: float, give_up: Callable[[], None]
+        self,
+        transport: asyncio.Transport,
+        seconds: float,
+        backlog: Backlog,
+        give_up: Callable[[], None],
     ) -> None:
         self._transport = transport
         self._seconds = seconds
+        self._backlog = backlog
         self._give_up = give_up
         self._n_left = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -41,9 +78,16 @@ class Unread:
         self._n_left = self._transport.get_write_buffer_size()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._seconds, self._look)
+        self._backlog.add(self, self._n_left)
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+        self.end()
+        self._give_up()
 
     def end(self) -> None:
         """Nothing waits any more."""
+        self._backlog.remove(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -51,8 +95,7 @@ class Unread:
     def _look(self) -> None:
         n_read = self._n_left - self._transport.get_write_buffer_size()
         if n_read < LEAST_BYTES_PER_S * self._seconds:
-            self._timer = None
-            self._give_up()
+            self.give_up()
         else:
             self.begin()
 
@@ -64,15 +107,20 @@ class PatientProtocol(H11Protocol):
     reads no answer, would be kept for ever, and what it doesn't read with it.
     """
 
-    headers_timeout_s: ClassVar[float] = 15.0
-    send_timeout_s: ClassVar[float] = 60.0
+    headers_timeout_s: ClassVar[float]
+    send_timeout_s: ClassVar[float]
+    backlog: ClassVar[Backlog]
     _waiting: asyncio.TimerHandle | None = None
     _unread: Unread | None = None
 
     @classmethod
-    def with_timeouts(cls, *, headers_s: float, send_s: float) -> type[PatientProtocol]:
-        """The protocol with a patience of so many seconds for headers, and for what is unread."""
-        fields = {"headers_timeout_s": headers_s, "send_timeout_s": send_s}
+    def within(cls, limits: Limits) -> type[PatientProtocol]:
+        """The protocol of one server, with its patience for headers and for what is unread."""
+        fields = {
+            "headers_timeout_s": limits.headers_timeout_s,
+            "send_timeout_s": limits.send_timeout_s,
+            "backlog": Backlog(limits.max_unread_bytes),
+        }
         return type(cls.__name__, (cls,), fields)
 
     def connection_made(self, transport: Any) -> None:
@@ -81,7 +129,7 @@ class PatientProtocol(H11Protocol):
         # Writing pauses as soon as bytes aren't taken. Not at 0: TLS of asyncio pauses at as many
         # bytes as this, so that it would pause, and never go on, where all is taken.
         transport.set_write_buffer_limits(high=1, low=0)
-        self._unread = Unread(transport, self.send_timeout_s, self._abort)
+        self._unread = Unread(transport, self.send_timeout_s, self.backlog, self._abort)
         self._wait()
 
     def data_received(self, data: bytes) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 from starlette.responses import Response
 
 from aboard.serve.body import WHOLE, Body
-from aboard.serve.endpoint import Call, Endpoint, json_response
+from aboard.serve.endpoint import Call, Endpoint, json_response, json_text_response
 from aboard.serve.given import Given
 
 if TYPE_CHECKING:
     from aboard.serve.served import Served
+
+
+_PART = 1 << 14  # tokens that are written at a time
 
 
 class _OfModel(Body):
@@ -63,9 +67,8 @@ async def tokenize(call: Call[TokenizeRequest]) -> Response:
         add_special=body.add_special,
         parse_special=body.parse_special,
     )
-    if not body.with_pieces:
-        return json_response(Tokens(tokens=ids))
-    return json_response(Tokens(tokens=[_piece(each, tokenizer.piece(each)) for each in ids]))
+    piece = tokenizer.piece if body.with_pieces else None
+    return json_text_response(await call.service.aside(_written, ids, piece))
 
 
 async def detokenize(call: Call[DetokenizeRequest]) -> Response:
@@ -80,6 +83,21 @@ def _served(call: Call[TokenizeRequest] | Call[DetokenizeRequest]) -> Served:
     served = models.first if name is None else models.of_any_kind(name)
     call.noted.model = served.name
     return served
+
+
+def _written(ids: Sequence[int], piece: Callable[[int], bytes] | None) -> str:
+    """The answer's JSON, some tokens at a time, so that other threads may go on between them.
+
+    An object for each token of a large text would take a hundred times the text's size.
+    """
+    one = {
+        each: str(each) if piece is None else _piece(each, piece(each)).model_dump_json()
+        for each in set(ids)
+    }
+    parts = [
+        ",".join(map(one.__getitem__, ids[at : at + _PART])) for at in range(0, len(ids), _PART)
+    ]
+    return f'{{"tokens":[{",".join(parts)}]}}'
 
 
 def _piece(token: int, data: bytes) -> TokenPiece:

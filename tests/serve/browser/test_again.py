@@ -1,14 +1,19 @@
 """Answers had again from what the page copies, and conversations from what it exports."""
 
+import ast
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from aboard.engine import Model
 from serve.browser.window import Window
+from serve.gate import gated
+from serve.running import Running
 
 QUESTION = """It's "odd": \\n $HOME `id` 'x' é ✓
 True null {"a": [1]}"""
@@ -81,6 +86,25 @@ def test_what_was_exported_is_there_again_once_it_is_imported(
     assert window.exported() == before * 2
 
 
+def test_no_name_in_a_file_becomes_a_line_of_a_copied_program(
+    window: Window, tmp_path: Path
+) -> None:
+    attack = "n=1)\nraise SystemExit('run')\n("
+    options = {"model": "tiny", "seed": 1, attack: 1}
+    facts = {"system": "", "options": options, "finish": "stop"}
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "facts": facts}]
+    kept = [{"system": "", "messages": said}]
+    file = tmp_path / "kept.json"
+    archive = {"kind": "aboard conversations", "version": 1, "conversations": kept}
+    file.write_text(json.dumps(archive), "utf-8")
+    window.page.locator("#import-file").set_input_files(file)
+
+    program = window.press_copy(window.messages.last, "Copy as Python")
+
+    assert len(ast.parse(program).body) == 4  # as of any answer
+    assert json.dumps(attack) in program
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -108,6 +132,63 @@ def test_a_file_that_holds_none_is_refused_with_the_reason(
 
     expect(window.notice).to_contain_text("wrong.json can't be read")
     expect(window.notice).to_contain_text(reason)
+
+
+KEEP = "Keep them in this browser"
+
+
+def test_tabs_keep_what_each_other_added_and_removed(
+    open_window: Callable[[Running], Window], server: Running
+) -> None:
+    one, other = open_window(server), open_window(server)
+    one.page.get_by_label(KEEP).check()
+    expect(other.page.get_by_label(KEEP)).to_be_checked()
+    for window, text in [(one, "Red"), (other, "Blue"), (one, "Green")]:
+        window.set("Longest answer", "8")
+        window.page.get_by_role("button", name="New conversation").click()
+        window.ask(text)
+
+    one.page.reload()
+    titles = one.page.locator("#conversation-list .choose")
+    expect(titles).to_have_text(["Green", "Red", "Blue"])
+    one.page.get_by_role("button", name="Remove “Blue”").click()
+    one.page.get_by_role("button", name="Remove “Red”").click()
+    one.page.get_by_role("button", name="Undo").click()
+    other.page.reload()
+    expect(other.page.locator("#conversation-list .choose")).to_have_text(["Green", "Red"])
+
+    other.page.get_by_label(KEEP).uncheck()
+    expect(one.page.get_by_label(KEEP)).not_to_be_checked()
+    assert one.page.evaluate("localStorage.length") == 0
+
+
+def test_what_has_come_of_an_answer_outlives_a_reload(window: Window, model: Model) -> None:
+    window.page.get_by_label(KEEP).check()
+    with gated(model) as gate:
+        window.hold_to_text("one two three four five")
+        window.say("Count.")
+        gate.let(9)
+        expect(window.messages.last.locator(".body")).to_contain_text("one two")
+        window.page.reload()
+        gate.open()
+
+    expect(window.messages.last).to_contain_text("one two")
+
+
+def test_what_a_page_can_not_read_it_leaves_as_it_is(window: Window) -> None:
+    later = json.dumps({"kind": "aboard conversations", "version": 2, "conversations": []})
+    keeps = "localStorage.getItem('aboard.conversations')"
+    window.page.evaluate("(text) => localStorage.setItem('aboard.conversations', text)", later)
+    window.page.reload()
+    expect(window.notice).to_contain_text("What this browser keeps can't be read")
+    window.set("Longest answer", "8")
+    window.ask("Red")
+    untouched = window.page.evaluate(keeps)
+
+    window.page.get_by_label(KEEP).check()
+
+    assert untouched == later
+    assert "Red" in window.page.evaluate(keeps)
 
 
 def test_nothing_is_kept_in_the_browser_until_the_user_asks(window: Window) -> None:

@@ -131,6 +131,32 @@ def test_a_called_function_is_shown_and_its_result_sent_back(window: Window) -> 
     ]
 
 
+def test_a_call_that_was_cut_waits_for_no_result_and_is_not_sent_again(window: Window) -> None:
+    called = {"name": "weather", "arguments": '{"place": "Ro'}
+    call = {"index": 0, "id": "call_1", "type": "function", "function": called}
+    streams = [
+        events({"role": "assistant", "tool_calls": [call]}, finish="length"),
+        events({"role": "assistant", "content": "It rains."}, finish="stop"),
+    ]
+    bodies: list[dict[str, Any]] = []
+
+    def answer(route: Route) -> None:
+        bodies.append(route.request.post_data_json)
+        route.fulfill(body=streams[len(bodies) - 1], content_type="text/event-stream")
+
+    window.page.route("**/v1/chat/completions", answer)
+    cut = window.ask("What is the weather in Rome?")
+    expect(cut.locator(".calls")).to_contain_text('{"place": "Ro')
+    n_forms = cut.get_by_role("button", name="Send results").count()
+    window.ask("And now?")
+
+    assert n_forms == 0
+    assert bodies[1]["messages"][1:] == [
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "And now?"},
+    ]
+
+
 @pytest.mark.parametrize("text", ["{}", "[{}]", '[{"name": ""}]', "["])
 def test_functions_that_are_none_are_not_sent(window: Window, text: str) -> None:
     window.unfold("Tools").get_by_label("Functions, as JSON").fill(text)

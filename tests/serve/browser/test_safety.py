@@ -1,13 +1,18 @@
 """What a text could do to the page, and whom it lets in. Each window watches its policy, too."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from aboard.engine import Model
+from aboard.artifact.importing import import_checkpoint
+from aboard.engine import Model, load
+from aboard.serve.served import served
 from serve.browser.window import Window
+from serve.gate import gated
 from serve.running import Running, running
+from tiny_encoders import TinyBert, bert_folder
 
 ATTACKS = [
     "<img src=x onerror=alert(1)>",
@@ -100,6 +105,68 @@ def test_a_server_that_is_gone_is_told(
 
     problem = window.messages.last.get_by_role("alert")
     expect(problem).to_contain_text("the server can't be reached")
+
+
+def test_an_answer_whose_connection_breaks_is_told_and_asked_for_again(
+    window: Window, model: Model
+) -> None:
+    window.expect_error("net::ERR")
+    with gated(model) as gate:
+        window.hold_to_text("one two three four five")
+        window.say("Count.")
+        gate.let(9)
+        expect(window.messages.last.locator(".body")).to_contain_text("one two")
+        for each in list(window.server.server.server_state.connections):
+            each.loop.call_soon_threadsafe(each.transport.abort)
+        problem = window.messages.last.get_by_role("alert")
+        expect(problem).to_contain_text("the connection ended before the answer did")
+        gate.open()
+    expect(window.messages.last.locator(".body")).to_contain_text("one two")
+    window.messages.last.get_by_role("button", name="Try again").click()
+    window.answered(2)
+
+    assert window.contents() == ["Count.", "one two three four five"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("<p>Bad gateway</p>", "the connection ended before the answer did"),
+        ("data: <p>\n\n", "no JSON"),
+    ],
+)
+def test_an_answer_that_another_server_gives_is_told(
+    window: Window, body: str, reason: str
+) -> None:
+    window.page.route("**/v1/chat/completions", lambda route: route.fulfill(body=body))
+    window.say("Hello")
+
+    expect(window.messages.last.get_by_role("alert")).to_contain_text(reason)
+    expect(window.page.get_by_role("button", name="Send")).to_be_visible()
+
+
+@pytest.mark.parametrize("script", ["app.js", "inline.js"])
+def test_a_page_without_its_scripts_says_what_a_proxy_needs(window: Window, script: str) -> None:
+    window.expect_error("403")
+    window.page.route(f"**/page/{script}", lambda route: route.fulfill(status=403, body="{}"))
+    window.page.reload()
+
+    said = window.page.get_by_role("alert")
+    expect(said).to_contain_text(f"aboard serve --public-origin {window.server.url}")
+
+
+def test_encoders_are_not_asked_for_answers(
+    open_window: Callable[[Running], Window], model: Model, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny-bert.gguf"
+    import_checkpoint(bert_folder(tmp_path / "bert", TinyBert(), seed=3), path)
+    encoder = load(path, threads=1)
+    with running(encoder, name="encoder", more=[served(model, "tiny")]) as server:
+        window = open_window(server)
+        choice = window.page.get_by_label("Model", exact=True)
+        expect(choice).to_have_value("tiny")
+
+        assert choice.locator("option").all_text_contents() == ["tiny"]
 
 
 def test_a_browser_that_forbids_to_keep_anything_has_the_page_all_the_same(

@@ -42,7 +42,7 @@ class Window:
             self.errors.append(message.text)
 
     def close(self) -> None:
-        self.page.evaluate("localStorage.clear()")
+        self.page.evaluate("localStorage.clear(); dispatchEvent(new StorageEvent('storage'))")
         self.page.close()
         asked = {each.url for each in self.requests if not each.url.startswith("blob:")}
         assert asked, "the page was never loaded"

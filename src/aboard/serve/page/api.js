@@ -49,11 +49,18 @@ export class Api {
       signal,
     });
     if (!response.body) throw unreached("the answer has no body");
-    for await (const data of eventData(response.body)) {
-      if (data === "[DONE]") return;
-      const event = JSON.parse(data);
-      if (event.error) throw refused(response, event);
-      yield event;
+    try {
+      for await (const data of eventData(response.body)) {
+        if (data === "[DONE]") return;
+        const event = JSON.parse(data);
+        if (event.error) throw refused(response, event);
+        yield event;
+      }
+    } catch (error) {
+      if (error instanceof Failure || signal.aborted) throw error;
+      if (error instanceof SyntaxError)
+        throw unreached("the answer is none of this server's: no JSON");
+      // Whatever else the browser says, such as "network error": the bytes stopped.
     }
     throw unreached("the connection ended before the answer did");
   }

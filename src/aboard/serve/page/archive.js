@@ -7,18 +7,23 @@ const VERSION = 1;
 const ROLES = ["user", "assistant", "tool"];
 
 /**
- * @typedef {{ system: string, messages: Omit<Message, "id">[] }} Kept
+ * @typedef {{ key?: string, system: string, messages: Omit<Message, "id">[] }} Kept - `key`: as of
+ *   `Conversation`, where this browser keeps it
  */
 
-/** @param {Conversation[]} conversations */
+/**
+ * A conversation without what is this page's alone.
+ *
+ * @param {Conversation} conversation
+ * @returns {Kept}
+ */
+export function entry({ system, messages }) {
+  return { system, messages: messages.map(({ id, ...message }) => message) };
+}
+
+/** @param {Kept[]} conversations */
 export function written(conversations) {
-  const kept = conversations
-    .filter(({ messages }) => messages.length > 0)
-    .map(({ system, messages }) => ({
-      system,
-      messages: messages.map(({ id, ...message }) => message),
-    }));
-  const archive = { kind: KIND, version: VERSION, conversations: kept };
+  const archive = { kind: KIND, version: VERSION, conversations };
   return JSON.stringify(archive, null, 2);
 }
 
@@ -32,8 +37,9 @@ export function read(text) {
     throw new Error(`the file holds no ${KIND} of version ${VERSION}`);
   return list(archive.conversations, "conversations").map((each, place) => {
     const where = `conversations[${place}]`;
-    const { system, messages } = object(each, where);
+    const { key, system, messages } = object(each, where);
     return {
+      key: key === undefined ? key : string(key, `${where}.key`),
       system: string(system, `${where}.system`),
       messages: list(messages, `${where}.messages`).map((message, at) =>
         readMessage(message, `${where}.messages[${at}]`),

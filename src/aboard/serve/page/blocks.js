@@ -15,7 +15,7 @@
  */
 
 const DEEPEST = 6; // of quotes and lists within each other; below that a text is a paragraph
-const FENCE = /^ {0,3}(`{3,}|~{3,})([^`]*)$/;
+const FENCE = /^( {0,3})(`{3,}|~{3,})([^`]*)$/;
 const HEADING = /^ {0,3}(#{1,6})[ \t]+(.*)$/;
 const RULE = /^ {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$/;
 const QUOTE = /^ {0,3}> ?/;
@@ -81,14 +81,16 @@ function read(lines, at, depth) {
  * @returns {Read}
  */
 function readCode(lines, at) {
-  const [, fence, told] = /** @type {RegExpExecArray} */ (
+  const [, indent, fence, told] = /** @type {RegExpExecArray} */ (
     FENCE.exec(lines[at])
   );
   const language = told.trim().split(/\s/)[0];
   const closes = new RegExp(`^ {0,3}${fence[0]}{${fence.length},}\\s*$`);
   let end = at + 1;
   while (end < lines.length && !closes.test(lines[end])) end += 1;
-  const text = lines.slice(at + 1, end).join("\n");
+  const margin = new RegExp(`^ {0,${indent.length}}`);
+  const inside = lines.slice(at + 1, end);
+  const text = inside.map((line) => line.replace(margin, "")).join("\n");
   return { content: { kind: "code", language, text }, end: end + 1 };
 }
 
@@ -127,10 +129,12 @@ function readList(lines, at, depth) {
     if (!mark || (mark[3] !== undefined) !== ordered || RULE.test(lines[end]))
       break;
     const indent = mark[1].length + 2;
+    // Of code, no more than where the item's text stands may go, or its own indents would.
+    const margin = new RegExp(`^(?: {1,${mark[0].length}}|\\t)`);
     const inside = [lines[end].slice(mark[0].length)];
     end += 1;
     while (end < lines.length && continues(lines, end, indent, depth)) {
-      inside.push(lines[end].replace(/^(?: {1,4}|\t)/, ""));
+      inside.push(lines[end].replace(margin, ""));
       end += 1;
     }
     items.push(blocks(inside, depth + 1));

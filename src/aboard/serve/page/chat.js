@@ -7,7 +7,7 @@
 /** @import { Facts, Message, Options } from "./types.js" */
 
 import { fill } from "./answering.js";
-import { wire } from "./conversations.js";
+import { isWhole, wire } from "./conversations.js";
 import { Invalid } from "./fields.js";
 
 /**
@@ -123,9 +123,10 @@ export class Chat extends EventTarget {
    * @param {Message} message
    */
   waits(message) {
-    const { facts } = message;
+    const { facts, toolCalls } = message;
     const last = this.parts.conversations.current.messages.at(-1);
-    return last === message && facts?.finish !== undefined;
+    const isEnded = last === message && facts?.finish !== undefined;
+    return isEnded && Boolean(toolCalls?.every(isWhole));
   }
 
   /**

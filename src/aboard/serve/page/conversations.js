@@ -1,6 +1,7 @@
 // The conversations of this page, in memory. Every change can be taken back once.
 
-/** @import { Conversation, Message, WireMessage } from "./types.js" */
+/** @import { Kept } from "./archive.js" */
+/** @import { Conversation, Message, ToolCall, WireMessage } from "./types.js" */
 
 const TITLE = 48;
 
@@ -25,10 +26,12 @@ export class Conversations extends EventTarget {
   /**
    * @param {string} system
    * @param {Omit<Message, "id">[]} messages
+   * @param {string} [key]
    */
-  #added(system, messages) {
+  #added(system, messages, key = drawn()) {
     const conversation = {
       id: this.#nextId++,
+      key,
       system,
       messages: messages.map((each) => ({ ...each, id: this.#nextId++ })),
     };
@@ -71,12 +74,12 @@ export class Conversations extends EventTarget {
   /**
    * Take in what was kept elsewhere, before all others, and show the first.
    *
-   * @param {{ system: string, messages: Omit<Message, "id">[] }[]} kept
+   * @param {Kept[]} kept
    */
   take(kept) {
     this.all = this.all.filter((each) => each.messages.length > 0);
     for (const each of kept.toReversed())
-      this.#added(each.system, each.messages);
+      this.#added(each.system, each.messages, each.key);
     if (this.all.length === 0) this.#added("", []);
     this.choose(this.all[0]);
   }
@@ -143,6 +146,11 @@ export class Conversations extends EventTarget {
   }
 }
 
+/** A text that nobody else draws. */
+function drawn() {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
+}
+
 /**
  * What a conversation is called: the beginning of what was asked first.
  *
@@ -155,7 +163,21 @@ export function title({ messages }) {
 }
 
 /**
- * Messages as the API takes them, behind the system prompt if there is one.
+ * Whether a call has all its arguments: the last of an answer that was cut may not.
+ *
+ * @param {ToolCall} call
+ */
+export function isWhole({ id, function: called }) {
+  try {
+    return id !== "" && JSON.parse(called.arguments) !== null;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Messages as the API takes them, behind the system prompt if there is one; calls that were cut are
+ * left out.
  *
  * @param {string} system
  * @param {Message[]} messages
@@ -167,8 +189,9 @@ export function wire(system, messages) {
   for (const each of messages) {
     /** @type {WireMessage} */
     const message = { role: each.role, content: each.content };
-    if (each.toolCalls?.length) {
-      message.tool_calls = each.toolCalls;
+    const calls = each.toolCalls?.filter(isWhole);
+    if (calls?.length) {
+      message.tool_calls = calls;
       message.content = each.content || null;
     }
     if (each.toolCallId !== undefined) message.tool_call_id = each.toolCallId;

@@ -29,8 +29,11 @@ export function curl(options, messages, keyed) {
  */
 export function python(options, messages, keyed) {
   const entries = Object.entries({ ...kept(options), messages });
-  const known = entries.filter(([name]) => !BEYOND.includes(name));
-  const beyond = entries.filter(([name]) => BEYOND.includes(name));
+  // Names come from files that were imported, too: only a plain one may be written as it stands.
+  /** @type {(name: string) => boolean} */
+  const isKnown = (name) => /^[a-z_]+$/.test(name) && !BEYOND.includes(name);
+  const known = entries.filter(([name]) => isKnown(name));
+  const beyond = entries.filter(([name]) => !isKnown(name));
   const given = known.map(
     ([name, value]) => `    ${name}=${literal(value, 1)},`,
   );

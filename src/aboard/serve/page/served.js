@@ -15,13 +15,17 @@ export class ServedChoice {
     this.models = [];
   }
 
-  /** @param {Props} props */
+  /**
+   * Those that answer; encoders don't.
+   *
+   * @param {Props} props
+   */
   offer({ models }) {
-    this.models = models;
+    this.models = models.filter(({ kind }) => kind === "text");
     this.select.replaceChildren(
-      ...models.map(({ id }) => element("option", { value: id }, id)),
+      ...this.models.map(({ id }) => element("option", { value: id }, id)),
     );
-    this.select.disabled = models.length < 2;
+    this.select.disabled = this.models.length < 2;
   }
 
   /** @returns {ServedModel | undefined} */

@@ -71,6 +71,8 @@ export interface Message {
 
 export interface Conversation {
   id: number;
+  /** The same in all tabs that have it from this browser. */
+  key: string;
   system: string;
   messages: Message[];
 }
@@ -95,6 +97,7 @@ export interface Chunk {
 
 export interface ServedModel {
   id: string;
+  kind: "text" | "embeddings";
   aliases: string[];
   context_length: number;
   chat_template: string | null;
