@@ -133,6 +133,18 @@ def test_fields_can_be_picked(server: Running) -> None:
     assert answer["generation_settings/n_predict"] == 3
 
 
+def test_what_contradicts_itself_or_is_too_much_is_refused(server: Running) -> None:
+    two = refused(server, prompt="x", n_predict=3, max_tokens=4)
+    cut = refused(server, prompt="x", stream=True, response_fields=["content"])
+    many = refused(server, prompt=["x"] * 200)
+    same = asked(server, prompt="x", n_predict=3, max_tokens=3)
+
+    assert "n_predict and max_tokens" in two["message"]
+    assert "response_fields" in cut["message"]
+    assert many["param"] == "prompt"
+    assert same["tokens_predicted"] == 3
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

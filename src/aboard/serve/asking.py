@@ -29,8 +29,8 @@ def seeded(sampling: Sampling, first: int | None, n: int) -> list[Sampling]:
     return [replace(sampling, seed=(first + i) % _SEEDS) for i in range(n)]
 
 
-def require_few(limits: Limits, n_answers: int) -> None:
-    """Refuse more answers than could ever be computed or wait.
+def require_few(limits: Limits, n_answers: int, param: str = "n") -> None:
+    """Refuse more answers than could ever be computed or wait; `param` asks for so many.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def require_few(limits: Limits, n_answers: int) -> None:
             400,
             f"{n_answers} answers are asked for, expected at most {most}",
             code="invalid_value",
-            param="n",
+            param=param,
         )
 
 

@@ -48,7 +48,9 @@ async def completions(call: Call[CompletionRequest]) -> Response:
     service = call.service
     served = service.models.named(call.body.model)
     body = served.defaults.into(call.body)
-    require_few(service.limits, body.n * len(body.prompts))
+    require_few(
+        service.limits, body.n * len(body.prompts), "prompt" if len(body.prompts) > body.n else "n"
+    )
     sampling = body.sampling(served.model.tokenizer.n_vocabulary)
     prompts = await service.aside(_prompts, served, body)
     for prompt in prompts:

@@ -46,7 +46,7 @@ async def native(call: Call[NativeRequest]) -> Response:
     service = call.service
     served = service.models.named(call.body.model)
     body = served.defaults.into(call.body, **OWN_NAMES)
-    require_few(service.limits, len(body.prompts))
+    require_few(service.limits, len(body.prompts), "prompt")
     with blamed("prompt"):
         prompts = await service.aside(_prompts, served, body.prompts)
     for prompt in prompts:

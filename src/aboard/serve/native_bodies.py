@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from aboard.serve.body import WHOLE, Body
 from aboard.serve.defaults import Defaults
@@ -106,6 +106,15 @@ class NativeRequest(Body):
         "samplers": _NOT_HERE,
         "timings_per_token": "timings are told at the end",
     }
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> NativeRequest:
+        both = {"n_predict", "max_tokens"} <= self.model_fields_set
+        if both and self.n_predict != self.max_tokens:
+            raise ValueError("n_predict and max_tokens are two names of the same and differ")
+        if self.stream and self.response_fields:
+            raise ValueError("response_fields is only allowed where stream is false")
+        return self
 
     @property
     def prompts(self) -> list[Whole]:
