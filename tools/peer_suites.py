@@ -31,6 +31,8 @@ OPENAI = (
     "test_models.py",
     "test_embeddings.py",
     "test_responses.py",
+    "responses/test_input_items.py",
+    "responses/test_input_tokens.py",
     "test_files.py",
     "test_batches.py",
 )
@@ -130,7 +132,8 @@ def _llama(options: argparse.Namespace, work: Path) -> dict[str, tuple[str, str]
 def _served(python: str, models: list[str], work: Path) -> Iterator[str]:
     """A server of the models that takes any name, and its URL."""
     aliases = [part for each in models for part in ("--alias", f"*={each}")]
-    command = [python, "-c", SERVE, "serve", *models, *aliases, "--port", "0", "--json"]
+    options = ["--data", str(work / "data"), "--port", "0", "--json"]
+    command = [python, "-c", SERVE, "serve", *models, *aliases, *options]
     with (work / "server.log").open("w") as log:
         program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert program.stdout is not None

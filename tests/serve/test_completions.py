@@ -232,5 +232,5 @@ def test_too_many_answers_are_refused_before_anything_is_made_of_them(
 
     error = refused(ask, prompt=["a"] * 1000, n=128)
 
-    assert (error.status_code, error.param, error.code) == (400, "n", "invalid_value")
+    assert (error.status_code, error.param, error.code) == (400, "prompt", "invalid_value")
     assert "128000 answers" in error.message
