@@ -185,6 +185,43 @@ def test_lines_that_fail_are_in_a_file_of_their_own(client: openai.OpenAI) -> No
 GOOD = line("a", chat("x"))
 
 
+def test_a_byte_order_mark_and_ends_of_lines_of_any_kind_are_taken(client: openai.OpenAI) -> None:
+    data = b"\xef\xbb\xbf" + written([GOOD, b"\r", line("b", chat("y"))])[:-1]
+
+    file = client.files.create(file=("f", data.replace(b"}\n", b"}\r\n")), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+
+    assert ended(client, batch.id).request_counts.completed == 2
+
+
+def test_a_line_is_no_longer_for_its_letters(model: Model, kept: Kept) -> None:
+    """What a live request may say, a line may: 1,000 letters of two bytes fit into 2,400 bytes."""
+    body = chat("\u00e9" * 1000, max_tokens=1)
+    text = json.dumps(line("a", body), ensure_ascii=False).encode()
+    with (
+        running(model, kept=kept, limits=Limits(max_body_bytes=2400)) as server,
+        server.openai() as client,
+    ):
+        batch = ended(client, begun(client, [text]).id)
+        told = results(client, batch.error_file_id)
+
+    assert told[0]["response"]["body"]["error"]["code"] == "context_length_exceeded"
+
+
+def test_lines_that_are_not_those_that_were_sent_are_not_answered(
+    keeper: openai.OpenAI, kept: Kept
+) -> None:
+    lines = written([GOOD, line("b", chat("y"))])
+    file = keeper.files.create(file=("f", lines), purpose="batch")
+    kept.blobs.path(kept.files.get("", file.id).blob).write_bytes(written([GOOD]))
+
+    batch = keeper.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    batch = ended(keeper, batch.id)
+
+    assert batch.status == "failed"
+    assert [(each.code, each.line) for each in batch.errors.data] == [("file_damaged", None)]
+
+
 @pytest.mark.parametrize(
     ("lines", "errors"),
     [
