@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from aboard.serve.limits import Limits
 from serve.batch_asking import CHAT, begun, chat, ended, line, results, strict, written
 from serve.gate import Gate, gated
 from serve.running import Running, running
-from waiting import until
+from waiting import SECONDS, until
 
 TEXTS = ["Name a colour.", "Tell of the sea.", "Ünïcode \u2028 line", "1, 2, 3"]
 
@@ -444,6 +445,35 @@ def test_live_requests_find_a_place_and_go_first(slow: Running, gate: Gate) -> N
 
         assert live.usage.completion_tokens == 2
         assert ended(client, batch.id).request_counts.completed == 6
+
+
+def test_a_line_makes_room_where_there_is_one_place_alone(
+    gate: Gate, tmp_path: Path, model_file: Path
+) -> None:
+    model = load(model_file, threads=1, context=512)
+    gate._real, model.decoder = model.decoder, gate
+    with (
+        Kept(tmp_path / "data") as kept,
+        running(model, kept=kept, limits=Limits(max_sequences=1)) as server,
+        server.openai() as client,
+        ThreadPoolExecutor() as threads,
+    ):
+        batch = begun(client, [line("long", chat("text", max_tokens=40))])
+        gate.let(5)
+        gate.wait(6)
+        asked = threads.submit(client.chat.completions.create, **chat("live", max_tokens=2))
+        until(lambda: server.served.scheduler.load.n_requests == 2)
+        gate.let(5)  # far fewer than the line wants
+
+        live = asked.result(SECONDS)
+        assert client.batches.retrieve(batch.id).request_counts.completed == 0
+        gate.open()
+        told = results(client, ended(client, batch.id).output_file_id)
+        alone = client.chat.completions.create(**chat("text", max_tokens=40))
+
+    assert live.usage.completion_tokens == 2
+    answer = alone.model_dump(exclude_unset=True)["choices"]
+    assert told[0]["response"]["body"]["choices"] == answer
 
 
 def test_two_batches_take_turns(slow: Running, gate: Gate) -> None:
