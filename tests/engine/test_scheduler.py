@@ -75,9 +75,15 @@ def alone(model: Model) -> Callable[[list[int], int], Answered]:
     return answer
 
 
-def request(model: Model, tokens: list[int], timeout_s: float | None = None, **fields: object):
+def request(
+    model: Model,
+    tokens: list[int],
+    timeout_s: float | None = None,
+    background: bool = False,
+    **fields: object,
+):
     state = AnswerState(model.tokenizer, **fields)
-    return Request(np.array(tokens, np.int32), state, timeout_s)
+    return Request(np.array(tokens, np.int32), state, timeout_s, background=background)
 
 
 def drain(batch: Batch) -> None:
@@ -97,6 +103,7 @@ LEAVES = st.tuples(st.just("leave"), st.integers(0, 9), st.just(0))
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     acts=st.lists(st.one_of(JOINS, JOINS, STEPS, LEAVES), min_size=3, max_size=16),
+    background=st.sets(st.integers(0, 15)),
     max_sequences=st.integers(1, 8),
     prompt_slice=st.sampled_from([1, 7, 32, 64, 300]),
     budget_chunks=st.sampled_from([0, 2, 50]),
@@ -105,6 +112,7 @@ def test_every_request_gets_the_tokens_it_would_get_alone(
     model: Model,
     alone: Callable[[list[int], int], Answered],
     acts: list[tuple[str, object, int]],
+    background: set[int],
     max_sequences: int,
     prompt_slice: int,
     budget_chunks: int,
@@ -118,7 +126,8 @@ def test_every_request_gets_the_tokens_it_would_get_alone(
     for act, what, kind in acts:
         if act == "join":
             tokens = prompt(*what)  # type: ignore[misc]
-            joined.append((request(model, tokens, **options(kind)), tokens, kind))
+            asked = request(model, tokens, background=len(joined) in background, **options(kind))
+            joined.append((asked, tokens, kind))
             batch.add(joined[-1][0])
         elif act == "step":
             for _ in range(what):  # type: ignore[call-overload]
@@ -130,6 +139,7 @@ def test_every_request_gets_the_tokens_it_would_get_alone(
             gone.cancel()
     drain(batch)
 
+    assert batch.n_background == 0
     for asked, tokens, kind in joined:
         steps, reason = alone(tokens, kind)
         got = list(asked)

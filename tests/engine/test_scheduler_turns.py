@@ -8,7 +8,7 @@ import pytest
 
 from aboard.engine import Model, Request, load
 from aboard.engine.answer_state import AnswerState
-from aboard.engine.scheduler_batch import Batch
+from aboard.engine.scheduler_batch import Batch, Load
 from aboard.engine.scheduler_queue import MOST_REMEMBERED, FairQueue
 from aboard.errors import NotEnoughMemory, Overloaded, UsageError
 from engine.scripted import says
@@ -143,6 +143,79 @@ def test_an_owner_who_asks_for_much_does_not_hold_up_another(model: Model) -> No
         batch.step()
 
     assert [each.finish_reason for each in many] == ["stop"] * 3 + [None] * 3
+
+
+@pytest.mark.parametrize("n_steps", [0, 1, 3])
+def test_what_is_in_the_background_makes_room_and_goes_on_where_it_was(
+    model: Model, n_steps: int
+) -> None:
+    batch = Batch(model, max_sequences=1, prompt_slice=64)
+    patient = request(model, background=True, sampling=says("abcdef"))
+    batch.add(patient)
+    for _ in range(n_steps):
+        batch.step()
+    live = [request(model, sampling=says("xyz")) for _ in range(2)]
+    for each in live:
+        batch.add(each)
+
+    while any(each.finish_reason is None for each in live):
+        batch.step()
+
+    assert "".join(step.text for step in patient.taken()[0]) == "abcdef"[:n_steps]
+    assert batch.load == Load(0, 1)
+    while not batch.idle:
+        batch.step()
+    assert patient.text() == "abcdef"[n_steps:]
+
+
+def test_what_was_set_aside_can_be_cancelled_and_gives_way_to_scarce_memory(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def forward(self, *arguments: object) -> object:
+            monkeypatch.undo()
+            raise MemoryError
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+    real = model.decoder
+    batch = Batch(model, max_sequences=2, prompt_slice=64)
+    patient = [request(model, background=True, sampling=says("abcdef")) for _ in range(2)]
+    live = [request(model, sampling=says("xyz")) for _ in range(2)]
+    for each in patient:
+        batch.add(each)
+    batch.step()
+    for each in live:
+        batch.add(each)
+    batch.step()
+
+    patient[0].cancel()
+    monkeypatch.setattr(model, "decoder", Full())
+    while not batch.idle:
+        batch.step()
+
+    assert [each.text() for each in live] == ["xyz"] * 2
+    assert patient[0].finish_reason == "cancelled"
+    assert isinstance(patient[1].error, NotEnoughMemory)
+
+
+def test_requests_in_the_background_keep_nobody_else_out(model: Model) -> None:
+    block = threading.Event()
+    with model.batch(max_sequences=1, max_waiting=1) as scheduler:
+        patient = [
+            scheduler.submit([1], background=True, sampling=says("abc"), on_change=block.wait)
+            for _ in range(2)
+        ]
+        with pytest.raises(Overloaded):
+            scheduler.submit([1], background=True)
+
+        live = [scheduler.submit([1], sampling=says("d")) for _ in range(2)]
+
+        with pytest.raises(Overloaded):
+            scheduler.submit([1])
+        block.set()
+        assert [each.text() for each in (*patient, *live)] == ["abc", "abc", "d", "d"]
 
 
 def test_more_than_may_wait_is_refused_and_nothing_else(model: Model) -> None:

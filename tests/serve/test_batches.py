@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from aboard.serve.limits import Limits
 from serve.batch_asking import CHAT, begun, chat, ended, line, results, strict, written
 from serve.gate import Gate, gated
 from serve.running import Running, running
-from waiting import until
+from waiting import SECONDS, until
 
 TEXTS = ["Name a colour.", "Tell of the sea.", "Ünïcode \u2028 line", "1, 2, 3"]
 
@@ -183,6 +184,43 @@ def test_lines_that_fail_are_in_a_file_of_their_own(client: openai.OpenAI) -> No
 
 
 GOOD = line("a", chat("x"))
+
+
+def test_a_byte_order_mark_and_ends_of_lines_of_any_kind_are_taken(client: openai.OpenAI) -> None:
+    data = b"\xef\xbb\xbf" + written([GOOD, b"\r", line("b", chat("y"))])[:-1]
+
+    file = client.files.create(file=("f", data.replace(b"}\n", b"}\r\n")), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+
+    assert ended(client, batch.id).request_counts.completed == 2
+
+
+def test_a_line_is_no_longer_for_its_letters(model: Model, kept: Kept) -> None:
+    """What a live request may say, a line may: 1,000 letters of two bytes fit into 2,400 bytes."""
+    body = chat("\u00e9" * 1000, max_tokens=1)
+    text = json.dumps(line("a", body), ensure_ascii=False).encode()
+    with (
+        running(model, kept=kept, limits=Limits(max_body_bytes=2400)) as server,
+        server.openai() as client,
+    ):
+        batch = ended(client, begun(client, [text]).id)
+        told = results(client, batch.error_file_id)
+
+    assert told[0]["response"]["body"]["error"]["code"] == "context_length_exceeded"
+
+
+def test_lines_that_are_not_those_that_were_sent_are_not_answered(
+    keeper: openai.OpenAI, kept: Kept
+) -> None:
+    lines = written([GOOD, line("b", chat("y"))])
+    file = keeper.files.create(file=("f", lines), purpose="batch")
+    kept.blobs.path(kept.files.get("", file.id).blob).write_bytes(written([GOOD]))
+
+    batch = keeper.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    batch = ended(keeper, batch.id)
+
+    assert batch.status == "failed"
+    assert [(each.code, each.line) for each in batch.errors.data] == [("file_damaged", None)]
 
 
 @pytest.mark.parametrize(
@@ -407,6 +445,35 @@ def test_live_requests_find_a_place_and_go_first(slow: Running, gate: Gate) -> N
 
         assert live.usage.completion_tokens == 2
         assert ended(client, batch.id).request_counts.completed == 6
+
+
+def test_a_line_makes_room_where_there_is_one_place_alone(
+    gate: Gate, tmp_path: Path, model_file: Path
+) -> None:
+    model = load(model_file, threads=1, context=512)
+    gate._real, model.decoder = model.decoder, gate
+    with (
+        Kept(tmp_path / "data") as kept,
+        running(model, kept=kept, limits=Limits(max_sequences=1)) as server,
+        server.openai() as client,
+        ThreadPoolExecutor() as threads,
+    ):
+        batch = begun(client, [line("long", chat("text", max_tokens=40))])
+        gate.let(5)
+        gate.wait(6)
+        asked = threads.submit(client.chat.completions.create, **chat("live", max_tokens=2))
+        until(lambda: server.served.scheduler.load.n_requests == 2)
+        gate.let(5)  # far fewer than the line wants
+
+        live = asked.result(SECONDS)
+        assert client.batches.retrieve(batch.id).request_counts.completed == 0
+        gate.open()
+        told = results(client, ended(client, batch.id).output_file_id)
+        alone = client.chat.completions.create(**chat("text", max_tokens=40))
+
+    assert live.usage.completion_tokens == 2
+    answer = alone.model_dump(exclude_unset=True)["choices"]
+    assert told[0]["response"]["body"]["choices"] == answer
 
 
 def test_two_batches_take_turns(slow: Running, gate: Gate) -> None:

@@ -130,6 +130,13 @@ def test_the_log_tells_what_was_read_computed_and_replaced(
     assert SYSTEM.strip() not in str(told_now)
 
 
+def test_a_state_is_for_nobody_else_to_read(model_file: Path, tmp_path: Path) -> None:
+    with running(load(model_file, threads=1, context=512)) as server:
+        keep(server.app.service.models, [HOUSE], tmp_path, DAY)
+
+        assert server.served.caches["house"].path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_folder_that_takes_no_file_is_a_warning(
     model_file: Path, tmp_path: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import openai
@@ -149,6 +149,12 @@ FILE = ('name="file"; filename="f"', b"data")
 PURPOSE = ('name="purpose"', b"user_data")
 
 
+def encoded(encoding: str) -> bytes:
+    """A form whose file is said to be encoded."""
+    more = f'filename="f"\r\nContent-Transfer-Encoding: {encoding}\r\n'.encode()
+    return form(FILE, PURPOSE).replace(b'filename="f"\r\n', more)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
@@ -164,6 +170,13 @@ PURPOSE = ('name="purpose"', b"user_data")
         (b"no form", 400, "invalid_form"),
         (b"", 400, "invalid_form"),
         (form(FILE, PURPOSE)[:70], 400, "invalid_form"),
+        (form(FILE, PURPOSE, PURPOSE), 400, "invalid_form"),
+        (form(FILE, ('name="purpose"', b"\xff")), 400, "invalid_form"),
+        (form(('name="file"; filename="a\0b"', b"data"), PURPOSE), 400, "invalid_value"),
+        (form(('name="file"; filename="a\x1b[1m"', b"data"), PURPOSE), 400, "invalid_value"),
+        (form(FILE, PURPOSE).replace(b'filename="f', b'filename="\xff'), 400, "invalid_form"),
+        (encoded("base64"), 400, "invalid_form"),
+        (encoded("Binary"), 200, None),
     ],
 )
 def test_a_form_is_whole_or_refused(
@@ -332,14 +345,34 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert keeper.files.create(file=("x", DATA), purpose="user_data").bytes == len(DATA)
 
 
-def test_bytes_that_were_lost_are_told_as_that(keeper: openai.OpenAI, kept: Kept) -> None:
-    file = keeper.files.create(file=("x", b"x"), purpose="user_data")
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"ab")])
+def test_bytes_that_were_lost_are_told_as_that(
+    keeper: openai.OpenAI, kept: Kept, harm: Callable[[Path], object]
+) -> None:
+    file = keeper.files.create(file=("x", b"abc"), purpose="user_data")
     for path in kept.blobs.path("x").parent.iterdir():
-        path.unlink()
+        harm(path)
 
     error = refused(keeper.files.content, file_id=file.id)
 
     assert (error.status_code, error.code) == (500, "file_damaged")
+
+
+def test_a_file_deleted_while_it_is_asked_for_is_not_found(
+    keeper: openai.OpenAI, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = keeper.files.create(file=("x", b"abc"), purpose="user_data")
+    path_of = kept.blobs.path
+
+    def deleted_first(name: str) -> Path:
+        monkeypatch.undo()
+        kept.files.delete("", file.id)
+        return path_of(name)
+
+    monkeypatch.setattr(kept.blobs, "path", deleted_first)
+    error = refused(keeper.files.content, file_id=file.id)
+
+    assert (error.status_code, error.code) == (404, "file_not_found")
 
 
 def test_a_large_file_never_is_in_memory(shared: Running) -> None:

@@ -85,7 +85,7 @@ def pin_beginning(model: Model, tokens: Sequence[int], folder: Path | None = Non
         size_bytes = model.prefix_cache.pin(session.cache, session.tokens)
         if path is not None and not restored:
             try:
-                save_session(session, path, path.stem)
+                save_session(session, path, path.stem, mode=0o600)  # its tokens are readable
             except UsageError as error:
                 unwritten = str(error)
     return Pinned(

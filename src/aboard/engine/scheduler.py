@@ -126,7 +126,9 @@ class Scheduler(Closing):
             wait, their turns come fairly: between the first names, then between the second of
             those that share a first, and so on.
         background : bool
-            Its turn comes where nobody waits who is not in the background.
+            Its turn comes where nobody waits who is not in the background, and it is set aside,
+            to go on later, where such a one finds no room. Those who aren't don't count it among
+            the requests that wait.
         timeout_s : float, optional
             Seconds from now, above 0, after which the answer ends where it is.
         on_change : callable, optional
@@ -194,6 +196,8 @@ class Scheduler(Closing):
             if self._closed:
                 raise UsageError("the scheduler is closed", hint="Make another: `model.batch()`.")
             n_requests = self.load.n_requests
+            if not background:  # such hold up nobody
+                n_requests -= self._batch.n_background + sum(each.background for each in self._new)
             if self._most is not None and n_requests >= self._most:
                 raise Overloaded(
                     f"{n_requests} answers are under way or wait, expected at most {self._most}",

@@ -118,6 +118,13 @@ class Batch:
         Tokens of prompts in a step, while answers are under way.
     step_s : float, optional
         Seconds that a step should take at most: prompts come in smaller slices then.
+
+    Attributes
+    ----------
+    n_background : int
+        Requests in the background, under way or waiting; any thread may ask. Those under way make
+        room for others: they are set aside with their keys, and go on where they were, so that
+        there are at most twice `max_sequences` caches.
     """
 
     def __init__(
@@ -136,21 +143,25 @@ class Batch:
         self._block_rows = block_rows(model)
         self._prompts: deque[_Sequence] = deque()
         self._answers: list[_Sequence] = []
+        self._aside: list[_Sequence] = []  # of the background; they go on when there is room
+        self.n_background = 0
         self._changed: dict[Request, None] = {}  # their callers don't know yet
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self._waiting or self._prompts or self._answers)
+        return not (self._waiting or self._under_way or self._aside)
 
     @property
     def load(self) -> Load:
         """How much there is to do; any thread may ask."""
-        return Load(len(self._prompts) + len(self._answers), len(self._waiting))
+        n_waiting = len(self._waiting) + len(self._aside)
+        return Load(len(self._prompts) + len(self._answers), n_waiting)
 
     def add(self, request: Request) -> None:
         """Take on a request; its turn comes as soon as there is room."""
         self._waiting.add(request)
+        self.n_background += request.background
 
     def step(self) -> None:
         """One forward pass, and what it brings: steps of answers, and ends of requests."""
@@ -163,7 +174,8 @@ class Batch:
         try:
             logits = self._compute(parts)
         except NotEnoughMemory as error:
-            self._drop(parts[-1].sequence, error)  # the last to come
+            # Of those who can wait the last to come, or else of all.
+            self._drop((self._aside or [part.sequence for part in parts])[-1], error)
             self._tell()
             return
         for part in parts:
@@ -178,8 +190,10 @@ class Batch:
         """End every request: with `error`, or cancelled."""
         if error is not None:
             _let_go(error)
-        left = [*(sequence.request for sequence in self._under_way), *self._waiting]
+        held = (*self._under_way, *self._aside)
+        left = [*(sequence.request for sequence in held), *self._waiting]
         self._answers, self._prompts, self._waiting = [], deque(), FairQueue()
+        self._aside = []
         for request in left:
             self._end(request, None if error else "cancelled", error)
         self._tell()
@@ -198,6 +212,7 @@ class Batch:
         self, request: Request, reason: FinishReason | None, error: Exception | None = None
     ) -> None:
         request.end(reason, error)
+        self.n_background -= request.background
         self._changed[request] = None
 
     @property
@@ -208,13 +223,19 @@ class Batch:
         for request in [each for each in self._waiting if each.interruption()]:
             self._waiting.remove(request)
             self._end(request, request.interruption())
-        for sequence in self._under_way:
+        for sequence in (*self._under_way, *self._aside):
             if reason := sequence.request.interruption():
                 self._remove(sequence)
                 self._end(sequence.request, reason)
 
     def _admit(self) -> None:
-        while self._waiting and len(self._under_way) < self._max_sequences:
+        while len(self._under_way) < self._max_sequences or self._set_one_aside():
+            if self._aside and not self._waiting.foreground:
+                sequence = self._aside.pop(0)
+                (self._prompts if sequence.in_prompt else self._answers).append(sequence)
+                continue
+            if not self._waiting:
+                return
             request = self._waiting.next(sequence.request for sequence in self._under_way)
             try:
                 cache = self._model.decoder.new_cache(self._model.context_length)
@@ -222,6 +243,16 @@ class Batch:
                 self._end(request, None, no_memory_for_context(self._model))
                 return
             self._prompts.append(_Sequence(request, cache))
+
+    def _set_one_aside(self) -> bool:
+        """Whether the last to come of the background has made room for somebody who waits."""
+        if not self._waiting.foreground:
+            return False
+        last = next((each for each in self._under_way[::-1] if each.request.background), None)
+        if last is not None:
+            self._remove(last)
+            self._aside.append(last)
+        return last is not None
 
     def _plan(self) -> list[_Part]:
         """The next token of every answer, then the slices of prompts that fit."""
@@ -311,10 +342,9 @@ class Batch:
         self._end(sequence.request, None, error)
 
     def _remove(self, sequence: _Sequence) -> None:
-        if sequence in self._answers:
-            self._answers.remove(sequence)
-        else:
-            self._prompts.remove(sequence)
+        for each in (self._answers, self._prompts, self._aside):
+            if sequence in each:
+                each.remove(sequence)
 
 
 def _let_go(error: Exception) -> None:

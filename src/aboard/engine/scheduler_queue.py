@@ -42,6 +42,11 @@ class FairQueue:
         for requests in self._by_owner.values():
             yield from requests
 
+    @property
+    def foreground(self) -> bool:
+        """Whether anybody waits who is not in the background."""
+        return any(each[0] == _LIVE for each in self._by_owner)
+
     def add(self, request: Request) -> None:
         """Behind its owner's others."""
         self._by_owner.setdefault(_names(request), deque()).append(request)

@@ -37,10 +37,12 @@ _WITHOUT_A_CHOICE = {"kv": "f16", "activations": "int8", "rope": "plain"}
 _ANEW = "Name another file, or make it anew: `aboard state`, or `save` of a session."
 
 
-def save_session(session: Session, path: Path, label: str | None = None) -> None:
+def save_session(
+    session: Session, path: Path, label: str | None = None, *, mode: int = 0o666
+) -> None:
     """Write `session` to `path`: beside it first, then renamed.
 
-    `label` is written into it, for `restore_session` to ask for.
+    `label` is written into it, for `restore_session` to ask for. `mode`: as for `os.open`.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def save_session(session: Session, path: Path, label: str | None = None) -> None
     try:
         if path.exists() and not path.is_file():  # a pipe or a device would be replaced by a file
             raise UsageError(f"{str(path)!r}: is no regular file", hint="Name a new file.")
-        with written_beside(path) as file:
+        with written_beside(path, mode=mode) as file:
             hashed = _HashedWriter(file)
             hashed.write(_MAGIC + _LENGTH.pack(len(header)) + header)
             for chunk in range(_n_chunks(cache.size)):

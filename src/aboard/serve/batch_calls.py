@@ -71,9 +71,9 @@ async def call(endpoint: Endpoint, service: Service, body: dict[str, Any], owner
     }
     facts = noted(scope)
     facts.owner, facts.holder, facts.background = f"batches of {owner}", owner, True
-    left: list[Message] = [
-        {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
-    ]
+    # As short as it came, or it might be longer than a request may be.
+    written = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    left: list[Message] = [{"type": "http.request", "body": written, "more_body": False}]
     sent: list[Message] = []
 
     async def receive() -> Message:

@@ -6,13 +6,17 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aboard.serve.batch_bodies import BatchLine
 from aboard.serve.body import understood
 from aboard.serve.refusals import Refusal
 
+if TYPE_CHECKING:
+    from aboard.serve.keeping.blobs import Blobs
+
 _MAX_ERRORS = 100
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors begin a text with it
 
 
 class TooLong(Exception):
@@ -36,6 +40,8 @@ def read_lines(path: Path, max_bytes: int) -> Iterator[tuple[int, bytes]]:
         while data := file.readline(max_bytes + 2):
             number += 1
             line = data.rstrip(b"\r\n")
+            if number == 1:
+                line = line.removeprefix(_BYTE_ORDER_MARK)
             if len(line) > max_bytes:
                 raise TooLong(number)
             if line.strip():
@@ -86,11 +92,15 @@ class LineCheck:
         self._asked: object = None
         self._seen: set[bytes] = set()
 
-    def check(self, path: Path, stopped: Callable[[], bool]) -> Checked | None:
-        """What the lines of a file are like; None where it was `stopped` before the end."""
+    def check(self, blobs: Blobs, name: str, stopped: Callable[[], bool]) -> Checked | None:
+        """What the lines in the bytes of a name are like; None where it was `stopped` meanwhile."""
         found = Checked()
+        if not blobs.is_sound(name):
+            message = "the file can't be read any more, or isn't what was sent"
+            found.errors.append(_error("file_damaged", message, None))
+            return found
         try:
-            for number, data in read_lines(path, self._max_bytes):
+            for number, data in read_lines(blobs.path(name), self._max_bytes):
                 if stopped():
                     return None
                 found.total += 1
@@ -107,8 +117,6 @@ class LineCheck:
         except TooLong as error:
             message = f"the line has more than {self._max_bytes:,} bytes"
             found.errors.append(_error("line_too_long", message, error.line))
-        except FileNotFoundError:
-            found.errors.append(_error("file_damaged", "the file can't be read any more", None))
         if not found.total and not found.errors:
             found.errors.append(_error("empty_file", "there is no line", None))
         return found

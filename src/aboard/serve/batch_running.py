@@ -139,7 +139,8 @@ class BatchRunner:
             assert batch.blob is not None
             found = await kept.aside(
                 check.check,
-                kept.blobs.path(batch.blob),
+                kept.blobs,
+                batch.blob,
                 lambda: stop.is_set() or service.ending,
             )
             if found is None:

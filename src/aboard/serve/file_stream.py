@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,21 +27,26 @@ class FileStream(Response):
     ----------
     path : Path
         It is opened here; whoever makes the response has to have it called.
+    size_bytes : int
+        How many bytes there must be.
     aside : Aside
         Where it is read.
 
     Raises
     ------
     OSError
-        It can't be opened.
+        It can't be opened, or has more or fewer bytes.
     """
 
     media_type = "application/octet-stream"
 
-    def __init__(self, path: Path, aside: Aside) -> None:
+    def __init__(self, path: Path, size_bytes: int, aside: Aside) -> None:
         super().__init__(headers={"cache-control": "no-store"})
         self._file = path.open("rb")
-        self.headers["content-length"] = str(os.fstat(self._file.fileno()).st_size)
+        if os.fstat(self._file.fileno()).st_size != size_bytes:
+            self._file.close()
+            raise OSError(errno.EIO, f"expected {size_bytes} bytes", str(path))
+        self.headers["content-length"] = str(size_bytes)
         self._aside = aside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -76,11 +76,12 @@ async def get_file(call: Call[None]) -> Response:
 
 async def get_file_content(call: Call[None]) -> Response:
     """Its bytes."""
-    kept = call.service.kept
-    file = await found_file(call, call.http.path_params["file_id"])
+    kept, id = call.service.kept, call.http.path_params["file_id"]
+    file = await found_file(call, id)
     try:
-        return FileStream(kept.blobs.path(file.blob), kept.aside)
+        return FileStream(kept.blobs.path(file.blob), file.size_bytes, kept.aside)
     except OSError as error:
+        await found_file(call, id)  # it may have been deleted meanwhile
         _log.error("bytes that are kept can't be read", exc_info=error)
         raise Refusal(
             500,

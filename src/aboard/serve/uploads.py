@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,12 @@ _MAX_FIELD_BYTES = 1024
 _AROUND_BYTES = 64 << 10  # what a form may have beside the file
 _SLOWEST_BYTES_PER_S = 4096
 _FILE = "file"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_AS_IT_IS = (
+    b"binary",
+    b"8bit",
+    b"7bit",
+)  # of a part's transfer encodings, which clients write no more
 
 
 @dataclass(slots=True)
@@ -167,16 +174,24 @@ class Form:
     def _open(self) -> None:
         headers = {bytes(name).lower(): bytes(value) for name, value in self._headers}
         _, options = parse_options_header(headers.get(b"content-disposition", b""))
-        self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        self._name = _text(options.get(b"name", b""), None)
+        encoding = headers.get(b"content-transfer-encoding", b"binary").strip().lower()
+        if encoding not in _AS_IT_IS:
+            raise _bad("the form has a part that is encoded, expected plain", "invalid_form")
         if self._name == _FILE:
             if self.upload.filename is not None:
                 raise _bad("file: there are several", "invalid_form", _FILE)
-            name = options.get(b"filename", b"").decode("utf-8", "replace")
-            if not name or len(name) > 255:
+            name = _text(options.get(b"filename", b""), _FILE)
+            if not 1 <= len(name) <= 255 or _CONTROL.search(name):
                 raise _bad(
-                    "file: expected with a filename of 1 to 255 letters", "invalid_value", _FILE
+                    "file: expected with a filename of 1 to 255 letters, none of them a control "
+                    "character",
+                    "invalid_value",
+                    _FILE,
                 )
             self.upload.filename = name
+        elif self._name in self.upload.fields:
+            raise _bad(f"{self._name}: there are several", "invalid_form", self._name)
         elif len(self.upload.fields) >= _MAX_FIELDS:
             raise _bad("the form has too many fields", "invalid_form")
 
@@ -193,10 +208,19 @@ class Form:
 
     def _end(self) -> None:
         if self._name != _FILE:
-            self.upload.fields[self._name] = self._value.decode("utf-8", "replace")
+            self.upload.fields[self._name] = _text(self._value, self._name)
 
     def _see_end(self) -> None:
         self._complete = True
+
+
+def _text(data: bytes | bytearray, param: str | None) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise _bad(
+            "the form has a name or a value that is no UTF-8", "invalid_form", param
+        ) from None
 
 
 def _boundary(http: Request) -> bytes:

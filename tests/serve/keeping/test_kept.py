@@ -102,6 +102,75 @@ def test_bytes_that_nobody_names_are_swept_at_the_start(tmp_path: Path) -> None:
         assert list((tmp_path / "incoming").iterdir()) == []
 
 
+def test_what_is_somebody_elses_is_never_removed(tmp_path: Path) -> None:
+    theirs = tmp_path / "blobs" / ("0" * 64)
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"of another program")
+    with pytest.raises(UsageError, match=r"kept\.sqlite"):
+        Kept(tmp_path)
+    assert theirs.read_bytes() == b"of another program"
+
+    with Kept(tmp_path / "own") as kept:
+        created(kept)
+    (tmp_path / "own" / "blobs" / "notes").mkdir()
+    (tmp_path / "own" / "incoming" / "letter.txt").write_bytes(b"x")
+    Kept(tmp_path / "own").close()
+    assert (tmp_path / "own" / "blobs" / "notes").is_dir()
+    assert (tmp_path / "own" / "incoming" / "letter.txt").exists()
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_database_that_was_lost_does_not_take_the_files_with_it(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    with Kept(tmp_path) as kept:
+        file = created(kept, b"abc")
+    database = (tmp_path / "kept.sqlite").read_bytes()
+    (tmp_path / "kept.sqlite").unlink()
+    if left is not None:
+        (tmp_path / "kept.sqlite").write_bytes(left)
+
+    with pytest.raises(UsageError, match="tells of no files"):
+        Kept(tmp_path)
+
+    (tmp_path / "kept.sqlite").write_bytes(database)
+    with Kept(tmp_path) as kept:
+        assert kept.blobs.path(kept.files.get("me", file.id).blob).read_bytes() == b"abc"
+
+
+def test_a_database_with_a_damaged_page_is_refused_before_anything_is_removed(
+    tmp_path: Path,
+) -> None:
+    with Kept(tmp_path) as kept:
+        files = [created(kept, b"%d" % i) for i in range(100)]
+    data = bytearray((tmp_path / "kept.sqlite").read_bytes())
+    at = data.find(files[0].blob.encode())  # in the table or in its index
+    data[at : at + 64] = b"f" * 64
+    (tmp_path / "kept.sqlite").write_bytes(data)
+
+    with pytest.raises(UsageError, match="can't be opened"):
+        Kept(tmp_path)
+
+    assert len(list((tmp_path / "blobs").iterdir())) == 100
+
+
+def test_of_batches_that_ended_the_last_are_remembered_of_each_owner(tmp_path: Path) -> None:
+    with Kept(tmp_path, Quotas(max_ended=2)) as kept:
+        files = {owner: created(kept, owner=owner) for owner in ("me", "you")}
+        theirs = begun(kept, files["you"])
+        kept.batches.fail(theirs, [])
+        lasting = begun(kept, files["me"])
+        ended = [begun(kept, files["me"]) for _ in range(4)]
+        for each in ended:
+            kept.batches.fail(each, [])
+
+        newest = begun(kept, files["me"])
+
+        mine = [each.id for each in kept.batches.page("me", after=None, limit=100)]
+        assert mine == [newest, ended[3], ended[2], lasting]
+        assert kept.batches.get("you", theirs) is not None
+
+
 def test_files_expire_by_the_clock(tmp_path: Path) -> None:
     now = [1000.0]
     with Kept(tmp_path, clock=lambda: now[0]) as kept:

@@ -108,7 +108,7 @@ class Batches:
         metadata: dict[str, str] | None,
         keep_output_s: int | None,
     ) -> KeptBatch:
-        """Begin a batch of the lines of a file, for the file's owner.
+        """Begin a batch of the lines of a file, for the file's owner; forget those long ended.
 
         Raises
         ------
@@ -125,6 +125,7 @@ class Batches:
                     f"{n} batches are under way, expected at most {self._quotas.max_batches}",
                     hint="Ask again when some have ended.",
                 )
+            self._forget(connection, file.owner)
             id = f"batch_{secrets.token_hex(12)}"
             connection.execute(
                 "INSERT INTO batches (id, owner, endpoint, input_file_id, blob, metadata, "
@@ -143,6 +144,14 @@ class Batches:
                 ),
             )
         return self.current(id)
+
+    def _forget(self, connection: sqlite3.Connection, owner: str) -> None:
+        ended = f"owner = ? AND status NOT IN ({_PLACES})"
+        connection.execute(
+            f"DELETE FROM batches WHERE {ended} AND number <= (SELECT number FROM batches "
+            f"WHERE {ended} ORDER BY number DESC LIMIT 1 OFFSET ?)",
+            (owner, *UNDER_WAY, owner, *UNDER_WAY, self._quotas.max_ended),
+        )
 
     def get(self, owner: str, id: str) -> KeptBatch | None:
         """A batch of an owner."""

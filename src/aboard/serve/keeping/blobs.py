@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,9 @@ from pathlib import Path
 from aboard.closing import Closing
 from aboard.publishing import publish
 from aboard.serve.keeping.disk import full_disk_told
+
+_NAME = re.compile("[0-9a-f]{64}")
+_SUFFIX = ".part"  # of bytes that are being written
 
 
 class Incoming(Closing):
@@ -26,7 +30,7 @@ class Incoming(Closing):
     """
 
     def __init__(self, folder: Path, on_close: Callable[[Incoming], None] | None) -> None:
-        self.path = folder / f"{secrets.token_hex(16)}.part"
+        self.path = folder / f"{secrets.token_hex(16)}{_SUFFIX}"
         self._on_close = on_close
         self.size_bytes = 0
         self._digest = hashlib.sha256()
@@ -102,10 +106,29 @@ class Blobs:
         """Have them no more."""
         self.path(name).unlink(missing_ok=True)
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing at all, neither of a server's own nor anybody's."""
+        return not any(any(each.iterdir()) for each in (self._blobs, self._incoming))
+
+    def is_sound(self, name: str) -> bool:
+        """Whether the bytes of a name are there, and are those that were kept."""
+        try:
+            with self.path(name).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == name
+        except OSError:
+            return False
+
     def sweep(self, wanted: Callable[[str], bool]) -> int:
-        """Remove bytes that never came to an end, or that nothing names; gives how many were."""
-        left = list(self._incoming.iterdir())
-        left += [path for path in self._blobs.iterdir() if not wanted(path.name)]
+        """Remove bytes that never came to an end, or that nothing names; gives how many were.
+
+        What isn't called as bytes are here is somebody else's, and stays.
+        """
+        left = [path for path in self._incoming.iterdir() if path.suffix == _SUFFIX]
+        left += [
+            path
+            for path in self._blobs.iterdir()
+            if _NAME.fullmatch(path.name) and not wanted(path.name)
+        ]
         for path in left:
             path.unlink()
         return len(left)

@@ -84,14 +84,17 @@ class Database(Closing):
     ----------
     path : Path
         Made where there is none.
+    may_be_new : bool
+        Whether there may be none, or one without tables.
 
     Raises
     ------
     UsageError
-        The file is no such database, or a newer version of the program made it.
+        The file is no such database, is damaged, is missing where it may not be new, or a newer
+        version of the program made it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, may_be_new: bool) -> None:
         self._lock = threading.Lock()
         with ExitStack() as opened:
             try:
@@ -101,7 +104,7 @@ class Database(Closing):
                 )
                 opened.callback(self._connection.close)
                 self._connection.row_factory = sqlite3.Row
-                self._prepare(path)
+                self._prepare(path, may_be_new)
             except (OSError, sqlite3.Error) as error:
                 raise UsageError(
                     f"{path}: can't be opened as a database: {error}",
@@ -145,7 +148,7 @@ class Database(Closing):
         with self._lock:
             self._connection.close()
 
-    def _prepare(self, path: Path) -> None:
+    def _prepare(self, path: Path, may_be_new: bool) -> None:
         execute = self._connection.execute
         version = execute("PRAGMA user_version").fetchone()[0]
         application = execute("PRAGMA application_id").fetchone()[0]
@@ -157,6 +160,15 @@ class Database(Closing):
                 f"{path}: has version {version}, expected at most {VERSION}",
                 hint="A newer Aboard wrote it: use that, or another folder.",
             )
+        if is_empty and not may_be_new:
+            raise UsageError(
+                f"{path}: tells of no files, but beside it there are bytes of some",
+                hint="Put back the database with its -wal, or give a folder of the server's own.",
+            )
+        for table in ("files", "batches"):  # of which few rows would mean that few bytes are wanted
+            told = None if is_empty else execute(f"PRAGMA integrity_check({table})").fetchone()[0]
+            if told not in (None, "ok"):
+                raise sqlite3.DatabaseError(told)
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA foreign_keys = ON")

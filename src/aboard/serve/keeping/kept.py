@@ -51,7 +51,8 @@ class Kept(Closing):
     Raises
     ------
     UsageError
-        The folder can't be used, another server has it, or it is of a newer version.
+        The folder can't be used, another server has it, it is of a newer version, or it holds
+        bytes that no database tells of: they may be somebody's.
     """
 
     def __init__(
@@ -70,16 +71,18 @@ class Kept(Closing):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 opened.enter_context(held(folder / "lock", lambda: _refuse(folder)))
                 self.blobs = Blobs(folder)
+                self.database = opened.enter_context(
+                    Database(folder / "kept.sqlite", may_be_new=self.blobs.is_empty())
+                )
+                self.files = Files(self.database, self.blobs, self.quotas, self.now)
+                self.batches = Batches(self.database, self.quotas, self.now)
+                self.files.purge()
+                n_swept = self.blobs.sweep(self.files.named)
             except OSError as error:
                 raise UsageError(
                     f"{folder}: can't be used as a folder for files: {error.strerror}",
                     hint="Give a folder that the server may write to.",
                 ) from None
-            self.database = opened.enter_context(Database(folder / "kept.sqlite"))
-            self.files = Files(self.database, self.blobs, self.quotas, self.now)
-            self.batches = Batches(self.database, self.quotas, self.now)
-            self.files.purge()
-            n_swept = self.blobs.sweep(self.files.named)
             if n_swept:
                 _log.info("swept", extra={"facts": {"n_files": n_swept}})
             self._held = opened.pop_all()

@@ -22,6 +22,8 @@ class Quotas:
         Files that are being received at once.
     max_batches : int
         Batches of all keys that have not ended.
+    max_ended : int
+        Batches of one key that have; older ones are forgotten, and their files stay.
     max_lines : int
         Of one batch.
     max_batch_bytes : int
@@ -33,5 +35,6 @@ class Quotas:
     max_files: int = 100_000
     max_uploads: int = 8
     max_batches: int = 100
+    max_ended: int = 10_000
     max_lines: int = 50_000
     max_batch_bytes: int = 200 << 20
