@@ -31,7 +31,7 @@ from aboard.constrain.language.expression import (
 )
 from aboard.errors import GrammarError
 
-MAX_DIGITS = 48
+MAX_DIGITS = 64
 """Before and behind the point. A model that repeats a digit must end."""
 
 FLOAT_DIGITS = 15

@@ -43,8 +43,8 @@ _SINCE = {
 }
 """Drafts that brought keywords; all others of BY_TYPE and APPLICATORS are in draft 4 already."""
 
-_UNTIL = {"dependencies": 7, "additionalItems": 2019}
-"""The last drafts of keywords."""
+_UNTIL = {"additionalItems": 2019}
+"""The last drafts of keywords; `dependencies` goes on being obeyed, as the later drafts allow."""
 
 
 def check_keywords(place: Place) -> None:
