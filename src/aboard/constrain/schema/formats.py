@@ -18,7 +18,7 @@ _ZONE = f"(?:[Zz]|[+-]{_CLOCK})"
 
 
 def _leap_seconds() -> str:
-    """Times that are 23:59:60 in UTC: of their minutes and of their hours one thing each is asked."""
+    """Times that are 23:59:60 in UTC: minutes and hours are asked for one thing each."""
     east = [f"..:{m:02}.*\\+..:{(m + 1) % 60:02}" for m in range(60)]
     west = [f"..:{m:02}.*-..:{59 - m:02}" for m in range(60)]
     hours = [f"{h:02}:(?!59).*\\+{h:02}:" for h in range(24)]
