@@ -7,15 +7,16 @@ news of the answers down in its own words.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aboard.engine.replying import require_no_control
+from aboard.errors import GrammarError
 from aboard.serve.answers import Answers, Ask
 from aboard.serve.asking import require_few, require_room, seeded
-from aboard.serve.refusals import Refusal, blamed
-from aboard.serve.response_format import compiled
+from aboard.serve.refusals import Refusal, blamed, refusal_of
+from aboard.serve.response_format import compiled, require_first_token
 from aboard.tool_calls import AUTO, Tool, ToolChoice, Wanted, require_distinct, rules_name
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Conversation:
         Of each answer; by default as many as the context holds.
     stop : tuple of str
         Texts that end an answer.
+    stop_param : str
+        Where in the request they stand, for errors.
     top_logprobs : int, optional
         Follow the tokens of the text, each with so many alternatives; by default they aren't.
     owner : str
@@ -79,6 +82,7 @@ class Conversation:
     n: int = 1
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    stop_param: str = "stop"
     top_logprobs: int | None = None
     owner: str = ""
     param: str = "messages"
@@ -145,8 +149,19 @@ def _tools_grammar(served: ServedModel, asked: Conversation) -> Grammar:
             schema=None if form is None else form.schema,
         )
     with blamed("tools" if form is None else form.param):
-        grammar = served.model.tool_calling.grammar(wanted)
-        served.model.constraint(grammar)
+        try:
+            return _compiled(served, wanted)
+        except GrammarError as error:
+            if not wanted.stop:
+                raise
+            failure = error
+        _compiled(served, replace(wanted, stop=()))
+    raise refusal_of(failure, param=asked.stop_param)  # without them it would do
+
+
+def _compiled(served: ServedModel, wanted: Wanted) -> Grammar:
+    grammar = served.model.tool_calling.grammar(wanted)
+    require_first_token(served, grammar)
     return grammar
 
 

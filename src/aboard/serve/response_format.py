@@ -138,5 +138,18 @@ async def compiled(call: Call[Any], served: ServedModel, form: Form | None) -> G
 
 def _compiled(served: ServedModel, form: Form) -> Grammar:
     grammar = form.grammar()
-    served.model.constraint(grammar)
+    require_first_token(served, grammar)
     return grammar
+
+
+def require_first_token(served: ServedModel, grammar: Grammar) -> None:
+    """Compile a grammar for the model, and compute what an answer may begin with.
+
+    Raises
+    ------
+    GrammarError
+        One of the two takes more work than it may.
+    """
+    constraint = served.model.constraint(grammar)
+    assert constraint is not None
+    constraint.allowed()
