@@ -17,7 +17,15 @@ from aboard.serve.answers import Answers, Ask
 from aboard.serve.asking import require_few, require_room, seeded
 from aboard.serve.refusals import Refusal, blamed, refusal_of
 from aboard.serve.response_format import compiled, require_first_token
-from aboard.tool_calls import AUTO, Tool, ToolChoice, Wanted, require_distinct, rules_name
+from aboard.tool_calls import (
+    AUTO,
+    Tool,
+    ToolChoice,
+    Wanted,
+    require_distinct,
+    rules_name,
+    work_of_tools,
+)
 
 if TYPE_CHECKING:
     from datetime import date
@@ -137,9 +145,10 @@ def _tools_grammar(served: ServedModel, asked: Conversation) -> Grammar:
             code="unsupported_parameter",
             param=form.param,
         )
+    work = work_of_tools()
     for number, tool in enumerate(asked.tools):
         with blamed(tool.param):
-            tool.rules(rules_name(number))
+            tool.rules(rules_name(number), work)
     with blamed(asked.tool_choice.param):
         wanted = Wanted(
             tools=asked.tools,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from aboard.constrain.schema.document import ANY_DRAFT, Place, shown
 from aboard.errors import GrammarError, UnsupportedSchema
 
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+"""What bounds numbers."""
+
 BY_TYPE = frozenset(
     (
-        *("type", "minLength", "maxLength", "pattern", "format"),
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("type", "minLength", "maxLength", "pattern", "format", "multipleOf", *BOUNDS),
         *("items", "prefixItems", "additionalItems", "contains", "minContains", "maxContains"),
         *("minItems", "maxItems", "uniqueItems"),
         *("properties", "patternProperties", "additionalProperties", "propertyNames", "required"),
