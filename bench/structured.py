@@ -1,7 +1,7 @@
 """Are schemas enforced, and what does it cost?
 
     python bench/structured.py maskbench FILE       # MaskBench's schemas and values, as JSON lines
-    python bench/structured.py suite FOLDER         # tests/ of JSON-Schema-Test-Suite
+    python bench/structured.py suite FOLDER         # JSON-Schema-Test-Suite: tests/ and remotes/
     python bench/structured.py masks FILE MODEL     # CPU time of a mask, over MaskBench's values
     python bench/structured.py speed MODEL [--rounds 5]    # constrained beside free decoding
 
@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from engines import record
+from jsonschema_specifications import REGISTRY
 
 import aboard
 from aboard.constrain import Grammar
@@ -65,6 +66,7 @@ class Case:
     name: str
     schema: Any
     values: list[tuple[Any, bool]]
+    others: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Score:
     def take(self, case: Case, compile_: Any) -> None:
         """Judge the grammar that `compile_` makes of a schema."""
         try:
-            grammar = compile_(case.schema)
+            grammar = compile_(case.schema, case.others)
             writer = Writer(grammar)
         except GrammarError as error:
             empty = "accepts no value" in str(error)
@@ -161,8 +163,8 @@ def _as_it_stands(value: Any) -> str:
     return text_of(value)
 
 
-def by_llguidance(schema: Any) -> Grammar:
-    """The schema as llguidance compiles it."""
+def by_llguidance(schema: Any, others: dict[str, Any]) -> Grammar:
+    """The schema as llguidance compiles it; it takes no others beside."""
     head = '%llguidance {"no_forcing": true}\n'
     if isinstance(schema, dict):
         schema = {key: value for key, value in schema.items() if key != "x-guidance"}
@@ -178,15 +180,32 @@ def maskbench(path: Path) -> Iterator[Case]:
 
 
 def suite(folder: Path, draft: str) -> Iterator[Case]:
-    """The schemas of JSON-Schema-Test-Suite, those of optional behaviour included."""
-    for path in sorted((folder / draft).rglob("*.json")):
+    """The schemas of JSON-Schema-Test-Suite, those of optional behaviour included.
+
+    What it wants to be known, its remote schemas and the metaschemas, is given where a schema may
+    refer to it.
+    """
+    others = _remotes(folder / "remotes")
+    for path in sorted((folder / "tests" / draft).rglob("*.json")):
         for case in json.loads(path.read_text("utf-8")):
             schema = case["schema"]
             if isinstance(schema, dict):
                 schema = {"$schema": DRAFTS[draft], **schema}
             values = [(test["data"], test["valid"]) for test in case["tests"]]
-            name = f"{path.relative_to(folder / draft)} {case['description']}"
-            yield Case(name, schema, [pair for pair in values if _is_text(pair[0])])
+            name = f"{path.relative_to(folder / 'tests' / draft)} {case['description']}"
+            text = json.dumps(schema)
+            given = others if any(w in text for w in ('Ref"', '$ref"', "localhost")) else {}
+            yield Case(name, schema, [pair for pair in values if _is_text(pair[0])], given)
+
+
+def _remotes(folder: Path) -> dict[str, Any]:
+    """The suite's remote schemas of drafts 4 to 2020-12, and the metaschemas, by their URIs."""
+    found = {uri: REGISTRY.contents(uri) for uri in REGISTRY if "draft-03" not in uri}
+    for path in sorted(folder.rglob("*.json")):
+        name = path.relative_to(folder)
+        if name.parts[0] not in ("draft3", "v1"):
+            found[f"http://localhost:1234/{name}"] = json.loads(path.read_text("utf-8"))
+    return found
 
 
 def _is_text(value: Any) -> bool:

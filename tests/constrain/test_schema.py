@@ -227,6 +227,15 @@ def test_each_draft_is_read_as_it_says(draft: int, schema: Any, values: list[Any
     check(schema, draft, values)
 
 
+@pytest.mark.parametrize("draft", [2019, 2020])
+def test_dependencies_are_obeyed_in_later_drafts_too(draft: int) -> None:
+    schema = {"$schema": DRAFTS[draft][0], "dependencies": {"a": ["b"], "c": False}}
+    writer = Writer(Grammar.json_schema(schema))
+
+    assert [writer.can_write(v) for v in ({"a": 1, "b": 2}, {"b": 2}, 1)] == [True] * 3
+    assert [writer.can_write(v) for v in ({"a": 1}, {"c": 1})] == [False] * 2
+
+
 def test_references_may_name_other_documents() -> None:
     others = {
         "http://a/numbers": {"$defs": {"low": {"maximum": 3, "$ref": "whole"}}},

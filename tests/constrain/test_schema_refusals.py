@@ -51,7 +51,7 @@ BROUGHT = {
     ],
     2020: ["prefixItems", "$dynamicRef"],
 }
-ENDED = {7: ["dependencies"], 2019: ["additionalItems"]}
+ENDED = {2019: ["additionalItems"]}
 URIS = {
     **{draft: f"http://json-schema.org/draft-0{draft}/schema#" for draft in (4, 6, 7)},
     2019: "https://json-schema.org/draft/2019-09/schema",
@@ -173,3 +173,23 @@ def test_a_large_schema_is_compiled() -> None:
     grammar = Grammar.json_schema(json.dumps(schema))
 
     assert len(grammar.text) < 200_000
+
+
+def metaschema(*vocabularies: str) -> dict[str, Any]:
+    uri = "https://json-schema.org/draft/2020-12/vocab/"
+    return {"$id": "http://a/meta", "$vocabulary": {uri + name: True for name in vocabularies}}
+
+
+def test_a_keyword_that_the_metaschema_leaves_out_is_refused() -> None:
+    schema = {"$schema": "http://a/meta", "properties": {"a": {"minimum": 1}}}
+    whole = metaschema("core", "applicator", "validation")
+
+    Grammar.json_schema(schema, {"http://a/meta": whole})
+    with pytest.raises(UnsupportedSchema, match=r"without the vocabulary validation.* has minimum"):
+        Grammar.json_schema(schema, {"http://a/meta": metaschema("core", "applicator")})
+
+
+def test_a_metaschema_may_leave_out_keywords_that_arent_there() -> None:
+    schema = {"$schema": "http://a/meta", "properties": {"a": {"format": "date"}}}
+
+    Grammar.json_schema(schema, {"http://a/meta": metaschema("core", "applicator")})

@@ -37,7 +37,9 @@ def text_of(value: Any) -> str:
     """A scalar as the grammars spell it: numbers without exponent, integers without point."""
     if isinstance(value, bool | str | None):
         return json.dumps(value, ensure_ascii=False)
-    digits = format(Decimal(repr(value)), "f")
+    # Floats that can only be integers stand for all of their digits, as in a schema.
+    exact = isinstance(value, float) and abs(value) >= 1 << 53
+    digits = format(Decimal(value) if exact else Decimal(repr(value)), "f")
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 

@@ -3,17 +3,20 @@
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import jsonschema
 import pytest
 
-from aboard.engine import Model, Sampling
+from aboard.constrain import vocabulary
+from aboard.engine import Model, Sampling, load
 from aboard.errors import NotEnoughMemory
 from serve.events import events_of
 from serve.failing import failing
 from serve.running import Running, running
+from tiny import tiny_llama
 
 ASKED = [
     {"role": "system", "content": "Be brief."},
@@ -336,3 +339,22 @@ def test_a_key_is_taken_by_either_header_and_asked_for_in_the_apis_words(model: 
 
     assert caught.value.body["error"]["type"] == "authentication_error"
     assert "x-api-key" in caught.value.body["error"]["message"]
+
+
+@pytest.mark.parametrize(("fuel", "named"), [(3_000, "stop_sequences"), (20, "tools")])
+def test_a_grammar_that_is_too_much_names_what_makes_it_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fuel: int, named: str
+) -> None:
+    monkeypatch.setitem(vocabulary._LIMITS, "initial_lexer_fuel", fuel)
+    tool = {"name": "go", "input_schema": {"type": "object"}}
+    stops = [f"{chr(0x4E00 + n)}" * 200 for n in range(64)]
+    file = tiny_llama(tmp_path / "tiny.gguf", context=2048)
+
+    with (
+        running(load(file, threads=1)) as server,
+        server.anthropic() as client,
+        pytest.raises(anthropic.BadRequestError, match=f"message': .{named}"),
+    ):
+        client.messages.create(
+            model="tiny", messages=ASKED[1:], max_tokens=5, tools=[tool], stop_sequences=stops
+        )

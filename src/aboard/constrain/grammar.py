@@ -13,6 +13,7 @@ from aboard.errors import GrammarError, UsageError
 
 if TYPE_CHECKING:
     from aboard.checkpoint.tokenizer import Tokenizer
+    from aboard.constrain.language.derivative import Questions
     from aboard.constrain.language.expression import Expression
     from aboard.constrain.schema.document import Schema
 
@@ -167,15 +168,16 @@ class Grammar:
         return Constraint(vocabulary(tokenizer, n_tokens), self.text)
 
 
-def schema_rules(schema: Schema, name: str) -> str:
+def schema_rules(schema: Schema, name: str, questions: Questions | None = None) -> str:
     """Rules of which `name` is the JSON texts that a JSON Schema accepts, for `Grammar.rules`.
 
-    All other names begin with it. Errors are those of `Grammar.json_schema`.
+    All other names begin with it. `questions` counts the work. Errors are those of
+    `Grammar.json_schema`.
     """
     from aboard.constrain.schema.compiling import compile_schema
 
     with _bounded_nesting("the schema"):
-        return compile_schema(schema, name=name)
+        return compile_schema(schema, name=name, questions=questions)
 
 
 @contextmanager

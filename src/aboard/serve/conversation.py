@@ -7,16 +7,25 @@ news of the answers down in its own words.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aboard.engine.replying import require_no_control, variables_of
+from aboard.errors import GrammarError
 from aboard.serve.answers import Answers, Ask
 from aboard.serve.asking import require_few, require_room, seeded
-from aboard.serve.refusals import Refusal, blamed
-from aboard.serve.response_format import compiled
-from aboard.tool_calls import AUTO, Tool, ToolChoice, Wanted, require_distinct, rules_name
+from aboard.serve.refusals import Refusal, blamed, refusal_of
+from aboard.serve.response_format import compiled, require_first_token
+from aboard.tool_calls import (
+    AUTO,
+    Tool,
+    ToolChoice,
+    Wanted,
+    require_distinct,
+    rules_name,
+    work_of_tools,
+)
 
 if TYPE_CHECKING:
     from datetime import date
@@ -61,6 +70,8 @@ class Conversation:
         Of each answer; by default as many as the context holds.
     stop : tuple of str
         Texts that end an answer.
+    stop_param : str
+        Where in the request they stand, for errors.
     top_logprobs : int, optional
         Follow the tokens of the text, each with so many alternatives; by default they aren't.
     owner : str
@@ -81,6 +92,7 @@ class Conversation:
     n: int = 1
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    stop_param: str = "stop"
     top_logprobs: int | None = None
     owner: str = ""
     template_kwargs: Mapping[str, object] = field(default_factory=dict)
@@ -155,9 +167,10 @@ def _tools_grammar(served: ServedModel, asked: Conversation) -> Grammar:
             code="unsupported_parameter",
             param=form.param,
         )
+    work = work_of_tools()
     for number, tool in enumerate(asked.tools):
         with blamed(tool.param):
-            tool.rules(rules_name(number))
+            tool.rules(rules_name(number), work)
     with blamed(asked.tool_choice.param):
         wanted = Wanted(
             tools=asked.tools,
@@ -167,8 +180,19 @@ def _tools_grammar(served: ServedModel, asked: Conversation) -> Grammar:
             schema=None if form is None else form.schema,
         )
     with blamed("tools" if form is None else form.param):
-        grammar = served.model.tool_calling.grammar(wanted)
-        served.model.constraint(grammar)
+        try:
+            return _compiled(served, wanted)
+        except GrammarError as error:
+            if not wanted.stop:
+                raise
+            failure = error
+        _compiled(served, replace(wanted, stop=()))
+    raise refusal_of(failure, param=asked.stop_param)  # without them it would do
+
+
+def _compiled(served: ServedModel, wanted: Wanted) -> Grammar:
+    grammar = served.model.tool_calling.grammar(wanted)
+    require_first_token(served, grammar)
     return grammar
 
 

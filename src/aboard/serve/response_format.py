@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, Tag
@@ -97,9 +99,24 @@ class Form:
 
 def schema_form(schema: dict[str, Any] | bool, param: str) -> Form:
     """JSON that a schema accepts, which stands at `param`."""
+    return Form(lambda: _of_schema(schema), param, schema)
+
+
+def _of_schema(schema: dict[str, Any] | bool) -> Grammar:
     from aboard.constrain import Grammar
 
-    return Form(lambda: Grammar.json_schema(schema), param, schema)
+    try:
+        text = json.dumps(schema)
+    except RecursionError:
+        return Grammar.json_schema(schema)  # which says so
+    return _of_text(text)
+
+
+@lru_cache(maxsize=32)  # clients ask for the same again and again
+def _of_text(schema: str) -> Grammar:
+    from aboard.constrain import Grammar
+
+    return Grammar.json_schema(schema)
 
 
 def form_of(asked: ResponseFormat | None, param: str = "response_format") -> Form | None:
@@ -141,5 +158,18 @@ async def compiled(call: Call[Any], served: ServedModel, form: Form | None) -> G
 
 def _compiled(served: ServedModel, form: Form) -> Grammar:
     grammar = form.grammar()
-    served.model.constraint(grammar)
+    require_first_token(served, grammar)
     return grammar
+
+
+def require_first_token(served: ServedModel, grammar: Grammar) -> None:
+    """Compile a grammar for the model, and compute what an answer may begin with.
+
+    Raises
+    ------
+    GrammarError
+        One of the two takes more work than it may.
+    """
+    constraint = served.model.constraint(grammar)
+    assert constraint is not None
+    constraint.allowed()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from aboard.tool_calls.calling import ToolCalling
 from aboard.tool_calls.grammar import Wanted, rules_name
 from aboard.tool_calls.reading import Arguments, Begun, CallReader, Part, Text
-from aboard.tool_calls.tool import AUTO, Tool, ToolChoice, require_distinct
+from aboard.tool_calls.tool import AUTO, Tool, ToolChoice, require_distinct, work_of_tools
 from aboard.tool_calls.writing import object_of
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "object_of",
     "require_distinct",
     "rules_name",
+    "work_of_tools",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aboard.constrain.grammar import Grammar, schema_rules
 from aboard.errors import UsageError
-from aboard.tool_calls.tool import AUTO, Tool, ToolChoice, require_distinct
+from aboard.tool_calls.tool import AUTO, Tool, ToolChoice, require_distinct, work_of_tools
 
 if TYPE_CHECKING:
     from aboard.constrain.schema.document import Schema
@@ -151,10 +151,11 @@ class _Writer:
         further = f" ({self._literal(form.again)} call)*" if wanted.parallel and form.again else ""
         self._lines.append(f"calls: {opening}call{further}{end}")
         calls = []
+        work = work_of_tools()
         for number, tool in enumerate(wanted.tools):
             if tool in wanted.callable:
                 calls.append(self._call(tool, rules_name(number)))
-                self._lines.append(tool.rules(rules_name(number)))
+                self._lines.append(tool.rules(rules_name(number), work))
         self._lines.append(f"call: {' | '.join(calls)}")
         if form.prompted:
             return ["calls"]

@@ -7,14 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from aboard.constrain.grammar import schema_rules
 from aboard.errors import GrammarError, UsageError
 
+if TYPE_CHECKING:
+    from aboard.constrain.language.derivative import Questions
+
 MAX_TOOLS = 128
 MAX_CHARS = 1 << 18
 """Of all schemas together, as JSON."""
+MAX_WORK = 4
+"""Of all schemas together, in times what one schema may take: about four seconds."""
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -94,8 +99,10 @@ class Tool:
             },
         }
 
-    def rules(self, name: str) -> str:
+    def rules(self, name: str, work: Questions | None = None) -> str:
         """Lark rules, of which `name` is its arguments as JSON.
+
+        `work` bounds the work of several tools together, what is known already included.
 
         Raises
         ------
@@ -104,7 +111,10 @@ class Tool:
         GrammarError
             The schema is none, is too large, takes too much work, or accepts no object.
         """
-        return _rules(self.schema, name)
+        rules, n_steps = _rules(self.schema, name)
+        if work is not None:
+            work.spend(n_steps)
+        return rules
 
     @property
     def schema(self) -> str:
@@ -122,8 +132,21 @@ class Tool:
 
 
 @lru_cache(maxsize=256)  # a conversation sends its tools again with each turn
-def _rules(schema: str, name: str) -> str:
-    return schema_rules(schema, name)
+def _rules(schema: str, name: str) -> tuple[str, int]:
+    """The rules, and the steps of work that they took."""
+    from aboard.constrain.language.derivative import Questions
+
+    questions = Questions()
+    n_steps = questions.steps_left
+    rules = schema_rules(schema, name, questions)
+    return rules, n_steps - questions.steps_left
+
+
+def work_of_tools() -> Questions:
+    """What bounds the work of the schemas of one request's tools together."""
+    from aboard.constrain.language.derivative import MAX_STEPS, Questions
+
+    return Questions(MAX_WORK * MAX_STEPS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,8 +291,10 @@ def optional(part: Expression) -> Expression:
 def _common_start(texts: list[str]) -> str:
     """What all of `texts` begin with."""
     first, last = min(texts), max(texts)
-    n = next((i for i, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), -1)
-    return first if n < 0 else first[:n]
+    for n, (one, another) in enumerate(zip(first, last, strict=False)):
+        if one != another:
+            return first[:n]
+    return first
 
 
 def literals(texts: Iterable[str]) -> Expression:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import lru_cache
 from math import gcd
 
 from aboard.constrain.language.characters import of, ranges
@@ -31,7 +32,7 @@ from aboard.constrain.language.expression import (
 )
 from aboard.errors import GrammarError
 
-MAX_DIGITS = 48
+MAX_DIGITS = 64
 """Before and behind the point. A model that repeats a digit must end."""
 
 FLOAT_DIGITS = 15
@@ -117,6 +118,7 @@ def short_integers(n_digits: int) -> Expression:
     )
 
 
+@lru_cache(maxsize=256)
 def integers_from(least: int) -> Expression:
     """Integers that are at least this."""
     if least > 0:
@@ -127,6 +129,7 @@ def integers_from(least: int) -> Expression:
     return choice(literal("0"), _POSITIVE, below)
 
 
+@lru_cache(maxsize=256)
 def integers_to(most: int) -> Expression:
     """Integers that are at most this."""
     if most < 0:
@@ -166,6 +169,7 @@ def _same_length(digits: str, *, above: bool) -> Expression:
     return found
 
 
+@lru_cache(maxsize=256)
 def fractions_above(bound: Decimal) -> Expression:
     """Numbers that are no integers, above `bound`."""
     whole, part = _split(bound.copy_abs())  # `abs` would round it
@@ -175,6 +179,7 @@ def fractions_above(bound: Decimal) -> Expression:
     return both(choice(sequence(_WHOLE, literal("."), _PART), negative), FRACTIONS)
 
 
+@lru_cache(maxsize=256)
 def fractions_below(bound: Decimal) -> Expression:
     """Numbers that are no integers, below `bound`."""
     whole, part = _split(bound.copy_abs())

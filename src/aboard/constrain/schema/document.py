@@ -13,6 +13,7 @@ from typing import Any
 from aboard.checkpoint.json_text import unique
 from aboard.constrain.schema.precision import precision_of
 from aboard.constrain.schema.references import resolved, split_fragment, unescaped
+from aboard.constrain.schema.vocabularies import check_vocabularies, holds_key
 from aboard.errors import GrammarError, UnsupportedSchema
 
 MAX_BYTES = 1 << 20
@@ -110,7 +111,7 @@ class Document:
     def __init__(self, schema: Schema, others: Mapping[str, Schema]) -> None:
         values = {"": _parsed(schema)} | {uri: _parsed(other) for uri, other in others.items()}
         self.precision = precision_of(values.values())
-        scoped = any(_holds_key(value, "$dynamicRef") for value in values.values())
+        scoped = any(holds_key(value, "$dynamicRef") for value in values.values())
         self._roots: dict[str, Place] = {}
         for uri, value in values.items():
             name = f"{uri}#" if uri else ""
@@ -119,6 +120,7 @@ class Document:
                 raise GrammarError(f"{name or 'the schema'}: is {shown(value)}, {expected}")
             draft = _draft_of(value, name, ANY_DRAFT)
             base = _base_of(value, split_fragment(uri)[0], draft)
+            check_vocabularies(value, name, values)
             self._roots[uri] = Place(value, name, base, draft, (base,) if scoped else ())
         self.root = self._roots[""]
         self._named: dict[str, Place] | None = None
@@ -213,12 +215,6 @@ def _is_dynamic(place: Place, anchor: str) -> bool:
 def _entered(scope: tuple[str, ...], base: str) -> tuple[str, ...]:
     """The scope with one URI more; where there is none, none matters."""
     return (*scope, base) if scope and base not in scope else scope
-
-
-def _holds_key(value: Any, key: str) -> bool:
-    if isinstance(value, dict):
-        return key in value or any(_holds_key(each, key) for each in value.values())
-    return isinstance(value, list) and any(_holds_key(each, key) for each in value)
 
 
 def _draft_of(value: object, pointer: str, outer: int) -> int:

@@ -2,7 +2,7 @@
 
 They are those of RFC 3339 (times), RFC 5321 (email), RFC 1123 (host names), RFC 3986 and 3987 (URIs
 and IRIs), RFC 4291 (IPv6), RFC 6570 (templates), RFC 6901 (JSON pointers) and RFC 9562 (UUIDs), as
-JSON Schema cites them. Leap seconds are written in UTC only.
+JSON Schema cites them. A leap second is the last one of a day in UTC, whatever the zone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,20 @@ _DATE = (
 _CLOCK = "(?:[01]\\d|2[0-3]):[0-5]\\d"
 _PART = "(?:\\.\\d+)?"
 _ZONE = f"(?:[Zz]|[+-]{_CLOCK})"
-_TIME = f"(?:{_CLOCK}:[0-5]\\d{_PART}{_ZONE}|23:59:60{_PART}(?:[Zz]|[+-]00:00))"
+
+
+def _leap_seconds() -> str:
+    """Times that are 23:59:60 in UTC: minutes and hours are asked for one thing each."""
+    east = [f"..:{m:02}.*\\+..:{(m + 1) % 60:02}" for m in range(60)]
+    west = [f"..:{m:02}.*-..:{59 - m:02}" for m in range(60)]
+    hours = [f"{h:02}:(?!59).*\\+{h:02}:" for h in range(24)]
+    hours += [f"{h:02}:59.*\\+{(h + 1) % 24:02}:" for h in range(24)]
+    hours += [f"{h:02}:.*-{23 - h:02}:" for h in range(24)]
+    offset = f"(?={'|'.join(east + west)})(?={'|'.join(hours)}){_CLOCK}:60{_PART}[+-]{_CLOCK}"
+    return f"23:59:60{_PART}[Zz]|{offset}"
+
+
+_TIME = f"(?:{_CLOCK}:[0-5]\\d{_PART}{_ZONE}|{_leap_seconds()})"
 _OCTET = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)"
 _IPV4 = f"{_OCTET}(?:\\.{_OCTET}){{3}}"
 _HEX = "[0-9A-Fa-f]{1,4}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from aboard.constrain.schema.document import ANY_DRAFT, Place, shown
 from aboard.errors import GrammarError, UnsupportedSchema
 
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+"""What bounds numbers."""
+
 BY_TYPE = frozenset(
     (
-        *("type", "minLength", "maxLength", "pattern", "format"),
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("type", "minLength", "maxLength", "pattern", "format", "multipleOf", *BOUNDS),
         *("items", "prefixItems", "additionalItems", "contains", "minContains", "maxContains"),
         *("minItems", "maxItems", "uniqueItems"),
         *("properties", "patternProperties", "additionalProperties", "propertyNames", "required"),
@@ -43,8 +45,8 @@ _SINCE = {
 }
 """Drafts that brought keywords; all others of BY_TYPE and APPLICATORS are in draft 4 already."""
 
-_UNTIL = {"dependencies": 7, "additionalItems": 2019}
-"""The last drafts of keywords."""
+_UNTIL = {"additionalItems": 2019}
+"""The last drafts of keywords; `dependencies` goes on being obeyed, as the later drafts allow."""
 
 
 def check_keywords(place: Place) -> None:

@@ -23,6 +23,7 @@ from aboard.constrain.schema.document import Document, Place, shown
 from aboard.constrain.schema.formula import Formula, Formulas
 from aboard.constrain.schema.keywords import (
     APPLICATORS,
+    BOUNDS,
     BY_TYPE,
     check_keywords,
     malformed,
@@ -44,6 +45,7 @@ from aboard.errors import GrammarError
 
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _MAX_LOOKED_INTO = 8
+_BOUND = 40  # steps that a bound of numbers takes
 
 
 class _Endless(GrammarError):
@@ -171,6 +173,7 @@ class Meaning:
 
     def _by_type(self, place: Place) -> Shape:
         types = self._types(place)
+        self.questions.spend(sum(_BOUND for keyword in BOUNDS if keyword in place.value))
         integers, fractions = numbers(place)
         is_number = "number" in types
         return Shape(

@@ -53,6 +53,7 @@ def _conversation(body: MessagesRequest, served: ServedModel) -> Conversation:
         seed=body.seed,
         max_tokens=body.max_tokens,
         stop=tuple(body.stop_sequences),
+        stop_param="stop_sequences",
         owner=body.metadata.user_id or "",
     )
 
