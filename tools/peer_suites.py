@@ -1,12 +1,13 @@
 """Runs tests that others wrote for their clients and servers against `aboard serve`.
 
-    python tools/peer_suites.py openai SOURCE --model model.gguf
-    python tools/peer_suites.py llama  SOURCE --models FOLDER
+    python tools/peer_suites.py openai    SOURCE --model model.gguf
+    python tools/peer_suites.py anthropic SOURCE --model model.gguf
+    python tools/peer_suites.py llama     SOURCE --models FOLDER
 
-SOURCE is unpacked by whoever runs this: the `openai` package's repository (its `tests` folder), or
-`vendor/llama.cpp` of llama-cpp-python's sdist. It runs with this Python, which needs what
-tools/peer_requirements.txt lists; the server runs with `--python`. Nothing is written here but what
-`--out` names. docs/reference/compatibility.md says what came of it.
+SOURCE is unpacked by whoever runs this: the repository of the `openai` or `anthropic` package (its
+`tests` folder), or `vendor/llama.cpp` of llama-cpp-python's sdist. It runs with this Python, which
+needs what tools/peer_requirements.txt lists; the server runs with `--python`. Nothing is written
+here but what `--out` names. docs/reference/compatibility.md says what came of it.
 """
 
 from __future__ import annotations
@@ -25,17 +26,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SERVE = "from aboard.cli import main; main()"
-OPENAI = (
-    "chat/test_completions.py",
-    "test_completions.py",
-    "test_models.py",
-    "test_embeddings.py",
-    "test_responses.py",
-    "responses/test_input_items.py",
-    "responses/test_input_tokens.py",
-    "test_files.py",
-    "test_batches.py",
-)
+CLOUD = {
+    "openai": (
+        "chat/test_completions.py",
+        "test_completions.py",
+        "test_models.py",
+        "test_embeddings.py",
+        "test_responses.py",
+        "responses/test_input_items.py",
+        "responses/test_input_tokens.py",
+        "test_files.py",
+        "test_batches.py",
+    ),
+    "anthropic": ("test_messages.py", "test_models.py"),
+}
 # Its tests start each of their models once before all others, which stops where one is missing, and
 # listen on one port, which may be taken.
 _PLUGIN = """
@@ -72,16 +76,16 @@ sys.exit(int(shim.recv(9) or 1))
 def main() -> None:
     """Run a suite, and print what passed and why the rest did not."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("suite", choices=("openai", "llama"))
+    parser.add_argument("suite", choices=(*CLOUD, "llama"))
     parser.add_argument("source", type=Path)
-    parser.add_argument("--model", type=Path, action="append", default=[], help="for openai")
+    parser.add_argument("--model", type=Path, action="append", default=[], help="for clients")
     parser.add_argument("--models", type=Path, help="for llama: stories260K.gguf, encoder.gguf")
     parser.add_argument("--python", default=sys.executable, help="with aboard[serve]")
     parser.add_argument("--out", type=Path, help="outcomes as JSON")
     options, options.rest = parser.parse_known_args()  # what isn't known is for pytest
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        outcomes = (_openai if options.suite == "openai" else _llama)(options, work)
+        outcomes = (_cloud if options.suite in CLOUD else _llama)(options, work)
     counts = Counter(outcome for outcome, _ in outcomes.values())
     for name, (outcome, why) in sorted(outcomes.items()):
         if outcome != "passed":
@@ -91,12 +95,13 @@ def main() -> None:
         options.out.write_text(json.dumps(outcomes, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
-def _openai(options: argparse.Namespace, work: Path) -> dict[str, tuple[str, str]]:
+def _cloud(options: argparse.Namespace, work: Path) -> dict[str, tuple[str, str]]:
     tests = options.source / "tests"
-    files = [tests / "api_resources" / each for each in OPENAI]
+    files = [tests / "api_resources" / each for each in CLOUD[options.suite]]
     models = [str(each.absolute()) for each in options.model]
     with _served(options.python, models, work) as url:
-        environment = os.environ | {"TEST_API_BASE_URL": url}
+        base = f"{url}/v1" if options.suite == "openai" else url  # the other writes it itself
+        environment = os.environ | {"TEST_API_BASE_URL": base}
         return _pytest(files, options.source, environment, options.rest, work)
 
 
@@ -138,7 +143,7 @@ def _served(python: str, models: list[str], work: Path) -> Iterator[str]:
         program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert program.stdout is not None
         try:
-            yield json.loads(program.stdout.readline())["url"] + "/v1"
+            yield json.loads(program.stdout.readline())["url"]
         finally:
             program.terminate()
             program.wait()

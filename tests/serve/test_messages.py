@@ -358,3 +358,19 @@ def test_a_grammar_that_is_too_much_names_what_makes_it_so(
         client.messages.create(
             model="tiny", messages=ASKED[1:], max_tokens=5, tools=[tool], stop_sequences=stops
         )
+
+
+def test_models_are_told_in_the_apis_words_too(
+    server: Running, strict: anthropic.Anthropic
+) -> None:
+    with server.openai(_strict_response_validation=True) as client:
+        cloud = client.models.retrieve("tiny")
+
+    page = strict.models.list()
+    one = strict.models.retrieve("tiny")
+
+    assert one.id == one.display_name == "tiny"
+    assert int(one.created_at.timestamp()) == cloud.created
+    assert one in list(page)
+    assert page.has_more is False
+    assert (page.first_id, page.last_id) == (page.data[0].id, page.data[-1].id)

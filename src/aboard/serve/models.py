@@ -1,7 +1,8 @@
-"""`/v1/models`: what can be asked."""
+"""`/v1/models`: what can be asked, at once in the words of the cloud API and of Anthropic's."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal
 
 from starlette.responses import Response
@@ -19,6 +20,10 @@ class ModelObject(Given):
     created: int
     owned_by: str
     system_fingerprint: str
+    type: Literal["model"]
+    display_name: str
+    created_at: datetime
+    lifecycle: Literal["active"]
 
 
 class ModelList(Given):
@@ -26,13 +31,24 @@ class ModelList(Given):
 
     object: Literal["list"]
     data: list[ModelObject]
+    has_more: Literal[False]
+    first_id: str
+    last_id: str
 
 
 async def list_models(call: Call[None]) -> Response:
     """Every name and alias."""
     names = call.service.models.names
     listed = [_object(name, served) for name, served in names.items()]
-    return json_response(ModelList(object="list", data=listed))
+    return json_response(
+        ModelList(
+            object="list",
+            data=listed,
+            has_more=False,
+            first_id=listed[0].id,
+            last_id=listed[-1].id,
+        )
+    )
 
 
 async def get_model(call: Call[None]) -> Response:
@@ -48,6 +64,10 @@ def _object(name: str, served: Served) -> ModelObject:
         created=served.created,
         owned_by="aboard",
         system_fingerprint=served.fingerprint,
+        type="model",
+        display_name=name,
+        created_at=datetime.fromtimestamp(served.created, UTC),
+        lifecycle="active",
     )
 
 
