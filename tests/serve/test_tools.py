@@ -12,19 +12,10 @@ from pydantic import BaseModel
 
 from aboard.engine import load
 from serve.running import Running, running
+from serve.tool_schemas import SCHEMAS, WEATHER
 from tool_calls.templates import FAMILIES, tiny_caller
 
 ASKED = [{"role": "user", "content": "How is the weather in Oslo?"}]
-WEATHER = {
-    "type": "object",
-    "properties": {
-        "city": {"type": "string", "maxLength": 10},
-        "days": {"type": "integer", "minimum": 1, "maximum": 9},
-    },
-    "required": ["city", "days"],
-    "additionalProperties": False,
-}
-SCHEMAS = {"weather": WEATHER, "now": {"type": "object", "additionalProperties": False}}
 
 
 def function(name: str, parameters: object = None, **more: object) -> dict:

@@ -12,18 +12,9 @@ import pytest
 from aboard.engine import Model, load
 from serve.events import events_of
 from serve.running import Running, running
+from serve.tool_schemas import SCHEMAS, WEATHER
 from tool_calls.templates import FAMILIES, tiny_caller
 
-WEATHER = {
-    "type": "object",
-    "properties": {
-        "city": {"type": "string", "maxLength": 10},
-        "days": {"type": "integer", "minimum": 1, "maximum": 9},
-    },
-    "required": ["city", "days"],
-    "additionalProperties": False,
-}
-SCHEMAS = {"weather": WEATHER, "now": {"type": "object", "additionalProperties": False}}
 FUNCTIONS = [
     {"type": "function", "name": name, "parameters": schema, "strict": True}
     for name, schema in SCHEMAS.items()
