@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Tag, model_validator
 
+from aboard.serve.asker_body import AskerBody
 from aboard.serve.body import WHOLE, Body, OnlyFalse, told_by
 from aboard.serve.given import Finish, Given, Usage
 from aboard.serve.sampling_body import SamplingBody
@@ -123,7 +124,7 @@ TemplateKwargs = Annotated[
 ]
 
 
-class ChatRequest(SamplingBody):
+class ChatRequest(AskerBody, SamplingBody):
     """A conversation to be answered."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -145,13 +146,6 @@ class ChatRequest(SamplingBody):
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] = Field(
         default_factory=list
     )
-    safety_identifier: str | None = Field(
-        default=None, max_length=512, description="The newer name of `user`."
-    )
-    prompt_cache_key: str | None = Field(
-        default=None, max_length=512, description="Changes nothing: all prompts share one cache."
-    )
-    prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
     chat_template_kwargs: TemplateKwargs = Field(default_factory=dict)
 
     unsupported: ClassVar[Mapping[str, str]] = {
@@ -179,11 +173,6 @@ class ChatRequest(SamplingBody):
     def most_tokens(self) -> int | None:
         """How long the answer may be."""
         return self.max_tokens or self.max_completion_tokens
-
-    @property
-    def owner(self) -> str:
-        """Who asks."""
-        return self.safety_identifier or self.user or ""
 
 
 class ChoiceLogprobs(Given):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, Tag, field_validator, model_validator
 
+from aboard.serve.asker_body import AskerBody
 from aboard.serve.body import WHOLE, Body, OnlyFalse, few, told_by
 from aboard.serve.drawing_body import DrawingBody
 from aboard.serve.responses import items
@@ -156,7 +157,7 @@ class ResponseStreamOptions(Body):
     include_obfuscation: OnlyFalse = Field(default=False, description="Nothing is padded.")
 
 
-class ResponseRequest(DrawingBody):
+class ResponseRequest(AskerBody, DrawingBody):
     """A conversation, or what follows on one that is kept."""
 
     input: str | Annotated[list[InputItem], Field(min_length=1)]
@@ -182,14 +183,6 @@ class ResponseRequest(DrawingBody):
     background: OnlyFalse = False
     truncation: Literal["disabled"] = "disabled"
     service_tier: Literal["auto", "default"] = "auto"
-    user: str | None = Field(default=None, max_length=512)
-    safety_identifier: str | None = Field(
-        default=None, max_length=512, description="The newer name of `user`."
-    )
-    prompt_cache_key: str | None = Field(
-        default=None, max_length=512, description="Changes nothing: all prompts share one cache."
-    )
-    prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
 
     unsupported: ClassVar[Mapping[str, str]] = {
         "access_programs": "there are none",
@@ -221,11 +214,6 @@ class ResponseRequest(DrawingBody):
     def shown_logprobs(self) -> int | None:
         """How many alternatives of each token are told; None where its own probability isn't."""
         return self.top_logprobs if self.top_logprobs or LOGPROBS in self.include else None
-
-    @property
-    def owner(self) -> str:
-        """Who asks."""
-        return self.safety_identifier or self.user or ""
 
 
 class ResponseQuery(Body):
