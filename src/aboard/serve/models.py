@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field, model_validator
 from starlette.responses import Response
 
+from aboard.serve.body import Body
 from aboard.serve.endpoint import Call, Endpoint, json_response
 from aboard.serve.given import Given
+from aboard.serve.refusals import invalid
 from aboard.serve.served import Served
 
 
@@ -27,28 +30,55 @@ class ModelObject(Given):
 
 
 class ModelList(Given):
-    """All of them."""
+    """All of them, or those asked for."""
 
     object: Literal["list"]
     data: list[ModelObject]
-    has_more: Literal[False]
-    first_id: str
-    last_id: str
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
 
 
-async def list_models(call: Call[None]) -> Response:
-    """Every name and alias."""
-    names = call.service.models.names
-    listed = [_object(name, served) for name, served in names.items()]
+class ModelsQuery(Body):
+    """Which names are asked for, in Anthropic's words."""
+
+    after_id: str | None = Field(default=None, description="The last name there was.")
+    before_id: str | None = Field(default=None, description="The first name there was.")
+    limit: Annotated[int, Field(ge=1, le=1000)] = 1000
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ModelsQuery:
+        if self.after_id is not None and self.before_id is not None:
+            raise ValueError("after_id and before_id exclude each other")
+        return self
+
+
+async def list_models(call: Call[ModelsQuery]) -> Response:
+    """Every name and alias, or those on one side of another."""
+    query, names = call.body, call.service.models.names
+    ids = list(names)
+    if query.before_id is not None:
+        ids = ids[: _place(query.before_id, "before_id", ids)]
+        shown = ids[-query.limit :]
+    else:
+        if query.after_id is not None:
+            ids = ids[_place(query.after_id, "after_id", ids) + 1 :]
+        shown = ids[: query.limit]
     return json_response(
         ModelList(
             object="list",
-            data=listed,
-            has_more=False,
-            first_id=listed[0].id,
-            last_id=listed[-1].id,
+            data=[_object(name, names[name]) for name in shown],
+            has_more=len(shown) < len(ids),
+            first_id=shown[0] if shown else None,
+            last_id=shown[-1] if shown else None,
         )
     )
+
+
+def _place(name: str, param: str, ids: list[str]) -> int:
+    if name not in ids:
+        raise invalid(f"no model {name!r:.80} is listed", param)
+    return ids.index(name)
 
 
 async def get_model(call: Call[None]) -> Response:
@@ -78,6 +108,7 @@ ENDPOINTS = (
         also=("/models",),
         handle=list_models,
         summary="Names that can be asked.",
+        asks=ModelsQuery,
         gives=ModelList,
     ),
     Endpoint(
