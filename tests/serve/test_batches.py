@@ -531,7 +531,10 @@ def test_a_server_that_is_told_twice_waits_for_no_line(slow: Running, gate: Gate
 
 
 def test_a_disk_that_is_full_for_a_while_loses_no_line(
-    keeper: openai.OpenAI, keeping: Running, monkeypatch: pytest.MonkeyPatch
+    keeper: openai.OpenAI,
+    keeping: Running,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from aboard.errors import StorageFull
 
@@ -553,6 +556,8 @@ def test_a_disk_that_is_full_for_a_while_loses_no_line(
     assert runner.endpoints.keys() >= {CHAT, "/v1/completions", "/v1/embeddings"}
     told = results(keeper, keeper.batches.retrieve(batch.id).output_file_id)
     assert [each["custom_id"] for each in told] == ["0", "1", "2"]
+    facts = [each.facts for each in caplog.records if each.msg == "a batch can't go on"]
+    assert {"batch": batch.id, "reason": "full"} in facts
 
 
 def test_a_batch_that_has_ended_stays_as_it_is(

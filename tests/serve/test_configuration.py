@@ -167,6 +167,9 @@ def test_models_and_their_options_on_the_command_line_replace_those_of_the_file(
         ("[[serve.models]]\nmodel = 'a'\nkv = 'f32'", "kv is 'f32', expected f16 or int8"),
         ("[[serve.models]]\nmodel = 'a'\nname = ''", "name is empty"),
         ("[serve]\napi_key = 'swordfish-swordfish'", "stand in a file of their own"),
+        ("[serve]\ndata = ''", "[serve]: data is '', expected a path"),
+        ('[serve]\ncache_dir = "a\\u0000"', "cache_dir is 'a\\x00', expected a path"),
+        ("[[serve.models]]\nmodel = ''", "model is '', expected a path"),
     ],
 )
 def test_what_is_not_known_is_refused_by_name(folder: Path, text: str, told: str) -> None:
@@ -177,6 +180,48 @@ def test_what_is_not_known_is_refused_by_name(folder: Path, text: str, told: str
     assert "aboard.toml" in message
     assert told in message
     assert "swordfish" not in message
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--drain", "inf"], "drain_s is inf"),
+        (["--timeout", "nan"], "answer_timeout_s is nan"),
+        (["--max-waiting", str(10**20)], "max_waiting is 100000000000000000000"),
+        (["--max-sequences", str(10**20)], "max_sequences is 100000000000000000000"),
+        (["--data", "tiny.gguf"], "tiny.gguf: can't be used as a folder"),
+        (["--data", "tiny.gguf/below"], "tiny.gguf/below: can't be used as a folder"),
+        (["--cache-dir", "tiny.gguf"], "tiny.gguf: can't be used as a folder"),
+    ],
+)
+def test_what_can_not_be_served_is_told_by_a_check(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], told: str
+) -> None:
+    monkeypatch.chdir(folder / "here")
+
+    assert told in refusal("tiny.gguf", *options)
+    assert checked("tiny.gguf", "--data", "new/below")["data"] == "new/below"
+    assert not Path("new").exists()
+
+
+def test_a_variable_that_is_nearly_an_option_is_told_without_its_value(folder: Path) -> None:
+    arguments = ["serve", "--check-config", str(folder / "here" / "tiny.gguf")]
+    environment = {"ABOARD_MAX_WAITNG": "3", "ABOARD_API_KYE": "swordfish", "ABOARD_OF_OTHERS": "x"}
+
+    done = CliRunner().invoke(app, arguments, env=environment)
+
+    assert done.exit_code == 0
+    assert done.stderr.splitlines() == [
+        "aboard: ABOARD_API_KYE is no variable that is known; did you mean ABOARD_API_KEY?",
+        "aboard: ABOARD_MAX_WAITNG is no variable that is known; did you mean ABOARD_MAX_WAITING?",
+    ]
+
+
+def test_a_byte_order_mark_is_passed_over(folder: Path) -> None:
+    file = folder / "aboard.toml"
+    file.write_bytes(b"\xef\xbb\xbf[serve]\nport = 5")
+
+    assert read_configuration(file).options == {"port": 5}
 
 
 @pytest.mark.parametrize(

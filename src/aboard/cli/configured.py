@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +21,7 @@ from aboard.serve.configuration import (
     read_configuration,
 )
 
+_OTHER_VARIABLES = ("ABOARD_API_KEY", "ABOARD_CACHE", "ABOARD_HOME", "ABOARD_ISA", "ABOARD_DEBUG")
 _FLAG, _VARIABLE, _FILE, _DEFAULT = "command line", "environment", "file", "default"
 _SOURCES = {
     "COMMANDLINE": _FLAG,
@@ -114,6 +117,17 @@ def sources(ctx: typer.Context) -> dict[str, str]:
     for name in ctx.params:
         source = ctx.get_parameter_source(name)
         found[name] = _DEFAULT if source is None else _SOURCES[source.name]
+    return found
+
+
+def misspelt_variables(ctx: typer.Context) -> list[str]:
+    """What to say of variables that are nearly those of an option; others may be anybody's."""
+    known = {f"ABOARD_{str(name).upper()}" for name in ctx.params} | {*_OTHER_VARIABLES}
+    found = []
+    for name in sorted(os.environ):
+        if name.startswith("ABOARD_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+            found += [f"{name} is no variable that is known; did you mean {each}?" for each in near]
     return found
 
 

@@ -140,7 +140,7 @@ def serve(
 
     An option that isn't given is taken from the environment, then from aboard.toml.
     """
-    from aboard.cli.configured import cache_entries, entries, sources
+    from aboard.cli.configured import cache_entries, entries, misspelt_variables, sources
     from aboard.cli.output import json_result, note
     from aboard.cli.serving import asked_for, checked, kept_in, require_serve, told
 
@@ -152,6 +152,8 @@ def serve(
     from aboard.serve.logs import log_to_stderr
     from aboard.serve.served import ServedModels
 
+    for each in misspelt_variables(ctx):
+        note(f"aboard: {each}")
     limits = Limits(
         max_sequences=max_sequences,
         max_waiting=max_waiting,

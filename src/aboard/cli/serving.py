@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -200,11 +201,14 @@ def checked(
     Raises
     ------
     AboardError
-        A model can't be found, its file's header isn't sound, or `data_size` is no size.
+        A model can't be found, its file's header isn't sound, `data_size` is no size, or a folder
+        can't be used.
     """
     from aboard.cli.output import facts, json_result
     from aboard.planning import parse_size
 
+    _require_possible(data, os.W_OK)
+    _require_possible(cache_dir, os.R_OK)
     models = [_model(each) for each in asked.entries]
     caches = [_cache(each) for each in asked.caches]
     told = {
@@ -238,6 +242,15 @@ def checked(
         if source != "default":
             lines[f"from {name}"] = source
     facts(lines)
+
+
+def _require_possible(folder: Path | None, use: int) -> None:
+    """Refuse what can't be used as a folder, or be made one; nothing is made."""
+    if folder is None:
+        return
+    there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    if not there.is_dir() or not os.access(there, os.X_OK | (use if there == folder else os.W_OK)):
+        raise UsageError(f"{folder}: can't be used as a folder, as {there} is now")
 
 
 def _model(entry: ModelEntry) -> dict[str, object]:

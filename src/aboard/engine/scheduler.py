@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aboard.constrain import Grammar
     from aboard.engine.model import Model
 
-_MOST = 2**31 - 1
+MOST_REQUESTS = 2**31 - 1
 
 
 class Scheduler(Closing):
@@ -70,13 +70,15 @@ class Scheduler(Closing):
         self._model = model
         self._batch = Batch(
             model,
-            max_sequences=checked_integer("max_sequences", max_sequences, 1, _MOST),
-            prompt_slice=checked_integer("prompt_slice", prompt_slice, 1, _MOST),
+            max_sequences=checked_integer("max_sequences", max_sequences, 1, MOST_REQUESTS),
+            prompt_slice=checked_integer("prompt_slice", prompt_slice, 1, MOST_REQUESTS),
             step_s=step_s,
         )
         self._most: int | None = None  # requests that may be there at once
         if max_waiting is not None:
-            self._most = max_sequences + checked_integer("max_waiting", max_waiting, 0, _MOST)
+            self._most = max_sequences + checked_integer(
+                "max_waiting", max_waiting, 0, MOST_REQUESTS
+            )
         self._arrived = threading.Condition()
         self._new: deque[Request] = deque()
         self._closed = False

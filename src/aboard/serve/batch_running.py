@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from aboard.errors import AboardError
 from aboard.serve.batch_bodies import BatchLine
 from aboard.serve.batch_calls import Reply, batched, call, seeded
 from aboard.serve.batch_lines import LineCheck, read_lines
@@ -119,7 +120,13 @@ class BatchRunner:
         except (_Ending, _Waiting):
             pass
         except Exception as error:  # it is tried again, until it expires
-            _log.error("a batch can't go on", exc_info=error, extra={"facts": {"batch": id}})
+            cause: BaseException = error
+            while isinstance(cause, BaseExceptionGroup):
+                cause = cause.exceptions[0]
+            facts = {"batch": id}
+            if isinstance(cause, AboardError):  # whose words are ours, such as of a full disk
+                facts["reason"] = str(cause)
+            _log.error("a batch can't go on", exc_info=cause, extra={"facts": facts})
         finally:
             del self._tasks[id], self._stops[id]
 
@@ -314,4 +321,5 @@ class _Answering:
                 await asyncio.shield(writing)
             except asyncio.CancelledError:
                 await asyncio.wait({writing})  # it goes on: nothing may be done behind its back
+                writing.exception()  # whatever it is, what cancelled this tells of it
                 raise

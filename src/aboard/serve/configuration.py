@@ -207,7 +207,7 @@ def _document(path: Path) -> dict[str, Any]:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise UsageError(f"{path}: has more than {MAX_BYTES} bytes, expected a short TOML file")
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -288,6 +288,8 @@ def _values(
         kind = kinds[key]
         if not _is(kind, value):
             raise UsageError(f"{where}{key} is {_told(value)}, expected {kind.value}")
+        if kind in (Kind.FILE, Kind.MODEL) and (not value or "\0" in value):
+            raise UsageError(f"{where}{key} is {value!r:.80}, expected a path")
         values[key] = _understood(kind, value, folder)
     return values
 

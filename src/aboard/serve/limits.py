@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
+from aboard.engine.arguments import checked_integer
+from aboard.engine.scheduler import MOST_REQUESTS
 from aboard.engine.scheduler_batch import MAX_SEQUENCES
+from aboard.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds of a server; whoever goes beyond one gets an error that names it.
+
+    Raises
+    ------
+    UsageError
+        Seconds are endless or none, or more answers are asked for than can be counted.
 
     Attributes
     ----------
@@ -58,3 +67,11 @@ class Limits:
     answer_timeout_s: float = 600.0
     step_s: float = 0.1
     drain_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        checked_integer("max_sequences", self.max_sequences, 1, MOST_REQUESTS)
+        checked_integer("max_waiting", self.max_waiting, 0, MOST_REQUESTS)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name.endswith("_s") and not 0 <= value < math.inf:
+                raise UsageError(f"{each.name} is {value}, expected finite seconds")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aboard.errors import Overloaded, StorageFull, UsageError
+from aboard.serve.keeping.disk import RESERVE_BYTES
 from aboard.serve.keeping.files import KeptFile, NewFile
 from aboard.serve.keeping.kept import Kept
 from aboard.serve.keeping.quotas import Quotas
@@ -242,6 +243,28 @@ def test_a_database_that_may_not_grow_is_told_as_a_full_disk(tmp_path: Path) -> 
             [begun(kept, file) for _ in range(1000)]
 
         assert kept.files.get("me", file.id) == file
+
+
+def test_a_disk_that_is_full_has_room_to_delete_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve = tmp_path / "reserve"
+    with Kept(tmp_path) as kept:
+        file = created(kept)
+        assert reserve.stat().st_size == RESERVE_BYTES
+        begin = kept.database.transaction
+
+        def full_beside_the_reserve():
+            if reserve.exists():
+                raise StorageFull("full")
+            return begin()
+
+        monkeypatch.setattr(kept.database, "transaction", full_beside_the_reserve)
+        assert kept.files.delete("me", file.id)
+
+        assert kept.files.get("me", file.id) is None
+        assert not kept.blobs.path(file.blob).exists()
+        assert reserve.stat().st_size == RESERVE_BYTES
 
 
 def test_threads_that_keep_and_delete_the_same_bytes_lose_none(tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
-"""Errors of a disk that is full, whoever meets them first."""
+"""A disk that is full: its errors, whoever meets them first, and room to make room in."""
 
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from aboard.errors import StorageFull
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+RESERVE_BYTES = 1 << 20
 _SQLITE_FULL = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR_WRITE,
@@ -36,6 +39,41 @@ def full_disk_told() -> Iterator[None]:
         if error.sqlite_errorcode not in _SQLITE_FULL:
             raise
         raise _full() from error
+
+
+class Reserve:
+    """Room on the disk that is held for what makes more of it: to delete is to write, too.
+
+    Parameters
+    ----------
+    path : Path
+        The file that holds it; a full disk may have none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fill()
+
+    @contextmanager
+    def given(self) -> Iterator[None]:
+        """Give the room for what the block does, and take it again."""
+        self._path.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            self._fill()
+
+    def _fill(self) -> None:
+        with suppress(OSError):
+            if self._path.exists() and self._path.stat().st_size == RESERVE_BYTES:
+                return
+            try:
+                with self._path.open("wb") as file:
+                    file.write(os.urandom(RESERVE_BYTES))  # zeros may take no room
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                self._path.unlink(missing_ok=True)
 
 
 def _full() -> StorageFull:

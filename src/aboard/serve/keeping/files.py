@@ -13,6 +13,7 @@ from aboard.errors import Overloaded, StorageFull
 if TYPE_CHECKING:
     from aboard.serve.keeping.blobs import Blobs, Incoming
     from aboard.serve.keeping.database import Database
+    from aboard.serve.keeping.disk import Reserve
     from aboard.serve.keeping.quotas import Quotas
 
 _COLUMNS = "number, id, owner, purpose, filename, size_bytes, blob, created_at, expires_at"
@@ -51,16 +52,24 @@ class Files:
     ----------
     database : Database
     blobs : Blobs
+    reserve : Reserve
+        Room to delete in, where the disk is full.
     quotas : Quotas
     now : callable
         The time, in whole seconds since 1970.
     """
 
     def __init__(
-        self, database: Database, blobs: Blobs, quotas: Quotas, now: Callable[[], int]
+        self,
+        database: Database,
+        blobs: Blobs,
+        reserve: Reserve,
+        quotas: Quotas,
+        now: Callable[[], int],
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._reserve = reserve
         self._quotas = quotas
         self._now = now
         self._receiving: set[Incoming] = set()
@@ -189,6 +198,13 @@ class Files:
         return self._delete("expires_at <= ?", self._now())
 
     def _delete(self, which: str, value: object) -> int:
+        try:
+            return self._delete_where(which, value)
+        except StorageFull:
+            with self._reserve.given():
+                return self._delete_where(which, value)
+
+    def _delete_where(self, which: str, value: object) -> int:
         with self._database.transaction() as connection:
             rows = connection.execute(f"DELETE FROM files WHERE {which} RETURNING blob", (value,))
             blobs = [row[0] for row in rows.fetchall()]

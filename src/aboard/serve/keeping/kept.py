@@ -14,6 +14,7 @@ from aboard.serve.aside import Aside
 from aboard.serve.keeping.batches import Batches
 from aboard.serve.keeping.blobs import Blobs
 from aboard.serve.keeping.database import Database
+from aboard.serve.keeping.disk import Reserve
 from aboard.serve.keeping.files import Files
 from aboard.serve.keeping.quotas import Quotas
 from aboard.store.lock import held
@@ -74,7 +75,8 @@ class Kept(Closing):
                 self.database = opened.enter_context(
                     Database(folder / "kept.sqlite", may_be_new=self.blobs.is_empty())
                 )
-                self.files = Files(self.database, self.blobs, self.quotas, self.now)
+                reserve = Reserve(folder / "reserve")
+                self.files = Files(self.database, self.blobs, reserve, self.quotas, self.now)
                 self.batches = Batches(self.database, self.quotas, self.now)
                 self.files.purge()
                 n_swept = self.blobs.sweep(self.files.named)
