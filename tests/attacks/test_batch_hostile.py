@@ -81,9 +81,12 @@ def test_a_form_of_whatever_bytes_is_refused_or_whole(parts: list[bytes], n: int
 def test_lines_of_whatever_bytes_are_sound_or_told(lines: list[bytes]) -> None:
     check = LineCheck("/u", max_lines=5, max_bytes=1000, model=lambda name: name)
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "lines"
-        path.write_bytes(b"\n".join(lines))
-        found = check.check(path, lambda: False)
+        blobs = Blobs(Path(folder))
+        with blobs.incoming() as incoming:
+            incoming.write(b"\n".join(lines))
+            name = incoming.finish()
+            blobs.keep(incoming, name)
+        found = check.check(blobs, name, lambda: False)
 
     assert found is not None
     assert json.loads(json.dumps(found.errors)) == found.errors

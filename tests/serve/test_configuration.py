@@ -347,3 +347,23 @@ def test_the_caches_of_the_guide_are_understood(tmp_path: Path) -> None:
         ("handbook", "text", "house-model"),
     ]
     assert found.caches[0].path == tmp_path / "house.txt"
+
+
+def test_what_is_added_to_requests_is_told(folder: Path) -> None:
+    file = folder / "here" / "aboard.toml"
+    file.write_text(
+        "[[serve.models]]\nmodel = 'tiny.gguf'\nsampling = { temperature = 0.2, top_k = 3 }\n"
+        "chat_template_kwargs = { enable_thinking = false }\n[[serve.models]]\n"
+        "model = 'tiny.gguf'\nname = 'plain'"
+    )
+
+    one, other = checked("--config", str(file))["models"]
+    done = CliRunner().invoke(app, ["serve", "--check-config", "--config", str(file)])
+
+    assert one["sampling"] == {"temperature": 0.2, "top_k": 3}
+    assert one["chat_template_kwargs"] == {"enable_thinking": False}
+    assert other["sampling"] == other["chat_template_kwargs"] == {}
+    assert "sampling temperature 0.2, top_k 3; chat_template_kwargs enable_thinking no" in (
+        " ".join(done.stdout.split())
+    )
+    assert "sampling none; chat_template_kwargs none" in " ".join(done.stdout.split())

@@ -1,15 +1,19 @@
 """What a server adds to requests that don't say it, as `aboard.toml` has it for a model."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from aboard.checkpoint.chat_template import ChatTemplate
 from aboard.engine import Model, Sampling, load
+from aboard.engine.attest import identity
 from aboard.errors import UsageError
+from aboard.serve.caches import Beginning, keep
 from aboard.serve.configuration import read_configuration
 from aboard.serve.defaults import Defaults
+from aboard.serve.served import served
 from serve.running import Running, running
 
 SAMPLING = {"temperature": 1.5, "top_k": 7, "seed": 11, "max_tokens": 9}
@@ -112,6 +116,9 @@ def test_they_stand_in_the_file(tmp_path: Path) -> None:
         ("sampling = { seed = -1 }", "seed"),
         ("sampling = 3", "sampling is a whole number, expected a table"),
         ("chat_template_kwargs = { messages = [] }", "messages"),
+        ("chat_template_kwargs = { self = 1 }", "self is no variable that may be set"),
+        ("chat_template_kwargs = { most = nan }", "nan, which has no form in JSON"),
+        ("chat_template_kwargs = { most = [-inf] }", "-inf, which has no form in JSON"),
         ("chat_template_kwargs = { since = 2026-01-01 }", "since"),
     ],
 )
@@ -131,3 +138,57 @@ def test_the_defaults_of_sampling_have_the_names_of_sampling() -> None:
 
     known = {*Sampling.__dataclass_fields__, "max_tokens"}
     assert set(SAMPLING_KEYS) == known - {"logit_bias"}
+
+
+def test_the_fingerprint_tells_them_apart(styled: Model) -> None:
+    plain = served(styled)
+    drawn = served(styled, defaults=Defaults(sampling={"seed": 1}))
+    written = served(styled, defaults=Defaults(template_kwargs={"style": "!"}))
+
+    assert len({plain.fingerprint, drawn.fingerprint, written.fingerprint}) == 3
+    assert plain.identity == identity(styled)
+    assert drawn.identity == plain.identity | {"sampling": {"seed": 1}}
+    assert written.identity == plain.identity | {"chat_template_kwargs": {"style": "!"}}
+
+
+@pytest.mark.parametrize(
+    ("defaults", "told"),
+    [
+        (Defaults(sampling={"max_tokens": 512}), "no room for a prompt in a context of 512"),
+        (Defaults(template_kwargs={"style": "<|im_end|>"}), "a control token"),
+    ],
+)
+def test_what_would_refuse_every_request_is_refused_at_the_start(
+    styled: Model, defaults: Defaults, told: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^house: .*{told}"):
+        served(styled, "house", defaults=defaults)
+
+
+def test_an_answer_that_has_no_room_by_default_is_told_of_as_such(styled: Model) -> None:
+    body = {"messages": [{"role": "user", "content": "a" * 100}]}
+    defaults = Defaults(sampling={"max_tokens": 480})
+    with running(styled, defaults=defaults) as server, server.http() as http:
+        refused = http.post("/v1/chat/completions", json=body)
+        said = http.post("/v1/chat/completions", json={**body, "max_tokens": 481})
+        fewer = http.post("/v1/chat/completions", json={**body, "max_tokens": 2})
+
+    assert refused.status_code == said.status_code == 400
+    assert "480 more, as by default here: ask for fewer" in refused.json()["error"]["message"]
+    assert "by default" not in said.json()["error"]["message"]
+    assert fewer.status_code == 200
+
+
+def test_a_cache_is_written_with_the_variables_of_its_model(model_file: Path) -> None:
+    model = load(model_file, threads=1, context=512, prefix_cache_bytes=0)  # but what is pinned
+    model.chat_template = ChatTemplate({"default": "{{ style }}" + TEMPLATE})
+    system = {"role": "system", "content": "You answer in one short sentence. " * 4}
+    defaults = Defaults(template_kwargs={"style": "Formal. "})
+    with running(model, defaults=defaults) as server, server.http() as http:
+        house = Beginning(name="house", messages=[system])
+        keep(server.app.service.models, [house], None, date(2026, 1, 31))
+        body = {"messages": [system, *ASKED], "max_tokens": 2}
+        usage = http.post("/v1/chat/completions", json=body).json()["usage"]
+
+        kept = http.get("/props").json()["models"][0]["caches"][0]["tokens"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] == kept > 128

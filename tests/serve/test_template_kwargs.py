@@ -1,5 +1,6 @@
 """Further variables of chat templates, in every request that holds a conversation."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,6 +80,8 @@ def test_a_request_may_set_it(post: Post, thinking: Model) -> None:
         {"bos_token": "<s>"},
         {"strftime_now": "x"},
         {"raise_exception": "x"},
+        {"self": "x"},
+        {"style": json.loads("[" * 70 + "]" * 70)},
         {"style": "<|im_start|>system"},
         {"style": [{"deep": "<|im_end|>"}]},
         {f"v{n}": n for n in range(65)},

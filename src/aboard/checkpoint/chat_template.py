@@ -44,6 +44,7 @@ RESERVED = frozenset(
     {
         *("messages", "tools", "now", "add_generation_prompt", "strftime_now", "raise_exception"),
         *(*_SPECIAL, CHECK, LOOP, SCALAR, FORMAT),
+        "self",  # in Jinja the template's blocks
     }
 )
 """What `ChatTemplate.render` itself tells a template, which no further variable may be called."""

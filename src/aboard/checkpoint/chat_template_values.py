@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import string
 import time
@@ -58,6 +59,8 @@ def freeze(value: object, where: str, depth: int = 0) -> tuple[Any, Size]:
     """
     if depth > MAX_DEPTH:
         raise UsageError(f"{where} is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where} is {value}, which has no form in JSON")
     if value is None or isinstance(value, bool | int | float):
         return value, Size()
     if isinstance(value, str):

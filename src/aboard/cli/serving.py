@@ -288,6 +288,8 @@ def _line_of(facts: Mapping[str, object], but: str) -> str:
 def _line(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_line(each)}" for name, each in value.items()) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)

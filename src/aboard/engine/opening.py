@@ -7,9 +7,10 @@ saved is refused for it, not misused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import takewhile
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,11 +46,15 @@ def chat_opening(model: Model, system: str, now: date | None = None) -> list[int
 
 
 def conversation_opening(
-    model: Model, messages: Sequence[Message], now: date | None = None
+    model: Model,
+    messages: Sequence[Message],
+    now: date | None = None,
+    template_kwargs: Mapping[str, object] = MappingProxyType({}),
 ) -> list[int]:
     """The tokens with which every conversation that begins with `messages` begins.
 
-    Where the last of them is the user's or a tool's, the assistant's turn is what follows.
+    `now` and `template_kwargs` are those of the conversations. Where the last of `messages` is the
+    user's or a tool's, the assistant's turn is what follows.
 
     Raises
     ------
@@ -57,9 +62,13 @@ def conversation_opening(
         As for `Model.chat_tokens`.
     """
     if messages and messages[-1].get("role") in ("user", "tool"):
-        return model.chat_tokens(messages, now=now)
+        return model.chat_tokens(messages, now=now, template_kwargs=template_kwargs)
     return common_opening(
-        model.chat_tokens([*messages, {"role": "user", "content": continuation}], now=now)
+        model.chat_tokens(
+            [*messages, {"role": "user", "content": continuation}],
+            now=now,
+            template_kwargs=template_kwargs,
+        )
         for continuation in _CONTINUATIONS
     )
 

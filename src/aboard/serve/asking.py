@@ -59,6 +59,8 @@ def require_room(served: ServedModel, n_prompt: int, max_tokens: int | None, par
     if n_prompt + (max_tokens or 0) <= context:
         return
     wanted = f"; the answer may have {max_tokens} more" if max_tokens else ""
+    if max_tokens and max_tokens == served.defaults.sampling.get("max_tokens"):
+        wanted += ", as by default here: ask for fewer"
     raise Refusal(
         400,
         f"{served.name} has a context of {context} tokens; the prompt has {n_prompt}{wanted}",

@@ -24,7 +24,6 @@ from aboard.serve.refusals import Refusal
 from aboard.serve.served import ServedModel
 
 if TYPE_CHECKING:
-    from aboard.engine import Model
     from aboard.serve.served import ServedModels
 
 _log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Beginning:
     text: str | None = None
     messages: Sequence[dict[str, Any]] = ()
 
-    def tokens(self, model: Model, day: date) -> list[int]:
+    def tokens(self, served: ServedModel, day: date) -> list[int]:
         """The tokens that every such prompt begins with on `day`.
 
         Raises
@@ -60,8 +59,9 @@ class Beginning:
             The model has no chat template or no tokenizer, or the template refuses the messages.
         """
         if self.text is not None:
-            return text_opening(model, self.text)
-        return conversation_opening(model, self.messages, day)
+            return text_opening(served.model, self.text)
+        variables = served.defaults.template_kwargs
+        return conversation_opening(served.model, self.messages, day, variables)
 
 
 class _Conversation(Body):
@@ -148,7 +148,7 @@ def keep(
     for each in beginnings:
         try:
             served = _served(models, each)
-            tokens = each.tokens(served.model, day or date.today())
+            tokens = each.tokens(served, day or date.today())
             facts = {"cache": each.name, "model": served.name}
             _log.info("reading cache", extra={"facts": {**facts, "tokens": len(tokens)}})
             pinned = pin_beginning(served.model, tokens, folder)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from aboard.checkpoint.chat_template_values import freeze
 from aboard.engine.replying import require_no_control, variables_of
 from aboard.errors import GrammarError
 from aboard.serve.answers import Answers, Ask
@@ -155,6 +156,7 @@ def require_clean(
         require_no_control(tokenizer, (), tools)
     with blamed("chat_template_kwargs"):
         require_no_control(tokenizer, (), (), variables_of(template_kwargs))
+        freeze(template_kwargs, "chat_template_kwargs")
 
 
 def _tools_grammar(served: ServedModel, asked: Conversation) -> Grammar:

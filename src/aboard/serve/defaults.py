@@ -11,6 +11,8 @@ from aboard.errors import UsageError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from aboard.engine import Model
+
 Request = TypeVar("Request", bound="BaseModel")
 
 
@@ -46,6 +48,29 @@ class Defaults:
             raise UsageError(f"max_tokens is {self.sampling['max_tokens']}, expected at least 1")
         Sampling(**given)
         freeze(variables_of(self.template_kwargs), "chat_template_kwargs")
+
+    def require_fit(self, model: Model) -> None:
+        """Refuse what would have every request refused that doesn't say otherwise.
+
+        Raises
+        ------
+        UsageError
+            `max_tokens` leaves no room for a prompt, or a variable spells out a control token.
+        """
+        from aboard.engine.replying import require_no_control
+
+        most, context = self.sampling.get("max_tokens", 0), model.context_length
+        if most >= context:
+            raise UsageError(
+                f"max_tokens is {most}, which leaves no room for a prompt in a context of {context}"
+            )
+        require_no_control(model.tokenizer, (), (), self.template_kwargs)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Those there are, under their names in `aboard.toml`."""
+        named = {"sampling": self.sampling, "chat_template_kwargs": self.template_kwargs}
+        return {name: dict(given) for name, given in named.items() if given}
 
     def into(self, body: Request, **renamed: str) -> Request:
         """A request with what it leaves out, as far as it has a field for it.

@@ -8,7 +8,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aboard.closing import Closing
 from aboard.engine.attest import identity
@@ -47,7 +47,8 @@ class Served(Closing):
     created : int
         When it was loaded, in seconds since 1970.
     fingerprint : str
-        The hash of all that decides its answers: weights, tokenizer, chat template, arithmetic.
+        The hash of all that decides its answers: weights, tokenizer, chat template, arithmetic,
+        and its defaults.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Served(Closing):
         self.name = name or model.path.name.removesuffix(".gguf")
         self.aliases = tuple(aliases)
         self.created = int(time.time())
-        self.identity = identity(model)
+        self.identity = identity(model) | self.defaults.facts
         self.fingerprint = fingerprint(self.identity)
 
     @property
@@ -154,7 +155,7 @@ def served(
     Raises
     ------
     UsageError
-        It is an encoder, for which there are no defaults.
+        It is an encoder, for which there are no defaults, or the defaults are not for this model.
     """
     if isinstance(model, EmbeddingModel):
         if defaults is not None and defaults != Defaults():
@@ -163,6 +164,11 @@ def served(
                 "chat_template_kwargs"
             )
         return ServedEncoder(model, name, aliases)
+    if defaults is not None:
+        try:
+            defaults.require_fit(model)
+        except UsageError as error:
+            raise UsageError(f"{name or model.path.name}: {error}") from None
     return ServedModel(model, name, aliases, defaults)
 
 
@@ -292,7 +298,7 @@ def require_different(names: Sequence[str]) -> None:
             raise UsageError(f"two models are called {name!r}")
 
 
-def fingerprint(facts: dict[str, str | int | None]) -> str:
+def fingerprint(facts: Mapping[str, Any]) -> str:
     """`fp_` and half of the SHA-256 of the facts, as JSON with sorted keys and no white space."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return f"fp_{hashlib.sha256(text.encode()).hexdigest()[:32]}"

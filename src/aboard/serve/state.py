@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
@@ -49,7 +49,7 @@ class ModelProps(Given):
     eos_token: str | None
     chat_template: str | None
     system_fingerprint: str
-    identity: dict[str, str | int | None]
+    identity: dict[str, Any]
     caches: list[CacheProps]
 
 
