@@ -11,9 +11,11 @@ import pytest
 from playwright.sync_api import expect
 
 from aboard.engine import Model
+from aboard.serve.defaults import Defaults
+from aboard.serve.served import served
 from serve.browser.window import Window
 from serve.gate import gated
-from serve.running import Running
+from serve.running import Running, running
 
 QUESTION = """It's "odd": \\n $HOME `id` 'x' é ✓
 True null {"a": [1]}"""
@@ -204,3 +206,24 @@ def test_nothing_is_kept_in_the_browser_until_the_user_asks(window: Window) -> N
     assert window.contents() == before
     page.get_by_label("Keep them in this browser").uncheck()
     assert page.evaluate("localStorage.length") == 0
+
+
+def test_empty_fields_show_what_the_server_takes(
+    open_window: Callable[[Running], Window], model: Model
+) -> None:
+    drawn = Defaults(sampling={"temperature": 0.2, "max_tokens": 7, "seed": 3})
+    more = served(model, "drawn", defaults=drawn)
+    with running(model, more=[more]) as server:
+        window = open_window(server)
+        window.unfold("Parameters")
+        page = window.page
+        fields = [
+            page.get_by_label(each, exact=True)
+            for each in ("Temperature", "Longest answer", "Seed")
+        ]
+        told = {"tiny": ("1", "no limit"), "drawn": ("0.2", "7")}
+
+        for name in ("tiny", "drawn", "tiny"):
+            page.get_by_label("Model", exact=True).select_option(name)
+            for field, text in zip(fields, (*told[name], "another each time"), strict=True):
+                expect(field).to_have_attribute("placeholder", text)

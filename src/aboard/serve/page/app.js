@@ -80,6 +80,7 @@ function showMessages() {
   byId("welcome", HTMLDivElement).hidden = current.messages.length > 0;
   system.value = current.system;
   served.measure(current);
+  parameters.suggest(served.chosen?.identity.sampling);
 }
 
 conversations.addEventListener("messages", showMessages);

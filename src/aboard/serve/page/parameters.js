@@ -125,6 +125,19 @@ export class Parameters {
   }
 
   /**
+   * Show what the server takes where a field is empty. A seed is drawn here all the same.
+   *
+   * @param {Record<string, number>} [sampling]
+   */
+  suggest(sampling = {}) {
+    for (const { parameter, field } of this.fields) {
+      const { name, placeholder } = parameter;
+      if (name !== "seed")
+        field.input.placeholder = String(sampling[name] ?? placeholder);
+    }
+  }
+
+  /**
    * What differs from the defaults, as the API takes it. A seed is drawn where none is given, so
    * that the answer can be had again.
    *

@@ -102,6 +102,7 @@ export interface ServedModel {
   context_length: number;
   chat_template: string | null;
   system_fingerprint: string;
+  identity: { sampling?: Record<string, number> };
 }
 
 export interface Props {
