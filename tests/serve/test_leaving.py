@@ -3,7 +3,7 @@
 import json
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +81,19 @@ def half_close(connection: socket.socket) -> None:
 LEAVE = [close, reset, half_close]
 
 
+STREAMS = [
+    lambda server: asking(server, stream=True, n=1),
+    lambda server: asking(server, stream=True, n=3),
+    lambda server: asking(server, "/completion", {"prompt": "Hello"}, stream=True),
+]
+
+
 @pytest.mark.parametrize("leave", LEAVE)
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("asked", STREAMS)
 def test_a_stream_that_nobody_reads_any_more_ends(
-    one: Running, gate: Gate, watch: Watch, leave, n: int
+    one: Running, gate: Gate, watch: Watch, leave, asked: Callable[[Running], socket.socket]
 ) -> None:
-    connection = asking(one, stream=True, n=n)
+    connection = asked(one)
     gate.let(3)
     while b'"content":"' not in connection.recv(1 << 16):
         pass
@@ -98,25 +105,6 @@ def test_a_stream_that_nobody_reads_any_more_ends(
     gate.open()
     assert list(one.served.scheduler.submit([1], max_tokens=2))
     assert gate.n_passes <= before + 1 + 2  # the one under way, and those of the new answer
-    connection.close()
-
-
-@pytest.mark.parametrize("leave", LEAVE)
-def test_a_stream_of_the_native_route_ends_as_well(
-    one: Running, gate: Gate, watch: Watch, leave
-) -> None:
-    connection = asking(one, "/completion", {"prompt": "Hello"}, stream=True)
-    gate.let(3)
-    while b'"content":"' not in connection.recv(1 << 16):
-        pass
-
-    leave(connection)
-
-    assert watch.next()["code"] == "client_gone"
-    before = gate.n_passes
-    gate.open()
-    assert list(one.served.scheduler.submit([1], max_tokens=2))
-    assert gate.n_passes <= before + 1 + 2
     connection.close()
 
 

@@ -133,7 +133,7 @@ async def answers_to(call: Call[Any], served: ServedModel, asked: Conversation) 
 
 def _prompt(served: ServedModel, asked: Conversation, day: date) -> list[int]:
     require_clean(served, asked.tools, asked.template_kwargs)
-    variables = {**served.defaults.template_kwargs, **asked.template_kwargs}
+    variables = served.defaults.variables(asked.template_kwargs)
     with blamed(asked.param):
         return served.model.chat_tokens(
             asked.messages, tools=asked.tools, now=day, template_kwargs=variables

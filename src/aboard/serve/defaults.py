@@ -72,6 +72,10 @@ class Defaults:
         named = {"sampling": self.sampling, "chat_template_kwargs": self.template_kwargs}
         return {name: dict(given) for name, given in named.items() if given}
 
+    def variables(self, own: Mapping[str, object]) -> dict[str, object]:
+        """Those of the chat template for a request that has its `own`."""
+        return {**self.template_kwargs, **own}
+
     def into(self, body: Request, **renamed: str) -> Request:
         """A request with what it leaves out, as far as it has a field for it.
 

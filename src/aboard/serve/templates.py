@@ -59,7 +59,7 @@ def _text(served: ServedModel, body: TemplateRequest, day: date) -> str:
             template_messages(body.messages),
             tools=tools,
             now=day,
-            template_kwargs={**served.defaults.template_kwargs, **body.chat_template_kwargs},
+            template_kwargs=served.defaults.variables(body.chat_template_kwargs),
             add_generation_prompt=body.add_generation_prompt,
         )
 

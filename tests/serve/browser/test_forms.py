@@ -27,6 +27,18 @@ def events(*deltas: dict[str, Any], finish: str) -> str:
     return "".join(f"data: {json.dumps(each)}\n\n" for each in chunks) + "data: [DONE]\n\n"
 
 
+def answering(window: Window, streams: list[str]) -> list[dict[str, Any]]:
+    """Have the page's requests answered by one stream after the other; gives their bodies."""
+    bodies: list[dict[str, Any]] = []
+
+    def answer(route: Route) -> None:
+        bodies.append(route.request.post_data_json)
+        route.fulfill(body=streams[len(bodies) - 1], content_type="text/event-stream")
+
+    window.page.route("**/v1/chat/completions", answer)
+    return bodies
+
+
 def test_an_answer_of_a_schema_is_valid_and_laid_out(window: Window) -> None:
     window.set("Longest answer", "200")
     window.hold_to("JSON of a schema", json.dumps(SCHEMA))
@@ -105,13 +117,7 @@ def test_a_called_function_is_shown_and_its_result_sent_back(window: Window) -> 
         ),
         events({"role": "assistant", "content": "It rains."}, finish="stop"),
     ]
-    bodies: list[dict[str, Any]] = []
-
-    def answer(route: Route) -> None:
-        bodies.append(route.request.post_data_json)
-        route.fulfill(body=streams[len(bodies) - 1], content_type="text/event-stream")
-
-    window.page.route("**/v1/chat/completions", answer)
+    bodies = answering(window, streams)
     tools = window.unfold("Tools")
     tools.get_by_role("button", name="Fill in an example").click()
     tools.get_by_label("The model calls").select_option(label="weather")
@@ -138,13 +144,7 @@ def test_a_call_that_was_cut_waits_for_no_result_and_is_not_sent_again(window: W
         events({"role": "assistant", "tool_calls": [call]}, finish="length"),
         events({"role": "assistant", "content": "It rains."}, finish="stop"),
     ]
-    bodies: list[dict[str, Any]] = []
-
-    def answer(route: Route) -> None:
-        bodies.append(route.request.post_data_json)
-        route.fulfill(body=streams[len(bodies) - 1], content_type="text/event-stream")
-
-    window.page.route("**/v1/chat/completions", answer)
+    bodies = answering(window, streams)
     cut = window.ask("What is the weather in Rome?")
     expect(cut.locator(".calls")).to_contain_text('{"place": "Ro')
     n_forms = cut.get_by_role("button", name="Send results").count()
