@@ -40,6 +40,11 @@ CLOUD = {
     ),
     "anthropic": ("test_messages.py", "test_models.py"),
 }
+# Of llama.cpp's tests: what has no counterpart here. See docs/reference/compatibility.md.
+LEFT_OUT = (
+    *("compat_gcp", "infill", "kv_keep_only_active", "lora", "mcp_servers", "proxy", "rerank"),
+    *("router", "sleep", "slot_save", "speculative", "tools_builtin", "vision_api"),
+)
 # Its tests start each of their models once before all others, which stops where one is missing, and
 # listen on one port, which may be taken.
 _PLUGIN = """
@@ -119,7 +124,8 @@ def _llama(options: argparse.Namespace, work: Path) -> dict[str, tuple[str, str]
         "PYTHONPATH": f"{work}:{tests}",
     }
     environment = os.environ | place
-    rest = ["-p", "conftest_aboard", "-m", "not slow", *options.rest]
+    left_out = [f"--ignore={tests / 'unit' / f'test_{name}.py'}" for name in LEFT_OUT]
+    rest = ["-p", "conftest_aboard", "-m", "not slow", *left_out, *options.rest]
     shim = [options.python, str(ROOT / "tools" / "llama_shim.py")]
     with (work / "shim.log").open("w") as log:
         own = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
